@@ -1,0 +1,6 @@
+"""Settings of the whole test suite: hypothesis draws the same examples on every machine and never judges by the clock."""
+
+from hypothesis import settings
+
+settings.register_profile("house", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("house")

@@ -1,0 +1,1 @@
+"""TorchX components, one a file: `torchx run launch/search.py`."""
