@@ -1,0 +1,78 @@
+"""Files that appear whole or not at all: write beside, flush to the disk, rename.
+
+A reader of `path` sees the old contents or the new ones, whatever happens to the writer (an exception, a full disk,
+SIGKILL, a power cut). A writer killed outright leaves `<path>.tmp-<pid>` behind, which nobody reads.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+_OUT_OF_SPACE = {errno.ENOSPC: "disk full", errno.EDQUOT: "disk quota used up", errno.EFBIG: "file size limit reached"}
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike[str], text: bool = False) -> Iterator[IO[Any]]:
+    """Yields a handle (binary, or UTF-8 with `text`) whose contents replace `path` when the block ends well.
+
+    On any exception the temporary file is removed, `path` stays as it was, and the exception goes on. When the disk
+    is full that is an OSError naming the path and saying so. The folder must exist.
+    """
+    target = Path(path)
+    temporary = target.with_name(f"{target.name}.tmp-{os.getpid()}")
+    try:
+        with open(temporary, "w", encoding="utf-8", newline="\n") if text else open(temporary, "wb") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError) and error.errno in _OUT_OF_SPACE:
+            reason = _OUT_OF_SPACE[error.errno]
+            raise OSError(error.errno, f"{reason} while writing; free some space and run again", str(target)) from error
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: str | os.PathLike[str], obj: Any) -> None:
+    """Writes `obj` atomically as JSON. NaN and infinity, which JSON cannot hold, are a ValueError."""
+    try:
+        document = json.dumps(obj, indent=1, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: cannot be written as JSON: {error}") from error
+    with atomic_write(path, text=True) as handle:
+        handle.write(document + "\n")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The JSON document in `path`; a ValueError names the file, line and column where it breaks."""
+    contents = Path(path).read_bytes()
+    try:
+        return json.loads(contents.decode("utf-8"))
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise ValueError(f"{path}: not JSON at {where}: {error.msg}; repair the file or remove it") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text at byte {error.start}; repair the file or remove it") from error
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of the file's bytes in hexadecimal."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
