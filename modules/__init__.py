@@ -1,0 +1,1 @@
+"""Tensors in, logits out: the search space, the supernet, the baselines and the click model. Knows nothing of files or runs."""
