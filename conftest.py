@@ -1,4 +1,4 @@
-"""Settings of the whole test suite: hypothesis draws the same examples on every machine and never judges by the clock."""
+"""Settings of the whole test suite: hypothesis draws the same examples everywhere and never judges by the clock."""
 
 from hypothesis import settings
 
