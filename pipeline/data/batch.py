@@ -1,0 +1,66 @@
+"""The unit of training: dense features, one id a categorical field, labels; TorchRec-pipelineable.
+
+Shapes: B batch, I integers (1 without any), F fields.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
+from torchrec.streamable import Pipelineable
+
+
+@dataclasses.dataclass
+class Batch(Pipelineable):
+    """Rows of a click log as tensors."""
+
+    dense: torch.Tensor
+    """[B, max(I, 1)] float32."""
+    sparse: KeyedJaggedTensor
+    """Exactly one id a field and row: values [F * B] int64, field after field; lengths all one."""
+    label: torch.Tensor
+    """[B] float32, 0 or 1."""
+
+    @classmethod
+    def of_ids(cls, dense: torch.Tensor, ids: torch.Tensor, label: torch.Tensor, keys: Sequence[str]) -> "Batch":
+        """Builds the KeyedJaggedTensor from ids [F, B] (field-major, int64).
+
+        >>> ids = torch.tensor([[1, 2, 3], [4, 5, 6]])  # F = 2 fields of B = 3 rows
+        >>> Batch.of_ids(torch.ones(3, 1), ids, torch.zeros(3), ["user", "item"]).ids
+        tensor([[1, 4],
+                [2, 5],
+                [3, 6]])
+        """
+        fields, rows = ids.shape
+        lengths = torch.ones(fields * rows, dtype=torch.int32)
+        sparse = KeyedJaggedTensor(keys=list(keys), values=ids.reshape(-1), lengths=lengths, stride=rows)
+        return cls(dense, sparse, label)
+
+    @property
+    def ids(self) -> torch.Tensor:
+        """Ids as [B, F] int64."""
+        return self.sparse.values().view(len(self.sparse.keys()), self.num_rows).t()
+
+    @property
+    def num_rows(self) -> int:
+        """B."""
+        return self.label.shape[0]
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
+        """The batch on another device."""
+        return Batch(
+            self.dense.to(device=device, non_blocking=non_blocking),
+            self.sparse.to(device=device, non_blocking=non_blocking),
+            self.label.to(device=device, non_blocking=non_blocking),
+        )
+
+    def record_stream(self, stream: torch.Stream) -> None:
+        """Marks the memory as used by a CUDA stream."""
+        self.dense.record_stream(stream)
+        self.sparse.record_stream(stream)
+        self.label.record_stream(stream)
+
+    def pin_memory(self) -> "Batch":
+        """The batch in page-locked memory, from which copies to a GPU overlap with work."""
+        return Batch(self.dense.pin_memory(), self.sparse.pin_memory(), self.label.pin_memory())

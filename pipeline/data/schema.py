@@ -1,0 +1,241 @@
+"""What the columns of a click log mean: label, integers, categories and their table sizes; JSON both ways."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from pipeline.files import read_json, write_json
+
+MAX_TABLE_ROWS = 2**31 - 1
+"""Rows are numbered in 32 bits inside the stream."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Schema:
+    """The columns of a click log and the embedding tables they look up.
+
+    A user's own schema is this dataclass as JSON; fields with a default may be left out, unknown ones are an error.
+
+    >>> schema = Schema("shop", "bought", ("price",), ("user", "item"), (1_000, 50), integer_ids=("user",))
+    >>> schema.num_integers, schema.num_categories, schema.table_names
+    (1, 2, ('t_user', 't_item'))
+    >>> Schema.from_json(schema.to_json()) == schema
+    True
+    >>> schema.with_max_rows(100).table_sizes
+    (100, 50)
+    """
+
+    name: str
+    """What the data set is called."""
+    label: str
+    """Column of the label: 0 or 1 in every row."""
+    integers: tuple[str, ...]
+    """Numeric columns, the dense inputs; may be empty (then the model gets one constant dense input 1.0)."""
+    categories: tuple[str, ...]
+    """Categorical columns, one id a row each; at least one."""
+    table_sizes: tuple[int, ...]
+    """Rows of each category's embedding table, row 0 (= missing) included: 2 to 2^31 - 1."""
+    integer_ids: tuple[str, ...] = ()
+    """The categories that hold whole numbers, numbered by modulo. All others are text, numbered by hash."""
+    hours: tuple[str, ...] = ()
+    """The categories that hold a time as a whole number YYMMDDHH (Avazu), of which the hour of the day is kept."""
+    columns: tuple[str, ...] = ()
+    """Every column of a text file in its order, when the file has no header. Empty: text files have a header."""
+    delimiter: str = "\t"
+    """Character between the columns of a text file."""
+    count_label: bool = False
+    """The label is a number of clicks (KDD Cup 2012): 0 stays 0, anything above is 1."""
+
+    def __post_init__(self) -> None:
+        """Every check names the field, the value found and what to do."""
+        for field in dataclasses.fields(self):
+            _check_type(field.name, getattr(self, field.name), field.type)
+        if not self.label:
+            raise ValueError("schema.label is empty: name the column of the label")
+        if not self.categories:
+            raise ValueError("schema.categories is empty: at least one categorical column is needed")
+        used = (self.label, *self.integers, *self.categories)
+        for field_name, names in (("columns (label, integers, categories)", used), ("columns", self.columns)):
+            duplicates = sorted({name for name in names if names.count(name) > 1})
+            if duplicates:
+                raise ValueError(f"schema.{field_name}: {duplicates} occur more than once; a column has one role")
+        if len(self.table_sizes) != len(self.categories):
+            raise ValueError(
+                f"schema.table_sizes has {len(self.table_sizes)} entries for {len(self.categories)} categories; "
+                "give one size a category"
+            )
+        for column, rows in zip(self.categories, self.table_sizes, strict=True):
+            if not 2 <= rows <= MAX_TABLE_ROWS:
+                raise ValueError(
+                    f"schema.table_sizes of {column!r} is {rows}; use 2 (one id and the row for missing) "
+                    f"to {MAX_TABLE_ROWS}"
+                )
+        for field_name in ("integer_ids", "hours"):
+            strangers = sorted(set(getattr(self, field_name)) - set(self.categories))
+            if strangers:
+                raise ValueError(f"schema.{field_name}: {strangers} are not among schema.categories")
+        both = sorted(set(self.integer_ids) & set(self.hours))
+        if both:
+            raise ValueError(f"schema.hours: {both} are in schema.integer_ids too; keep one")
+        if self.columns and not set(used) <= set(self.columns):
+            lacking = sorted(set(used) - set(self.columns))
+            raise ValueError(f"schema.columns lacks {lacking}; name every column in order")
+        if len(self.delimiter) != 1:
+            raise ValueError(f"schema.delimiter is {self.delimiter!r}; give one character")
+
+    @property
+    def num_integers(self) -> int:
+        """I, the number of numeric columns (0 allowed)."""
+        return len(self.integers)
+
+    @property
+    def dense_width(self) -> int:
+        """Width of `Batch.dense`: I, or 1 (the constant 1.0) without numeric columns."""
+        return max(self.num_integers, 1)
+
+    @property
+    def num_categories(self) -> int:
+        """F, the number of categorical columns."""
+        return len(self.categories)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Every column that is read: label, integers, categories."""
+        return (self.label, *self.integers, *self.categories)
+
+    @property
+    def table_names(self) -> tuple[str, ...]:
+        """The embedding tables' names, torchrec's way: `t_<column>`."""
+        return tuple(f"t_{column}" for column in self.categories)
+
+    def with_max_rows(self, max_rows: int) -> "Schema":
+        """The same schema with no table above `max_rows` rows; ids are then numbered into the smaller tables."""
+        if max_rows < 2:
+            raise ValueError(f"max_table_rows is {max_rows}; a table needs 2 rows or more")
+        return dataclasses.replace(self, table_sizes=tuple(min(rows, max_rows) for rows in self.table_sizes))
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object with every field."""
+        as_dict = dataclasses.asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in as_dict.items()}
+
+    @classmethod
+    def from_json(cls, document: Any, where: str = "schema") -> "Schema":
+        """The schema in a JSON object; `where` (a file) opens every error message."""
+        if not isinstance(document, dict):
+            raise ValueError(f"{where}: expected a JSON object with the schema's fields, found {document!r}")
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        unknown = sorted(set(document) - set(fields))
+        if unknown:
+            raise ValueError(f"{where}: unknown keys {unknown}; the keys are {list(fields)}")
+        required = [name for name, field in fields.items() if field.default is dataclasses.MISSING]
+        missing = [name for name in required if name not in document]
+        if missing:
+            raise ValueError(f"{where}: the keys {missing} are missing")
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
+        }
+        try:
+            return cls(**values)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+
+    @classmethod
+    def load(cls, name_or_path: str) -> "Schema":
+        """A built-in schema by name, or a user's own by the path of its JSON file."""
+        if name_or_path in BUILT_IN:
+            return BUILT_IN[name_or_path]
+        if not os.path.isfile(name_or_path):
+            raise ValueError(
+                f"schema {name_or_path!r} is neither a file nor built in; "
+                f"give the path of a JSON file or one of {sorted(BUILT_IN)}"
+            )
+        document = read_json(name_or_path)
+        if isinstance(document, dict):
+            document = {"name": Path(name_or_path).stem, **document}
+        return cls.from_json(document, where=name_or_path)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the JSON that `load` reads."""
+        write_json(path, self.to_json())
+
+
+def _check_type(name: str, value: Any, annotation: Any) -> None:
+    """Holds JSON to the annotation of the field; the message names the field."""
+    if annotation is bool or annotation is str:
+        good = isinstance(value, annotation)
+    else:
+        kind = int if annotation == tuple[int, ...] else str
+        good = isinstance(value, tuple) and all(isinstance(item, kind) and not isinstance(item, bool) for item in value)
+    if not good:
+        raise ValueError(f"schema.{name} is {value!r}; expected {getattr(annotation, '__name__', annotation)}")
+
+
+# Distinct values a column, missing excluded. Criteo Kaggle 2014 and Criteo Terabyte: as published with Meta's DLRM
+# (github.com/facebookresearch/dlrm); KDD Cup 2012 track 2: 8 id columns, depth, position.
+_CRITEO_KAGGLE = (
+    *(1461, 584, 10131227, 2202609, 306, 25, 12518, 634, 4, 93146, 5684, 8351593, 3195),
+    *(28, 14993, 5461307, 11, 5653, 2174, 5, 7046548, 19, 16, 286182, 106, 142573),
+)
+_CRITEO_TERABYTE = (
+    *(45833188, 36746, 17245, 7413, 20243, 3, 7114, 1441, 62, 29275261, 1572176, 345138, 10),
+    *(2209, 11267, 128, 4, 974, 14, 48937457, 11316796, 40094537, 452104, 12606, 104, 35),
+)
+_KDD2012_COLUMNS = "display_url ad_id advertiser_id query_id keyword_id title_id description_id user_id depth position"
+_KDD2012_SIZES = (26274, 641708, 14848, 22122011, 1188090, 3735797, 2934102, 20004011, 4, 8)
+_KDD2012 = dict(zip(_KDD2012_COLUMNS.split(), _KDD2012_SIZES, strict=True))
+# Avazu Kaggle 2014: the distinct values of train.csv; `hour` is reduced to the hour of the day.
+_AVAZU_COLUMNS = (
+    "hour C1 banner_pos site_id site_domain site_category app_id app_domain app_category device_id device_ip "
+    "device_model device_type device_conn_type C14 C15 C16 C17 C18 C19 C20 C21"
+)
+_AVAZU_SIZES = (
+    *(24, 7, 7, 4737, 7745, 26, 8552, 559, 36, 2686408, 6729486, 8251, 5, 4),
+    *(2626, 8, 9, 435, 4, 68, 172, 60),
+)
+_AVAZU = dict(zip(_AVAZU_COLUMNS.split(), _AVAZU_SIZES, strict=True))
+MIN_HASHED_ROWS = 1_000
+"""A hash into a table of 3 rows would merge 3 values; 1,000 rows keep small columns apart and cost nothing."""
+
+
+def _hashed(distinct_values: int) -> int:
+    """Rows of a table that text is hashed into, with row 0 for missing."""
+    return 1 + max(distinct_values, MIN_HASHED_ROWS)
+
+
+def _criteo(name: str, distinct_values: tuple[int, ...]) -> Schema:
+    """Criteo's 1 + 13 + 26 columns under torchrec's names."""
+    integers = tuple(f"int_{index}" for index in range(13))
+    categories = tuple(f"cat_{index}" for index in range(26))
+    table_sizes = tuple(_hashed(count) for count in distinct_values)
+    return Schema(name, "label", integers, categories, table_sizes, columns=("label", *integers, *categories))
+
+
+BUILT_IN = {
+    "criteo": _criteo("criteo", _CRITEO_KAGGLE),
+    "criteo_terabyte": _criteo("criteo_terabyte", _CRITEO_TERABYTE),
+    "avazu": Schema(
+        name="avazu",
+        label="click",
+        integers=(),
+        categories=tuple(_AVAZU),
+        table_sizes=tuple(1 + rows if column == "hour" else _hashed(rows) for column, rows in _AVAZU.items()),
+        hours=("hour",),
+        delimiter=",",
+    ),
+    "kdd2012": Schema(
+        name="kdd2012",
+        label="click",
+        integers=(),
+        categories=tuple(_KDD2012),
+        table_sizes=tuple(1 + rows for rows in _KDD2012.values()),
+        integer_ids=tuple(_KDD2012),
+        # training.txt of the track. `impression` says how often the row was shown: part of the outcome, not an input.
+        columns=(
+            *("click", "impression", "display_url", "ad_id", "advertiser_id", "depth", "position"),
+            *("query_id", "keyword_id", "title_id", "description_id", "user_id"),
+        ),
+        count_label=True,
+    ),
+}
