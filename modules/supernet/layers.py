@@ -1,0 +1,66 @@
+"""The two layers that hold weights, each in two forms: owned by a module, and sliced from a supernet's weights.
+
+Both forms of a layer are called alike, so an operator's formula is written once. B batch, w_j width of input j,
+O output width; a leading D axis passes through (sparse tensors are [B, D, n], their field axis last).
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Linear(nn.Module):
+    """y = [x_0 … x_m] Wᵀ (+ b) over the last axis of the joined inputs; the form that owns its weight."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool, generator: torch.Generator | None) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(inputs)  # nn.Linear's own initialization
+        self.weight = nn.Parameter(torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+
+    def forward(self, inputs: list[Tensor]) -> Tensor:
+        """Inputs [B, …, w_j] → [B, …, O]."""
+        joined = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=-1)
+        return functional.linear(joined, self.weight, self.bias)
+
+
+class SlicedLinear:
+    """The same product on slices of a supernet's weight, one slice an input: Σ_j x_j W_jᵀ (+ b). Copies no weight."""
+
+    def __init__(self, weights: Sequence[Tensor], bias: Tensor | None) -> None:
+        self.weights, self.bias = weights, bias
+
+    def __call__(self, inputs: list[Tensor]) -> Tensor:
+        """Inputs [B, …, w_j] → [B, …, O]."""
+        rows = [part.reshape(-1, part.shape[-1]) for part in inputs]
+        output = functional.linear(rows[0], self.weights[0], self.bias)
+        for part, weight in zip(rows[1:], self.weights[1:], strict=True):
+            output = torch.addmm(output, part, weight.t())
+        return output.view(*inputs[0].shape[:-1], output.shape[-1])
+
+
+class Norm(nn.Module):
+    """Layer norm over the last axis with scale and shift (ε = 1e-5, torch's default); the form that owns them."""
+
+    def __init__(self, width: int, scale: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((width,), scale))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, …, O] → [B, …, O]."""
+        return functional.layer_norm(x, (x.shape[-1],), self.weight, self.bias)
+
+
+class SlicedNorm:
+    """The same norm on slices of a supernet's scale and shift: it runs over the active width only."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self.weight, self.bias = weight, bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[B, …, O] → [B, …, O]."""
+        return functional.layer_norm(x, (x.shape[-1],), self.weight, self.bias)

@@ -1,0 +1,132 @@
+"""The weight-sharing supernet: the widest network of a space; a sub-network is a view of its weights.
+
+B batch, I integers, F fields, D embedding width.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from modules.space.architecture import Architecture, InputShape
+from modules.space.search_space import SearchSpace
+from modules.supernet.layers import SlicedLinear, SlicedNorm
+from modules.supernet.subnet import Columns, Layout, Subnet
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A rectangle of one parameter that a training step may touch."""
+
+    name: str
+    """Name of the parameter in the supernet (or in a standalone network)."""
+    index: tuple[slice, ...]
+    """Where in the parameter; () is all of it."""
+    leaf: Tensor
+    """The rectangle as an autograd leaf that shares the parameter's memory; its `.grad` is the slice's gradient."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """A sub-network on a supernet's weights, and the slices it uses."""
+
+    network: Subnet
+    """Computes the architecture's function; backward fills the slices' gradients."""
+    slices: tuple[Slice, ...]
+    """Every active rectangle, once, in a fixed order given by the architecture."""
+
+
+class Supernet(nn.Module):
+    """All architectures of a space in one set of weights.
+
+    `forward` takes the architecture as a value; the module never remembers one. Its cost in time, memory and
+    gradients is the sub-network's: weights are sliced, never masked, and layer norms run over the active width.
+
+    >>> from modules.space import NASREC_SMALL, single_operator_any_connection
+    >>> import numpy
+    >>> supernet = Supernet(NASREC_SMALL, InputShape(integers=13, fields=26, embedding_width=16))
+    >>> architecture = single_operator_any_connection(NASREC_SMALL, numpy.random.default_rng(0))
+    >>> supernet(torch.rand(4, 13), torch.rand(4, 26, 16), architecture).shape
+    torch.Size([4])
+    """
+
+    def __init__(self, space: SearchSpace, shape: InputShape, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.space, self.shape = space, shape
+        self.layout = Layout(shape, space.dense_widths[-1], space.sparse_widths[-1])
+        self.widest = Subnet(_widest(space, shape), shape, generator, layout=self.layout)
+
+    def forward(self, dense: Tensor, sparse: Tensor, architecture: Architecture) -> Tensor:
+        """Dense [B, I], sparse [B, F, D] → logit [B]; ordinary autograd reaches the supernet's parameters.
+
+        Raises ValueError when the architecture is not in this supernet's space.
+        """
+        return self._subnet(architecture, _SlicedWeights(self.parameters_by_name(), leaves=False))(dense, sparse)
+
+    def path(self, architecture: Architecture) -> Path:
+        """The sub-network on leaf slices: what a training step runs, clips, reduces and updates.
+
+        Raises ValueError when the architecture is not in this supernet's space.
+        """
+        weights = _SlicedWeights(self.parameters_by_name(), leaves=True)
+        network = self._subnet(architecture, weights)
+        return Path(network, tuple(weights.slices))
+
+    def parameters_by_name(self) -> dict[str, nn.Parameter]:
+        """The widest network's parameters, by their names in any sub-network."""
+        return dict(self.widest.named_parameters())
+
+    def _subnet(self, architecture: Architecture, weights: "_SlicedWeights") -> Subnet:
+        self.space.check_path(architecture)
+        return Subnet(architecture, self.shape, weights=weights, layout=self.layout)
+
+
+def extract(supernet: Supernet, architecture: Architecture) -> Subnet:
+    """The architecture as a module of its own: the same function, to rounding, holding only its own weights."""
+    subnet = Subnet(architecture, supernet.shape)
+    own = dict(subnet.named_parameters())
+    gathered: dict[str, list[Tensor]] = {}
+    for part in supernet.path(architecture).slices:
+        gathered.setdefault(part.name, []).append(part.leaf.detach())
+    assert gathered.keys() == own.keys()
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.data = torch.cat(gathered[name], dim=-1)
+    return subnet
+
+
+class _SlicedWeights:
+    """Layers on rectangles of the widest network's parameters."""
+
+    def __init__(self, parameters: dict[str, nn.Parameter], leaves: bool) -> None:
+        self.parameters, self.leaves = parameters, leaves
+        self.slices: list[Slice] = []
+
+    def linear(self, name: str, columns: Sequence[Columns], outputs: int, bias: bool = False) -> SlicedLinear:
+        rows = slice(0, outputs)
+        weights = [self._slice(f"{name}.weight", (rows, slice(start, stop))) for start, stop in columns]
+        return SlicedLinear(weights, self._slice(f"{name}.bias", (rows,)) if bias else None)
+
+    def norm(self, name: str, width: int, scale: float = 1.0) -> SlicedNorm:
+        entries = (slice(0, width),)
+        return SlicedNorm(self._slice(f"{name}.weight", entries), self._slice(f"{name}.bias", entries))
+
+    def _slice(self, name: str, index: tuple[slice, ...]) -> Tensor:
+        parameter = self.parameters[name]
+        if not self.leaves:
+            return parameter[index]
+        leaf = parameter.detach()[index].requires_grad_()
+        self.slices.append(Slice(name, index, leaf))
+        return leaf
+
+
+def _widest(space: SearchSpace, shape: InputShape) -> Architecture:
+    """Everything on; `left` and `right` are the widest earlier output, so that every pair's weights fit."""
+    blocks = []
+    for number in range(1, space.num_blocks + 1):
+        block = space.widest_block(number)
+        source = 0 if number == 1 or shape.integers > space.dense_widths[-1] else number - 1
+        blocks.append(dataclasses.replace(block, left=source, right=source))
+    return Architecture(tuple(blocks))
