@@ -1,0 +1,119 @@
+"""`torchx run FILE.py`: the `run` command of TorchX, overridden through the entry-point group `torchx.cli.cmds`.
+
+Three things differ from TorchX's own command; builtins, `FILE.py:FUNCTION`, schedulers and options are as they were.
+
+* `FILE.py` stands for `FILE.py:FILE`: a component file holds a function of its own name.
+* A local app of one replica writes to the terminal itself. TorchX would send its output through log files and print it
+  with a prefix, which spoils progress bars, colours and the two streams. (`-cfg log_dir=…` asks for the files, and
+  gets them.)
+* Ctrl-C stops the app and ends with the usual status 130, and a user's mistake is one line instead of a traceback.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torchx.cli.cmd_run import CmdRun
+from torchx.runner import Runner
+from torchx.runner.config import load_sections
+from torchx.schedulers import get_scheduler_factories
+from torchx.schedulers.local_scheduler import PopenRequest, SignalException
+from torchx.specs import AppDef, AppDryRunInfo, AppHandle, CfgVal
+
+logger = logging.getLogger(__name__)
+
+
+def with_function(component_and_args: Sequence[str]) -> list[str]:
+    """Completes the component of a command line: a file without a function means the function of the file's name.
+
+    >>> with_function(["launch/search.py", "-j", "1x2", "--", "--data.path", "other.py"])
+    ['launch/search.py:search', '-j', '1x2', '--', '--data.path', 'other.py']
+    >>> with_function(["utils.echo", "--msg", "a.py"])
+    ['utils.echo', '--msg', 'a.py']
+
+    Raises:
+        ValueError: the file is not there.
+    """
+    args = list(component_and_args)
+    first = 1 if args[:1] == ["--"] else 0
+    component = args[first] if len(args) > first else ""
+    if component.startswith("-") or not component.partition(":")[0].endswith(".py"):
+        return args
+    file, _, function = component.partition(":")
+    if not Path(file).is_file():
+        raise ValueError(f"no component file {file} in {Path.cwd()}; `ls launch/*.py` lists this project's")
+    args[first] = f"{file}:{function or Path(file).stem}"
+    return args
+
+
+class TerminalRunner(Runner):
+    """A TorchX runner whose local apps of one replica write straight to the terminal."""
+
+    def __init__(self, keep_log_files: bool) -> None:
+        """`keep_log_files`: leave the output to TorchX's log files and prefixes, as the user asked."""
+        super().__init__("torchx", get_scheduler_factories(), load_sections(prefix="component"))
+        self._keep_log_files = keep_log_files
+        self._on_terminal: set[AppHandle] = set()
+
+    def dryrun(
+        self,
+        app: AppDef,
+        scheduler: str,
+        cfg: Mapping[str, CfgVal] | None = None,
+        workspace: str | None = None,
+        parent_run_id: str | None = None,
+    ) -> AppDryRunInfo[Any]:
+        """TorchX's request; for a local app of one replica without the files that would take its output away."""
+        info = super().dryrun(app, scheduler, cfg, workspace, parent_run_id)
+        replica = self._lone_replica(info)
+        if replica is not None:
+            replica.stdout = replica.stderr = replica.combined = None
+            if (
+                "CUDA_VISIBLE_DEVICES" in os.environ
+            ):  # the user's choice stands against TorchX's own division of the GPUs
+                replica.env["CUDA_VISIBLE_DEVICES"] = os.environ["CUDA_VISIBLE_DEVICES"]
+        return info
+
+    def schedule(self, dryrun_info: AppDryRunInfo[Any]) -> AppHandle:
+        """Starts the app, and remembers whether the terminal is its own."""
+        handle = super().schedule(dryrun_info)
+        if self._lone_replica(dryrun_info) is not None:
+            self._on_terminal.add(handle)
+        return handle
+
+    def log_lines(self, app_handle: AppHandle, *args: Any, **kwargs: Any) -> Iterable[str]:
+        """The app's output, to be printed with a prefix: nothing where the app prints it itself."""
+        return () if app_handle in self._on_terminal else super().log_lines(app_handle, *args, **kwargs)
+
+    def _lone_replica(self, info: AppDryRunInfo[Any]) -> Any:
+        request = info.request
+        if self._keep_log_files or not isinstance(request, PopenRequest):
+            return None
+        replicas = [replica for role in request.role_params.values() for replica in role]
+        return replicas[0] if len(replicas) == 1 else None
+
+
+class CmdRunFile(CmdRun):
+    """`torchx run` as described at the top of this file."""
+
+    def run(self, args: argparse.Namespace) -> None:
+        """Runs what the command line asks for; leaves with a status other than 0 when it fails or is stopped."""
+        os.environ.setdefault("TORCHX_CONTEXT_NAME", "cli_run")
+        with TerminalRunner(keep_log_files="log_dir" in (args.scheduler_args or "")) as runner:
+            try:
+                args.component_name_and_args = with_function(args.component_name_and_args)
+                self._run(runner, args)
+            except SignalException as stop:
+                for also in (signal.SIGINT, signal.SIGTERM):  # leaving `with` stops the app: let nothing cut that short
+                    signal.signal(also, signal.SIG_IGN)
+                logger.warning("stopping the app (%s)", stop.sigval.name)
+                sys.exit(128 + stop.sigval)
+            except ValueError as error:
+                logger.debug("the whole story:", exc_info=True)
+                logger.error("%s", error)
+                sys.exit(2)

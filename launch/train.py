@@ -1,0 +1,57 @@
+"""One training: the supernet, a standalone architecture or a baseline.
+
+    torchx run launch/train.py [-j 1x2] [-- --run mine]
+
+What follows `--` are the options of `python -m pipeline.train`. TorchX executes this file inside a module of its
+own and reads the signature from the source, hence the few types of `typing` and nothing else here.
+"""
+
+from typing import Dict, Optional
+
+from torchx.specs import AppDef
+
+from launch.program import program_app
+
+
+def train(
+    *program_args: str,
+    j: str = "1x1",
+    cpu: int = 0,
+    gpu: int = -1,
+    memMB: int = 16384,
+    h: Optional[str] = None,
+    image: str = "",
+    python: str = "",
+    env: Optional[Dict[str, str]] = None,
+    max_retries: int = 0,
+    port: int = 29500,
+) -> AppDef:
+    """Trains the supernet, one standalone architecture or a baseline.
+
+    Args:
+        program_args: after `--`, the options of `python -m pipeline.train`
+        j: nodes x processes on each, one process a GPU
+        cpu: cores of a node, shared among its processes; 0 is all of this machine's
+        gpu: GPUs of a node; -1 is one a process, as far as this machine has them
+        memMB: memory of a node in MB, for the schedulers that reserve it
+        h: a resource registered with TorchX, in place of cpu, gpu and memMB
+        image: the container image, for the schedulers that run one
+        python: the interpreter; by default the one TorchX runs in, so name the image's own for containers
+        env: environment variables of the program, NAME=value,NAME=value
+        max_retries: how often the scheduler may start it again; it goes on where it stopped
+        port: where the nodes meet on the first of them, when there are several
+    """
+    return program_app(
+        "pipeline.train",
+        program_args,
+        j=j,
+        cpu=cpu,
+        gpu=gpu,
+        memMB=memMB,
+        h=h,
+        image=image,
+        python=python,
+        env=env,
+        max_retries=max_retries,
+        port=port,
+    )
