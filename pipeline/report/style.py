@@ -1,0 +1,23 @@
+"""The look of the house: one palette and one type face for the drawing, the plots and the page.
+
+Colours are Okabe and Ito's (Color Universal Design, 2008), told apart with every common colour-vision deficiency;
+nothing is said by colour alone: lanes also differ by place, models by marker, mappings by marker and label.
+"""
+
+FONT = "Inter, 'Segoe UI', 'Helvetica Neue', Helvetica, Arial, 'DejaVu Sans', sans-serif"
+
+INK = "#1f2430"
+MUTED = "#646c7a"
+FAINT = "#aab1bd"
+HAIRLINE = "#e3e6eb"
+PAPER = "#ffffff"
+BAND = "#f6f7f9"
+
+BLUE = "#0072b2"
+VERMILION = "#d55e00"
+GREEN = "#009e73"
+PURPLE = "#b25f91"
+GOLD = "#c98a00"
+
+DENSE, DENSE_TINT = BLUE, "#eaf3f9"
+SPARSE, SPARSE_TINT = VERMILION, "#fdf1e8"
