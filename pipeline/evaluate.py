@@ -1,0 +1,186 @@
+"""Final metrics of a model on a split: log loss, exact AUC, normalized entropy, calibration.
+
+Four bytes a row are kept: the logits, in float32, clicked and not clicked apart. Everything is computed from the sorted
+logits, so the result does not depend on the order of the rows nor on how many ranks read them.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+import torch
+from scipy.special import expit
+from torch import Tensor
+from torch import distributed as dist
+
+_CHUNK_ROWS = 1 << 20
+"""Rows worked on at once in float64 or int64: temporaries stay under 32 MB."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """How well predictions fit labels. `None` where the labels leave the metric undefined."""
+
+    log_loss: float
+    """Mean negative log likelihood, nats a row, ≥ 0."""
+    auc: float | None
+    """Probability that a clicked row is ranked above an unclicked one, ties counting ½ (the Mann-Whitney statistic
+    with mid-ranks); 0 to 1. None when only one of the two labels occurs."""
+    normalized_entropy: float | None
+    """Log loss over that of always predicting the mean label (He et al., ADKDD 2014, section 3); below 1 is better than
+    knowing only the click rate. None when only one of the two labels occurs."""
+    calibration: float | None
+    """Mean prediction over mean label; 1 is unbiased. None without a clicked row."""
+    rows: int
+    """Rows evaluated, at least 1."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The metrics as plain JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Metrics":
+        """Read what `to_json` wrote."""
+        return cls(**data)
+
+
+class Evaluation:
+    """Collects (logit, label) rows; `metrics()` judges them, over all ranks where a process group is running.
+
+    >>> evaluation = Evaluation()
+    >>> evaluation.add(torch.tensor([2.0, -1.0, 0.5]), torch.tensor([1.0, 0.0, 0.0]))
+    >>> evaluation.metrics().auc
+    1.0
+    """
+
+    def __init__(self) -> None:
+        self._clicked: list[numpy.ndarray] = []
+        self._not_clicked: list[numpy.ndarray] = []
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """Add rows: logits [B] of any float type and device, labels [B] of 0 and 1.
+
+        Raises ValueError for logits that are not finite (the model has diverged), or labels other than 0 and 1.
+        """
+        values = logits.detach().to("cpu", torch.float32).numpy()
+        labels_on_cpu = labels.detach().cpu().numpy()
+        if values.ndim != 1 or labels_on_cpu.shape != values.shape:
+            raise ValueError(f"logits {values.shape} and labels {labels_on_cpu.shape}; both must be [B]")
+        if not numpy.isfinite(values).all():
+            bad = values[~numpy.isfinite(values)][0]
+            raise ValueError(f"a logit is {bad}: the model has diverged; train it with a lower learning rate")
+        clicked = labels_on_cpu == 1
+        if not (clicked | (labels_on_cpu == 0)).all():
+            bad = labels_on_cpu[~(clicked | (labels_on_cpu == 0))][0]
+            raise ValueError(f"a label is {bad}; labels must be 0 or 1")
+        self._clicked.append(values[clicked])
+        self._not_clicked.append(values[~clicked])
+
+    def add_probabilities(self, probabilities: Tensor, labels: Tensor) -> None:
+        """Add rows of probabilities [B] in 0 to 1, of any float type, instead of logits.
+
+        As in scikit-learn's log loss, they are first kept one unit of their type's precision away from 0 and 1, where
+        rounding has left no likelihood to speak of.
+        """
+        if probabilities.numel() and (probabilities.min() < 0 or probabilities.max() > 1):
+            found = (float(probabilities.min()), float(probabilities.max()))
+            raise ValueError(f"probabilities lie between {found[0]} and {found[1]}; they must lie between 0 and 1")
+        smallest = torch.finfo(probabilities.dtype).eps
+        self.add(torch.logit(probabilities.detach().double().clamp(smallest, 1 - smallest)), labels)
+
+    def metrics(self, group: dist.ProcessGroup | None = None) -> Metrics:
+        """The metrics of all rows added, on every rank of the group (by default all); call it on all of them.
+
+        The rows of all ranks are brought together on the first one. Raises ValueError when there are none.
+        """
+        clicked, not_clicked = _joined(self._clicked), _joined(self._not_clicked)
+        if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size(group) == 1:
+            return _metrics(clicked, not_clicked)
+        clicked, not_clicked = _gathered(clicked, group), _gathered(not_clicked, group)
+        outcome: list[Metrics | str | None] = [None]
+        if dist.get_rank(group) == 0:
+            try:
+                outcome = [_metrics(clicked, not_clicked)]
+            except ValueError as error:  # every rank must hear of it, or the others would wait for ever
+                outcome = [str(error)]
+        dist.broadcast_object_list(outcome, group_src=0, group=group)
+        if not isinstance(outcome[0], Metrics):
+            raise ValueError(outcome[0])
+        return outcome[0]
+
+
+def _joined(parts: list[numpy.ndarray]) -> numpy.ndarray:
+    """The parts as one float32 array; the list then holds that array only."""
+    parts[:] = [numpy.concatenate([numpy.empty(0, numpy.float32), *parts])]
+    return parts[0]
+
+
+def _gathered(values: numpy.ndarray, group: dist.ProcessGroup | None) -> numpy.ndarray:
+    """On the group's first rank the values of all ranks, elsewhere nothing. One rank sends at a time: no padding."""
+    device = torch.device("cuda" if dist.get_backend(group) == "nccl" else "cpu")
+    size = dist.get_world_size(group)
+    lengths = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(size)]
+    dist.all_gather(lengths, torch.tensor([len(values)], device=device), group=group)
+    if dist.get_rank(group) != 0:
+        if len(values):
+            dist.send(torch.from_numpy(values).to(device), group_dst=0, group=group)
+        return numpy.empty(0, numpy.float32)
+    parts = [values]
+    for rank in range(1, size):
+        part = torch.empty(int(lengths[rank]), dtype=torch.float32, device=device)
+        if len(part):
+            dist.recv(part, group_src=rank, group=group)
+        parts.append(part.cpu().numpy())
+    return numpy.concatenate(parts)
+
+
+def _metrics(clicked: numpy.ndarray, not_clicked: numpy.ndarray) -> Metrics:
+    """The metrics of float32 logits in any order; sorts them in place."""
+    positives, negatives = len(clicked), len(not_clicked)
+    rows = positives + negatives
+    if rows == 0:
+        raise ValueError("no rows to evaluate; the split is empty")
+    clicked.sort()
+    not_clicked.sort()
+    log_loss = (_sum(_loss_if_clicked, clicked) + _sum(_loss_if_not_clicked, not_clicked)) / rows
+    mean_prediction = (_sum(expit, clicked) + _sum(expit, not_clicked)) / rows
+    mean_label = positives / rows
+    both = positives > 0 and negatives > 0
+    entropy = -mean_label * math.log(mean_label) - (1 - mean_label) * math.log1p(-mean_label) if both else 0.0
+    return Metrics(
+        log_loss=log_loss,
+        auc=_auc(clicked, not_clicked) if both else None,
+        normalized_entropy=log_loss / entropy if both else None,
+        calibration=mean_prediction / mean_label if positives else None,
+        rows=rows,
+    )
+
+
+def _auc(clicked: numpy.ndarray, not_clicked: numpy.ndarray) -> float:
+    """Exact AUC of sorted logits: pairs won, ties ½, counted in integers (no rounding below 2⁶³ pairs)."""
+    half_wins = 0
+    for start in range(0, len(clicked), _CHUNK_ROWS):
+        chunk = clicked[start : start + _CHUNK_ROWS]
+        below = numpy.searchsorted(not_clicked, chunk, side="left")
+        not_above = numpy.searchsorted(not_clicked, chunk, side="right")
+        half_wins += int(below.sum()) + int(not_above.sum())
+    return half_wins / (2 * len(clicked) * len(not_clicked))
+
+
+def _sum(function: Callable[[numpy.ndarray], numpy.ndarray], values: numpy.ndarray) -> float:
+    """Sum of function(value) in float64, exactly rounded over chunks of the order given."""
+    chunks = range(0, len(values), _CHUNK_ROWS)
+    return math.fsum(function(values[start : start + _CHUNK_ROWS].astype(numpy.float64)).sum() for start in chunks)
+
+
+def _loss_if_clicked(logits: numpy.ndarray) -> numpy.ndarray:
+    """-log σ(x), stable for any x."""
+    return numpy.logaddexp(0.0, -logits)
+
+
+def _loss_if_not_clicked(logits: numpy.ndarray) -> numpy.ndarray:
+    """-log(1 - σ(x)), stable for any x."""
+    return numpy.logaddexp(0.0, logits)
