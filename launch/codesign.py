@@ -42,6 +42,7 @@ def codesign(
         port: where the nodes meet on the first of them, when there are several
     """
     return program_app(
+        "codesign",
         "pipeline.codesign",
         program_args,
         j=j,

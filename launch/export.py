@@ -42,6 +42,7 @@ def export(
         port: where the nodes meet on the first of them, when there are several
     """
     return program_app(
+        "export",
         "pipeline.export",
         program_args,
         j=j,

@@ -1,7 +1,7 @@
 """One program of this project as a TorchX app: what the components search, train, codesign and export return.
 
-`1x1` is the plain program. `1xM` puts torchrun's elastic agent in front, which starts M processes that find one another
-over RANK, WORLD_SIZE and MASTER_ADDR. `NxM` is N such agents, which meet on the first node.
+`1x1` is the plain program. `1xM` puts torchrun's elastic agent in front (agent.py), which starts M processes that find
+one another over RANK, WORLD_SIZE and MASTER_ADDR. `NxM` is N such agents, which meet on the first node.
 """
 
 import os
@@ -59,7 +59,7 @@ def command_line(
     program = ["-m", module, *(argument.replace("$", "$$") for argument in program_args)]
     if nodes == processes == 1:
         return python, program
-    agent = ["-m", "torch.distributed.run", f"--nnodes={nodes}", f"--nproc-per-node={processes}"]
+    agent = ["-m", "launch.agent", f"--nnodes={nodes}", f"--nproc-per-node={processes}"]
     if nodes == 1:
         return python, [*agent, "--standalone", *program]
     # The schedulers name the first node in an environment variable, which only a shell can put into the command; some
@@ -70,6 +70,7 @@ def command_line(
 
 
 def program_app(
+    name: str,
     module: str,
     program_args: Sequence[str],
     *,
@@ -84,7 +85,7 @@ def program_app(
     max_retries: int,
     port: int,
 ) -> AppDef:
-    """The app that runs `python -m module` on every rank; the arguments are those of the components, explained there.
+    """The app `name` that runs `python -m module` on every rank; the other arguments are explained in the components.
 
     Raises:
         ValueError: `j` is not nodes x processes.
@@ -95,7 +96,6 @@ def program_app(
     # torchrun would give every process one thread, a lone process would take all cores of the machine.
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores // processes))
     entrypoint, args = command_line(python or sys.executable, module, program_args, nodes, processes, port)
-    name = module.rpartition(".")[2]
     role = Role(
         name=name,
         image=image or torchx.IMAGE,

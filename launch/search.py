@@ -42,6 +42,7 @@ def search(
         port: where the nodes meet on the first of them, when there are several
     """
     return program_app(
+        "search",
         "pipeline.chain",
         program_args,
         j=j,

@@ -12,9 +12,10 @@ Three things differ from TorchX's own command; builtins, `FILE.py:FUNCTION`, sch
 import argparse
 import logging
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,13 @@ from torchx.cli.cmd_run import CmdRun
 from torchx.runner import Runner
 from torchx.runner.config import load_sections
 from torchx.schedulers import get_scheduler_factories
-from torchx.schedulers.local_scheduler import PopenRequest, SignalException
-from torchx.specs import AppDef, AppDryRunInfo, AppHandle, CfgVal
+from torchx.schedulers.local_scheduler import PopenRequest, ReplicaParam, SignalException
+from torchx.specs import AppDef, AppDryRunInfo, AppHandle, AppState, CfgVal
 
 logger = logging.getLogger(__name__)
+
+ARGPARSE_ERROR = 2
+"""The status argparse leaves with after a wrong command line."""
 
 
 def with_function(component_and_args: Sequence[str]) -> list[str]:
@@ -68,14 +72,21 @@ class TerminalRunner(Runner):
         workspace: str | None = None,
         parent_run_id: str | None = None,
     ) -> AppDryRunInfo[Any]:
-        """TorchX's request; for a local app of one replica without the files that would take its output away."""
+        """TorchX's request; for a local app of one replica without the files that would take its output away.
+
+        Raises:
+            ValueError: the app wants GPUs on a machine without an NVIDIA driver (TorchX would crash counting them).
+        """
+        gpus = sum(role.num_replicas * role.resource.gpu for role in app.roles)
+        if scheduler == "local_cwd" and gpus > 0 and shutil.which("nvidia-smi") is None:
+            raise ValueError(
+                f"--gpu asks for {gpus} GPUs; this machine has no nvidia-smi to find them with: use --gpu 0"
+            )
         info = super().dryrun(app, scheduler, cfg, workspace, parent_run_id)
         replica = self._lone_replica(info)
         if replica is not None:
             replica.stdout = replica.stderr = replica.combined = None
-            if (
-                "CUDA_VISIBLE_DEVICES" in os.environ
-            ):  # the user's choice stands against TorchX's own division of the GPUs
+            if "CUDA_VISIBLE_DEVICES" in os.environ:  # TorchX divides the GPUs of the machine: the user's choice stands
                 replica.env["CUDA_VISIBLE_DEVICES"] = os.environ["CUDA_VISIBLE_DEVICES"]
         return info
 
@@ -86,11 +97,11 @@ class TerminalRunner(Runner):
             self._on_terminal.add(handle)
         return handle
 
-    def log_lines(self, app_handle: AppHandle, *args: Any, **kwargs: Any) -> Iterable[str]:
-        """The app's output, to be printed with a prefix: nothing where the app prints it itself."""
-        return () if app_handle in self._on_terminal else super().log_lines(app_handle, *args, **kwargs)
+    def on_terminal(self, app_handle: AppHandle) -> bool:
+        """Whether this app writes to the terminal itself."""
+        return app_handle in self._on_terminal
 
-    def _lone_replica(self, info: AppDryRunInfo[Any]) -> Any:
+    def _lone_replica(self, info: AppDryRunInfo[Any]) -> ReplicaParam | None:
         request = info.request
         if self._keep_log_files or not isinstance(request, PopenRequest):
             return None
@@ -117,3 +128,18 @@ class CmdRunFile(CmdRun):
                 logger.debug("the whole story:", exc_info=True)
                 logger.error("%s", error)
                 sys.exit(2)
+            except SystemExit as leave:
+                if leave.code == ARGPARSE_ERROR and "--" not in args.component_name_and_args:
+                    logger.error("the program's own options follow `--`: torchx run FILE.py -j 1x2 -- --run NAME")
+                raise
+
+    def _wait_and_exit(self, runner: Runner, app_handle: AppHandle, log: bool) -> None:
+        """Waits for the app: TorchX's way, but for apps on the terminal, which have said everything themselves."""
+        assert isinstance(runner, TerminalRunner)
+        if not runner.on_terminal(app_handle):
+            super()._wait_and_exit(runner, app_handle, log)
+            return
+        status = runner.wait(app_handle, wait_interval=0.2)
+        if status is None or status.state != AppState.SUCCEEDED:
+            logger.error("%s failed; its last words are above", app_handle)
+            sys.exit(1)

@@ -42,6 +42,7 @@ def train(
         port: where the nodes meet on the first of them, when there are several
     """
     return program_app(
+        "train",
         "pipeline.train",
         program_args,
         j=j,

@@ -1,0 +1,20 @@
+"""torchrun without its tracebacks: `python -m launch.agent --nproc-per-node=2 --standalone -m pipeline.chain ...`.
+
+When a rank fails, its own message and the agent's line of which rank it was are all there is to say; torchrun would
+push them off the screen with the agent's stack.
+"""
+
+import sys
+
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.run import main
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ChildFailedError as failed:
+        _, first = failed.get_first_failure()
+        sys.exit(first.exitcode if first.exitcode > 0 else 128 - first.exitcode)  # negative: the signal it died of
+    except SignalException as stop:
+        sys.exit(128 + stop.sigval)
