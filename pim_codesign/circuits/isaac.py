@@ -1,0 +1,67 @@
+"""ISAAC's component table (ISCA'16, table 6): 32 nm, 128 × 128 crossbars, 100 ns cycles.
+
+The chip's tiles and registers take their areas and powers from here.
+"""
+
+from dataclasses import dataclass
+
+ARRAYS_PER_IMA = 8
+"""Crossbars of an in-situ multiply-accumulate unit (IMA)."""
+IMAS_PER_TILE = 12
+TILES_PER_CHIP = 168
+ARRAY_ROWS = 128
+
+
+@dataclass(frozen=True)
+class Component:
+    """One line of the table: all units of a kind in one tile or IMA."""
+
+    name: str
+    power_mw: float
+    """mW, all units together."""
+    area_mm2: float
+    """mm², all units together."""
+
+
+TILE = (
+    Component("edram", 20.7, 0.083),
+    Component("bus", 7.0, 0.090),
+    Component("router", 42.0 / 4, 0.151 / 4),
+    Component("sigmoid", 0.52, 0.0006),
+    Component("shift_add", 0.05, 0.00006),
+    Component("max_pool", 0.4, 0.00024),
+    Component("output_register", 1.68, 0.0032),
+)
+"""A tile without its IMAs: 64 KB eDRAM, a 384-wire bus, a quarter of a router, two sigmoids …"""
+
+IMA = (
+    Component("adc", 16.0, 0.0096),
+    Component("dac", 4.0, 0.00017),
+    Component("sample_hold", 0.01, 0.00004),
+    Component("array", 2.4, 0.0002),
+    Component("shift_add", 0.2, 0.00024),
+    Component("input_register", 1.24, 0.0021),
+    Component("output_register", 0.23, 0.00077),
+)
+"""8 arrays with 8 ADCs, 8 × 128 DACs and their registers."""
+
+HYPER_TRANSPORT = Component("hyper_transport", 10.4e3, 22.88)
+"""The chip's four off-chip links."""
+
+# Of our own tiles: no pooling; sigmoids and shift-adds are counted where they are used.
+TILE_BUFFERS = tuple(part for part in TILE if part.name in {"edram", "bus", "router", "output_register"})
+IMA_REGISTERS = tuple(part for part in IMA if part.name.endswith("_register"))
+
+
+def power_mw(parts: tuple[Component, ...]) -> float:
+    """Power of the parts together, mW."""
+    return sum(part.power_mw for part in parts)
+
+
+def area_mm2(parts: tuple[Component, ...]) -> float:
+    """Area of the parts together, mm².
+
+    >>> round(area_mm2(TILE) + IMAS_PER_TILE * area_mm2(IMA), 3)
+    0.372
+    """
+    return sum(part.area_mm2 for part in parts)

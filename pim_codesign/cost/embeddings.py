@@ -1,0 +1,67 @@
+"""What looking up a sample's embedding rows costs, by where the tables live. Its area is reported apart.
+
+F rows of D numbers a sample, 8 bits a number; P points.
+"""
+
+from dataclasses import dataclass
+
+import numpy
+
+from pim_codesign.circuits import ADC_BITS
+from pim_codesign.circuits.periphery import (
+    BUS_PJ_PER_BIT,
+    DRAM_ACCESS_NS,
+    DRAM_PJ_PER_BIT,
+    ROUTER_PJ_PER_BIT,
+    SAMPLE_HOLD_AREA_UM2,
+    SHIFT_ADD_ENERGY_PJ,
+)
+from pim_codesign.cost.columns import Floats, HardwareColumns
+from pim_codesign.cost.crossbars import PIPELINE_CYCLES, cycle_ns
+from pim_codesign.devices.cells import CELL_AREA_UM2
+from pim_codesign.mapping.slicing import ceil_divide, column_blocks, row_blocks, slices
+from pim_codesign.mapping.workload import Embeddings
+
+BITS = 8
+"""Bits of a stored number."""
+MEMORY_ARRAY_EFFICIENCY = 0.5
+"""Cells' share of a ReRAM memory's area: this project's assumption, NVSim's optimized macros lie at 0.3 to 0.6."""
+
+
+@dataclass(frozen=True)
+class LookupCost:
+    """Each [P]."""
+
+    energy_pj: Floats
+    time_ns: Floats
+    area_mm2: Floats
+
+
+def lookup_cost(embeddings: Embeddings, chip: HardwareColumns) -> LookupCost:
+    """The F fields' tables lie in different banks or arrays, so a sample's lookups run at the same time."""
+    bits = embeddings.fields * embeddings.width * BITS
+    stored_bits = embeddings.rows * embeddings.width * BITS
+    ones = numpy.ones_like(chip.read_ns)
+    network = (BUS_PJ_PER_BIT + ROUTER_PJ_PER_BIT) * bits * chip.energy_scale
+
+    memory_energy = bits / chip.cell_bits * chip.cell_pj + network
+    memory_area = stored_bits / chip.cell_bits * CELL_AREA_UM2 / MEMORY_ARRAY_EFFICIENCY * chip.area_scale
+
+    # In a crossbar: a one-hot input, so one row conducts, a conversion needs few bits and one cycle is enough.
+    s = slices(BITS, chip.cell_bits, chip.polarities == 2)
+    conversions = embeddings.fields * embeddings.width * s
+    conversion_pj = chip.adc_energy_pj(numpy.full_like(chip.adc_bits, ADC_BITS[0])) + SHIFT_ADD_ENERGY_PJ
+    driven = embeddings.fields * chip.polarities * chip.dac_pj
+    crossbar_energy = (conversions * conversion_pj + driven) * chip.energy_scale + network
+    crossbar_energy = crossbar_energy + conversions * chip.polarities * chip.cell_pj
+    arrays = row_blocks(embeddings.rows, chip.array_rows) * chip.polarities
+    arrays = arrays * column_blocks(embeddings.width, s, chip.array_rows)
+    array_um2 = chip.array_rows**2 * CELL_AREA_UM2 + chip.array_rows * (chip.dac_um2 + SAMPLE_HOLD_AREA_UM2)
+    converters = arrays // chip.polarities * ceil_divide(chip.array_rows, chip.columns_per_adc)
+    crossbar_area = (arrays * array_um2 + converters * chip.adc_area_um2) * chip.area_scale
+
+    where = chip.embeddings
+    energy = numpy.choose(where, [DRAM_PJ_PER_BIT * bits * ones, memory_energy, crossbar_energy])
+    time = numpy.choose(where, [DRAM_ACCESS_NS * ones, chip.read_ns, (1 + PIPELINE_CYCLES) * cycle_ns(chip)])
+    area = numpy.choose(where, [0 * ones, memory_area, crossbar_area]) * 1e-6
+    return LookupCost(energy[:, 0], time[:, 0], area[:, 0])

@@ -1,0 +1,153 @@
+"""A network as the chip sees it: stages (one weight matrix and the digital work beside it) and what waits for what.
+
+V input vectors per sample, I inputs, O outputs of a static matrix; T stages.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy
+from numpy.typing import NDArray
+
+NORM_OPERATIONS = 5
+"""Vector operations a layer norm spends on one number: sum, square and sum, centre, scale, affine."""
+
+
+@dataclass(frozen=True)
+class ComputedProduct:
+    """A product of two computed matrices: `vectors` × `rows` times `rows` × `columns`, `count` times a sample."""
+
+    vectors: int
+    rows: int
+    columns: int
+    count: int
+    multiply_accumulates: int
+    """What digital logic must compute; fewer than count · vectors · rows · columns where symmetry halves it."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A node of the graph: a static matrix (if V·I·O > 0) and the digital work that goes with it."""
+
+    name: str
+    """Module path of the matrix, or of the digital module."""
+    operator: str
+    """The operator whose bits and replication it takes; "" for a stage without a matrix (8 bits)."""
+    depends: tuple[int, ...]
+    """Earlier stages that it waits for."""
+    vectors: int = 0
+    """Input vectors V per sample."""
+    inputs: int = 0
+    """Inputs I of the matrix."""
+    outputs: int = 0
+    """Outputs O of the matrix."""
+    products: int = 0
+    """Elementwise products of computed numbers (gates, squares), on the MAC lanes."""
+    computed: tuple[ComputedProduct, ...] = ()
+    """Matrix products of computed operands: on the MAC lanes, or on a scratch crossbar that is written first."""
+    vector_operations: int = 0
+    """Norms, ReLUs, sums: operations of the vector ALUs."""
+    lookups: int = 0
+    """Sigmoids and exponentials: look-ups."""
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """What one sample looks up."""
+
+    fields: int
+    """Rows read per sample F."""
+    width: int
+    """Numbers a row D, 8 bits each."""
+    rows: int = 0
+    """Rows of all tables together; 0 where the tables are no part of the question."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Stages in an order where each comes after those it waits for; stage 0 is the embedding lookup.
+
+    Raises ValueError for a dependency on a later stage.
+    """
+
+    stages: tuple[Stage, ...]
+    embeddings: Embeddings
+
+    def __post_init__(self) -> None:
+        if not self.stages or self.stages[0].name != "embeddings":
+            raise ValueError("Workload.stages must begin with the stage named 'embeddings'")
+        for index, stage in enumerate(self.stages):
+            if any(not 0 <= before < index for before in stage.depends):
+                raise ValueError(f"stage {index} ({stage.name}) depends on {stage.depends}: not all are earlier stages")
+
+    @cached_property
+    def operators(self) -> tuple[str, ...]:
+        """The operators that have bits and replication, in the order of their first stage."""
+        return tuple(dict.fromkeys(stage.operator for stage in self.stages if stage.operator))
+
+    @cached_property
+    def vectors(self) -> dict[str, int]:
+        """The largest V of each operator: its replication goes up to the largest power of two in it."""
+        largest = dict.fromkeys(self.operators, 1)
+        for stage in self.stages:
+            if stage.operator:
+                largest[stage.operator] = max(largest[stage.operator], stage.vectors)
+        return largest
+
+    @cached_property
+    def multiply_accumulates(self) -> int:
+        """A sample's, in matrices and between computed operands."""
+        static = sum(stage.vectors * stage.inputs * stage.outputs for stage in self.stages)
+        computed = sum(product.multiply_accumulates for stage in self.stages for product in stage.computed)
+        return static + computed + sum(stage.products for stage in self.stages)
+
+    @cached_property
+    def columns(self) -> "WorkloadColumns":
+        """The same as numpy columns, made once."""
+        return WorkloadColumns.of(self)
+
+
+def _column(values: list[int]) -> NDArray[numpy.int64]:
+    return numpy.array(values, dtype=numpy.int64).reshape(1, -1)
+
+
+@dataclass(frozen=True)
+class WorkloadColumns:
+    """The stages' numbers as arrays [1, T], their computed products' as arrays [1, Q]."""
+
+    operator: NDArray[numpy.int64]
+    """Index of the stage's operator; the number of operators for a stage that has none. [T]"""
+    vectors: NDArray[numpy.int64]
+    inputs: NDArray[numpy.int64]
+    outputs: NDArray[numpy.int64]
+    products: NDArray[numpy.int64]
+    computed_products: NDArray[numpy.int64]
+    """Multiply-accumulates of the stage's `computed`."""
+    vector_operations: NDArray[numpy.int64]
+    lookups: NDArray[numpy.int64]
+    computed_stage: NDArray[numpy.int64]
+    """Stage of each computed product. [Q]"""
+    computed_vectors: NDArray[numpy.int64]
+    computed_rows: NDArray[numpy.int64]
+    computed_columns: NDArray[numpy.int64]
+    computed_count: NDArray[numpy.int64]
+
+    @classmethod
+    def of(cls, workload: Workload) -> "WorkloadColumns":
+        """Gather a workload's numbers."""
+        stages, operators = workload.stages, workload.operators
+        computed = [(index, product) for index, stage in enumerate(stages) for product in stage.computed]
+        plain = {
+            name: _column([getattr(stage, name) for stage in stages])
+            for name in ("vectors", "inputs", "outputs", "products", "vector_operations", "lookups")
+        }
+        return cls(
+            operator=numpy.array([operators.index(s.operator) if s.operator else len(operators) for s in stages]),
+            computed_products=_column([sum(p.multiply_accumulates for p in stage.computed) for stage in stages]),
+            computed_stage=numpy.array([index for index, _ in computed], dtype=numpy.int64),
+            computed_vectors=_column([product.vectors for _, product in computed]),
+            computed_rows=_column([product.rows for _, product in computed]),
+            computed_columns=_column([product.columns for _, product in computed]),
+            computed_count=_column([product.count for _, product in computed]),
+            **plain,
+        )
