@@ -185,7 +185,7 @@ _CRITEO_TERABYTE = (
 _KDD2012_COLUMNS = "display_url ad_id advertiser_id query_id keyword_id title_id description_id user_id depth position"
 _KDD2012_SIZES = (26274, 641708, 14848, 22122011, 1188090, 3735797, 2934102, 20004011, 4, 8)
 _KDD2012 = dict(zip(_KDD2012_COLUMNS.split(), _KDD2012_SIZES, strict=True))
-# Avazu Kaggle 2014: the distinct values of train.csv; `hour` is reduced to the hour of the day.
+# Avazu Kaggle 2014: distinct values of train.csv as commonly reported; `hour` is reduced to the hour of the day.
 _AVAZU_COLUMNS = (
     "hour C1 banner_pos site_id site_domain site_category app_id app_domain app_category device_id device_ip "
     "device_model device_type device_conn_type C14 C15 C16 C17 C18 C19 C20 C21"
