@@ -1,0 +1,219 @@
+"""Plots of the ReRAM co-design: what each mapping costs and loses, and where the energy goes."""
+
+from collections.abc import Callable, Sequence
+
+from matplotlib.axes import Axes
+
+from pipeline.report.figure import (
+    MANY_POINTS,
+    Picture,
+    house_style,
+    inline_svg,
+    label_points,
+    log_axis,
+    new_figure,
+    plain_numbers,
+)
+from pipeline.report.run_files import Codesign, Point
+from pipeline.report.search_plots import BASELINE_MARKERS
+from pipeline.report.style import BLUE, FAINT, GREEN, INK, MUTED, VERMILION
+from pipeline.report.words import chosen_point, ratio, significant
+
+_Measure = Callable[[Point], float | None]
+_ENERGY: tuple[str, _Measure] = ("energy a row (nJ)", lambda point: point.energy_nj)
+_LATENCY: tuple[str, _Measure] = ("latency (µs)", lambda point: point.latency_us)
+_AREA: tuple[str, _Measure] = ("chip area (mm², embeddings apart)", lambda point: point.area_mm2)
+_LOSS: tuple[str, _Measure] = ("log loss", lambda point: point.log_loss)
+_FRAME = 0.03  # log loss above the floating-point model's that the panels show
+_PANELS = ((_ENERGY, _LOSS), (_LATENCY, _LOSS), (_ENERGY, _LATENCY), (_AREA, _LOSS))
+
+
+def pareto_panels(codesign: Codesign) -> Picture:
+    """Four views of every mapping: energy, latency and area against log loss, and energy against latency."""
+    hovers: dict[str, str] = {}
+    with house_style():
+        figure = new_figure(10.2, 6.9)
+        for number, (axes, (across, along)) in enumerate(zip(figure.subplots(2, 2).flat, _PANELS, strict=True)):
+            _panel(axes, codesign, across, along, f"p{number}", hovers)
+        handles, labels = figure.axes[2].get_legend_handles_labels()  # the panel that shows every point
+        figure.legend(handles, labels, loc="outside upper left", ncols=8, columnspacing=1.4)
+        title = "Mappings on ReRAM"
+        told = f"{len(codesign.pareto)} Pareto points of {len(codesign.evaluated)} evaluated mappings"
+        svg = inline_svg(figure, "pareto", title, told, hovers)
+    return Picture(svg, title, f"Down and left is better in every panel. {_explained(codesign)}")
+
+
+def _explained(codesign: Codesign) -> str:
+    text = (
+        f"{len(codesign.evaluated):,} mappings evaluated, {len(codesign.pareto):,} Pareto points "
+        "(best in some trade of log loss, latency, energy and area; the stepped line joins those best in the panel's "
+        "two). The star is the mapping detailed below. Baselines are mapped naively, W8A8."
+    )
+    unmeasured = sum(point.log_loss is None for point in codesign.evaluated)
+    if unmeasured:
+        text += f" Without a measured log loss, so in the third panel only: {unmeasured:,}."
+    far = sum(_far(point, codesign) for point in codesign.pareto)
+    return text + (f" Pareto points of so high a log loss that they lie above the frames: {far:,}." if far else "")
+
+
+def _panel(
+    axes: Axes,
+    codesign: Codesign,
+    across: tuple[str, _Measure],
+    along: tuple[str, _Measure],
+    name: str,
+    hovers: dict[str, str],
+) -> None:
+    def at(points: Sequence[Point]) -> list[tuple[float, float, Point]]:
+        found = [(across[1](point), along[1](point), point) for point in points]
+        return [(x, y, point) for x, y, point in found if x is not None and y is not None]
+
+    others, front = at(codesign.evaluated), at(codesign.pareto)
+    naive, chosen = at([codesign.naive]), at([chosen_point(codesign)])
+    baselines = [(title, *found) for title, point in codesign.baselines for found in at([point])]
+    everything = [*others, *front, *naive, *(found[1:] for found in baselines)]
+    if not everything:
+        axes.text(0.5, 0.5, "no log loss was measured", transform=axes.transAxes, ha="center", color=MUTED)
+        return
+    axes.scatter(
+        [x for x, _, _ in others],
+        [y for _, y, _ in others],
+        s=8,
+        color=FAINT,
+        linewidths=0,
+        alpha=0.7,
+        rasterized=len(others) > MANY_POINTS,
+        label="evaluated",
+    )
+    _staircase(axes, [(x, y) for x, y, _ in front])
+    for number, (x, y, point) in enumerate(front):
+        _mark(axes, (x, y), "o", 5.5, BLUE, f"{name}-front{number}", point, hovers, "Pareto" if number == 0 else "")
+    for number, (title, x, y, point) in enumerate(baselines):
+        marker = BASELINE_MARKERS[number % len(BASELINE_MARKERS)]
+        _mark(axes, (x, y), marker, 7, VERMILION, f"{name}-base{number}", point, hovers, title)
+    for x, y, point in naive:
+        _mark(axes, (x, y), "X", 9, INK, f"{name}-naive", point, hovers, "naive W8A8")
+    for x, y, point in chosen:
+        _mark(axes, (x, y), "*", 15, GREEN, f"{name}-chosen", point, hovers, "chosen")
+    axes.set(xlabel=across[0], ylabel=along[0])
+    log_axis(axes.xaxis, [x for x, _, _ in everything])
+    if along is _LOSS:
+        plain_numbers(axes.yaxis)
+        _loss_limits(axes, codesign)
+        if codesign.float_log_loss is not None:
+            axes.axhline(codesign.float_log_loss, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+            axes.annotate(
+                "floating point",
+                (0, codesign.float_log_loss),
+                (4, -3),
+                xycoords=axes.get_yaxis_transform(),
+                textcoords="offset points",
+                va="top",
+                fontsize=7.5,
+                color=MUTED,
+            )
+    else:
+        log_axis(axes.yaxis, [y for _, y, _ in everything])
+    labels = [(x, y, "naive W8A8", INK) for x, y, _ in naive] + [(x, y, "chosen", GREEN) for x, y, _ in chosen]
+    label_points(axes, labels, [(x, y) for x, y, _ in [*front, *(found[1:] for found in baselines)]])
+
+
+def _mark(
+    axes: Axes,
+    at: tuple[float, float],
+    marker: str,
+    size: float,
+    colour: str,
+    gid: str,
+    point: Point,
+    hovers: dict[str, str],
+    label: str,
+) -> None:
+    axes.plot(
+        *at,
+        marker,
+        ms=size,
+        color=colour,
+        mec="white",
+        mew=0.8,
+        gid=gid,
+        zorder=5,
+        label=label or None,
+        linestyle="none",
+    )
+    hovers[gid] = describe(point)
+
+
+def describe(point: Point) -> str:
+    """A point in one line, for hovering."""
+    loss = "log loss not measured" if point.log_loss is None else f"log loss {point.log_loss:.5f}"
+    return (
+        f"{point.label}: {loss}, {significant(point.energy_nj)} nJ, {significant(point.latency_us)} µs, "
+        f"{significant(point.area_mm2)} mm²"
+    )
+
+
+def _staircase(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """The line below and left of which there is no point."""
+    best: list[tuple[float, float]] = []
+    for x, y in sorted(points):
+        if not best or y < best[-1][1]:
+            best.append((x, y))
+    if len(best) > 1:
+        axes.step(*zip(*best, strict=True), where="post", color=BLUE, linewidth=1.1, alpha=0.6, zorder=3)
+
+
+def _loss_limits(axes: Axes, codesign: Codesign) -> None:
+    """The frame holds the marked mappings and the Pareto points but those of very high loss (too few bits)."""
+    marked = [codesign.naive, chosen_point(codesign), *(point for _, point in codesign.baselines)]
+    losses = [point.log_loss for point in marked if point.log_loss is not None]
+    losses += [point.log_loss for point in codesign.pareto if point.log_loss is not None and not _far(point, codesign)]
+    if codesign.float_log_loss is not None:
+        losses.append(codesign.float_log_loss)
+    if losses:
+        room = 0.1 * (max(losses) - min(losses)) or 0.01
+        axes.set_ylim(min(losses) - 1.2 * room, max(losses) + room)
+
+
+def _far(point: Point, codesign: Codesign) -> bool:
+    """Whether a point's log loss is so high that it would squeeze the others together."""
+    reference = codesign.float_log_loss if codesign.float_log_loss is not None else codesign.naive.log_loss
+    return reference is not None and point.log_loss is not None and point.log_loss > reference + _FRAME
+
+
+def energy_breakdown(codesign: Codesign) -> Picture:
+    """Where a row's energy goes: bars of the naive and the chosen mapping, largest part first."""
+    naive, chosen = codesign.naive, chosen_point(codesign)
+    parts = sorted(
+        set(naive.energy_breakdown_nj) | set(chosen.energy_breakdown_nj),
+        key=lambda part: (-naive.energy_breakdown_nj.get(part, 0.0), part),
+    )
+    with house_style():
+        figure = new_figure(10.2, 0.75 + 0.36 * max(len(parts), 1))
+        axes = figure.add_subplot()
+        for place, part in enumerate(parts):
+            for point, colour, offset in ((naive, INK, -0.19), (chosen, GREEN, 0.19)):
+                value = point.energy_breakdown_nj.get(part, 0.0)
+                label = {"naive": "naive W8A8", "chosen": "chosen"}["naive" if point is naive else "chosen"]
+                axes.barh(place + offset, value, 0.34, color=colour, label=label if place == 0 else None)
+                axes.annotate(
+                    significant(value),
+                    (value, place + offset),
+                    (4, 0),
+                    textcoords="offset points",
+                    va="center_baseline",
+                    fontsize=7.5,
+                    color=colour,
+                )
+        axes.set_yticks(range(len(parts)), [part.replace("_", " ") for part in parts])
+        axes.tick_params(axis="y", labelsize=8.5, labelcolor=INK)
+        axes.grid(axis="y", visible=False)
+        axes.invert_yaxis()
+        axes.margins(x=0.08, y=0.02)
+        axes.set_xlabel("energy a row (nJ)")
+        axes.legend(loc="lower right")
+        title = "Where the energy goes"
+        compared = ratio(naive.energy_nj, chosen.energy_nj, "less", "more")
+        told = f"naive {significant(naive.energy_nj)} nJ a row, chosen {significant(chosen.energy_nj)} nJ: {compared}"
+        svg = inline_svg(figure, "energy", title, told, {})
+    return Picture(svg, title, f"In all: {told}.")

@@ -1,0 +1,139 @@
+"""What the report says in words: numbers with their units, comparisons with honest wording."""
+
+from scipy import stats
+
+from pipeline.report.run_files import Codesign, Model, Point, Results, Run
+
+SEED_NOISE = 0.001
+"""AUC: differences below this need several seeds, which move it by about ±.0004 (shared/design/search_space.md)."""
+QUALITY_TOLERANCE = 0.001
+"""Log loss that the chosen mapping may lose against the model in floating point."""
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits, without an exponent.
+
+    >>> significant(0.012345), significant(1234.5), significant(0), significant(12.3456)
+    ('0.0123', '1,234', '0', '12.3')
+    """
+    if value == 0:
+        return "0"
+    magnitude = int(f"{abs(value):.{digits - 1}e}".split("e")[1])
+    return f"{value:,.{max(digits - 1 - magnitude, 0)}f}"
+
+
+def millions(count: int) -> str:
+    """A count in millions: three decimals, or as many as a small one needs.
+
+    >>> millions(1_924_312), millions(48)
+    ('1.924', '0.000048')
+    """
+    return significant(count / 1e6, 2) if 0 < count < 10_000 else f"{count / 1e6:.3f}"
+
+
+def difference(value: float) -> str:
+    """A signed difference of log loss or AUC, with a true minus.
+
+    >>> difference(-0.00123), difference(0.5), difference(-0.0000001)
+    ('−0.0012', '+0.5000', '±0.0000')
+    """
+    text = f"{abs(value):.4f}"
+    if float(text) == 0:
+        return f"±{text}"
+    return ("−" if value < 0 else "+") + text
+
+
+def best_baseline(results: Results) -> Model | None:
+    """The baseline of least test log loss."""
+    return min((m for m in results.models if m.kind == "baseline"), key=lambda m: m.test.log_loss, default=None)
+
+
+def headline(run: Run) -> str:
+    """One sentence: what was found, and how it compares."""
+    if run.results is not None:
+        return _found(run.results)
+    if run.winners is not None and run.winners.winners:
+        best, count = run.winners.winners[0], len(run.candidates)
+        return (
+            f"The search has scored {count:,} architectures; the best has a validation log loss of {best.score:.4f} "
+            "with the supernet's weights. Nothing is retrained yet, so nothing is compared yet."
+        )
+    if run.steps:
+        return f"Training has begun ({run.steps[-1].rows:,} rows of {run.steps[-1].stage}); nothing is searched yet."
+    return "This run has not trained anything yet."
+
+
+def _found(results: Results) -> str:
+    best, baseline = results.best, best_baseline(results)
+    text = f"{best.title} has a test log loss of {best.test.log_loss:.4f} and an AUC of {best.test.auc:.4f}"
+    if baseline is None or baseline is best:
+        return text + (". No baseline was trained beside it." if baseline is None else ", the best of all: a baseline.")
+    loss, auc = best.test.log_loss - baseline.test.log_loss, best.test.auc - baseline.test.auc
+    cost = best.multiply_accumulates / baseline.multiply_accumulates if baseline.multiply_accumulates else None
+    text += f"; the best baseline, {baseline.title}, has {baseline.test.log_loss:.4f} and {baseline.test.auc:.4f}: "
+    text += f"{abs(loss):.4f} {'lower' if loss < 0 else 'higher'} log loss and {abs(auc):.4f} "
+    text += f"{'higher' if auc > 0 else 'lower'} AUC"
+    text += "" if abs(auc) >= SEED_NOISE else ", which is within seed noise"
+    return text + ("." if cost is None else f", at {significant(cost)} times its multiply-accumulates.")
+
+
+def caveats(results: Results) -> list[str]:
+    """What a reader must know beside the headline."""
+    found = []
+    oracle, best, baseline = results.oracle_test_log_loss, results.best, best_baseline(results)
+    if oracle is not None:
+        text = (
+            f"The best possible log loss on these test rows is {oracle:.4f} (the planted model's own): {best.title} is "
+            f"{difference(best.test.log_loss - oracle)} from it"
+        )
+        if baseline is not None:
+            text += f", {baseline.title} {difference(baseline.test.log_loss - oracle)}"
+        found.append(text + ".")
+    found.append(
+        f"One seed, {results.test_rows:,} test rows: AUC differences below {SEED_NOISE} are within seed noise: to "
+        "tell such models apart takes several seeds."
+    )
+    return found
+
+
+def chosen_point(codesign: Codesign) -> Point:
+    """The mapping the report details: of the Pareto points that lose at most `QUALITY_TOLERANCE` log loss against the
+    model in floating point, the one of least energy times latency; if there is none, the one of least log loss."""
+    measured = [point for point in codesign.pareto if point.log_loss is not None]
+    reference = codesign.float_log_loss if codesign.float_log_loss is not None else codesign.naive.log_loss
+    if not measured or reference is None:
+        return min(codesign.pareto, key=_energy_delay, default=codesign.naive)
+    good = [point for point in measured if (point.log_loss or 0.0) <= reference + QUALITY_TOLERANCE]
+    return min(good, key=_energy_delay) if good else min(measured, key=lambda point: point.log_loss or 0.0)
+
+
+def _energy_delay(point: Point) -> float:
+    return point.energy_nj * point.latency_us
+
+
+def ratio(before: float, after: float, less: str, more: str) -> str:
+    """How two positive costs compare.
+
+    >>> ratio(150.0, 60.0, "less", "more"), ratio(10.0, 20.0, "smaller", "larger"), ratio(10.0, 10.0, "less", "more")
+    ('2.50× less', '2.00× larger', 'the same')
+    """
+    if before <= 0 or after <= 0 or before == after:
+        return "the same" if before == after else "not comparable"
+    return f"{significant(max(before / after, after / before))}× {less if after < before else more}"
+
+
+def rank_agreement(scores: list[float], losses: list[float]) -> str:
+    """How well supernet scores rank retrained models: Kendall's τ-b and Spearman's ρ, said as weak when few.
+
+    >>> rank_agreement([1.0, 2.0], [1.0, 2.0])
+    '2 models: too few for a rank correlation.'
+    """
+    if len(scores) < 3:
+        return f"{len(scores)} model{'s' * (len(scores) != 1)}: too few for a rank correlation."
+    if len(set(scores)) == 1 or len(set(losses)) == 1:
+        return f"All {len(scores)} models tie on one side: no rank correlation exists."
+    kendall, spearman = stats.kendalltau(scores, losses), stats.spearmanr(scores, losses)
+    text = f"Kendall τ {kendall.statistic:.2f} (p {kendall.pvalue:.2f}), Spearman ρ {spearman.statistic:.2f}"
+    if len(scores) < 10:
+        return f"{text}: weak evidence, {len(scores)} models only, and those were picked by the score."
+    return f"{text}, {len(scores)} models."
