@@ -18,12 +18,11 @@ command -v "$python" >/dev/null || fail "no program '$python'; name a Python 3.1
 
 step "$venv: a new environment of $("$python" --version), $build builds"
 "$python" -m venv --clear "$venv" || fail "'$python -m venv' failed (Debian and Ubuntu: apt install python3-venv)"
+# --no-build-isolation: the few packages that come as source are built with our setuptools, not with the newest of today.
 pip=("$venv/bin/python" -m pip --disable-pip-version-check install)
 torch=$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements.txt)
 setuptools=$(sed -n 's/^\(setuptools==[^ ]*\).*/\1/p' requirements.txt)
 
-# The few packages that come as source are built with our setuptools, not with whichever is newest today.
-"${pip[@]}" --quiet --no-deps "$setuptools"
 if [[ $build == cpu ]]; then
     step "$torch, CPU build"
     "${pip[@]}" --no-deps --no-index "$torch+cpu" 2>/dev/null ||
@@ -33,9 +32,11 @@ if [[ $build == cpu ]]; then
             "export PIP_FIND_LINKS=/that/folder"
     step "the other packages of requirements.txt"
     sed 's/^fbgemm-gpu==/fbgemm-gpu-cpu==/' requirements.txt >"$venv/requirements-cpu.txt"
+    "${pip[@]}" --quiet --no-deps "$setuptools"
     "${pip[@]}" --quiet --no-deps --no-build-isolation -r "$venv/requirements-cpu.txt"
 else
     step "requirements.txt, CUDA builds (several GB)"
+    "${pip[@]}" --quiet --no-deps "$setuptools"
     "${pip[@]}" --no-build-isolation -r requirements.txt
 fi
 

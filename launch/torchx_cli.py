@@ -124,6 +124,11 @@ class CmdRunFile(CmdRun):
                     signal.signal(also, signal.SIG_IGN)
                 logger.warning("stopping the app (%s)", stop.sigval.name)
                 sys.exit(128 + stop.sigval)
+            except ModuleNotFoundError as missing:
+                logger.error(
+                    "%s (a scheduler's own client comes with: pip install 'torchx[%s]')", missing, args.scheduler
+                )
+                sys.exit(2)
             except ValueError as error:
                 logger.debug("the whole story:", exc_info=True)
                 logger.error("%s", error)

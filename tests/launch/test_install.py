@@ -1,0 +1,64 @@
+"""The set-up: what make asks for, and what install.sh says when it cannot be had (nothing here touches a network)."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def install(
+    tmp_path: Path, python: str, build: str, index: str = "file:///nowhere"
+) -> subprocess.CompletedProcess[str]:
+    """launch/install.sh with pip's settings out of the way, so that no wheel is at hand."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    env |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1"}
+    command = ["launch/install.sh", str(tmp_path / "venv"), python, build, index]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+
+
+def test_wrong_python(tmp_path: Path) -> None:
+    """Another Python is refused by its version, before anything is made."""
+    old = tmp_path / "python3.9"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.1" && exit 0\nexit 1\n')
+    old.chmod(0o755)
+    result = install(tmp_path, str(old), "cpu")
+    assert result.returncode == 1
+    assert "is Python 3.9.1; Python 3.11, 3.12 or 3.13 is needed: make PYTHON=" in result.stderr
+    result = install(tmp_path, "no-such-python", "cpu")
+    assert result.returncode == 1 and "no program 'no-such-python'" in result.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+def test_wrong_build(tmp_path: Path) -> None:
+    """BUILD is cpu or cuda."""
+    result = install(tmp_path, sys.executable, "rocm")
+    assert result.returncode == 1 and "BUILD=rocm; it is cpu or cuda" in result.stderr
+
+
+def test_no_torch_to_be_had(tmp_path: Path) -> None:
+    """Without a CPU wheel on the machine and without the index, the message names the variable to set."""
+    index = (tmp_path / "index").as_uri()
+    result = install(tmp_path, sys.executable, "cpu", index)
+    assert result.returncode == 1
+    assert f"not to be had from TORCH_INDEX={index}" in result.stderr
+    assert "make TORCH_INDEX=" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        ([], ".venv/bin/torchx run launch/search.py"),
+        (["J=1x2"], ".venv/bin/torchx run launch/search.py -j 1x2"),
+        (["J=1x2", "ARGS=--run a"], ".venv/bin/torchx run launch/search.py -j 1x2 -- --run a"),
+    ],
+)
+def test_make_search(arguments: list[str], command: str) -> None:
+    """`make search` is the plain `torchx run launch/search.py`, and its variables become that command's arguments."""
+    result = subprocess.run(
+        ["make", "-n", "search", "VENV=.venv", *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    assert [" ".join(line.split()) for line in result.stdout.splitlines()][-1] == command
