@@ -1,0 +1,215 @@
+"""A click log opened: its schema, its splits and their streams."""
+
+import dataclasses
+import functools
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.data.config import DataConfig
+from pipeline.data.convert import convert
+from pipeline.data.features import Rows, mixed_row_numbers
+from pipeline.data.generate import PROBABILITY_COLUMN, GenerateConfig, generate
+from pipeline.data.infer import infer_schema
+from pipeline.data.parquet import ParquetLog
+from pipeline.data.schema import Schema
+from pipeline.data.storage import is_parquet, list_files, split_of_name
+from pipeline.data.stream import Stream
+
+logger = logging.getLogger(__name__)
+
+SPLITS = ("train", "valid", "test")
+_TENTHS = {"train": (0, 8), "valid": (8, 9), "test": (9, 10)}
+_CHUNK_ROWS = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The rows of one split, unit (row group) by unit: all rows of some files, or some tenths of every file's rows."""
+
+    name: str
+    """train, valid or test."""
+    log: ParquetLog
+    """Where the rows lie."""
+    tenths: tuple[int, int]
+    """Rows whose number's hash modulo 10 is in [first, last) are of the split."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Names of the categorical columns."""
+        return self.log.schema.categories
+
+    @functools.cached_property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Rows of the split in each unit."""
+        groups = self.log.row_groups
+        if self.tenths == (0, 10):
+            return np.array([group.rows for group in groups], dtype=np.int64)
+        counts = [
+            sum(
+                int(self._is_inside(group.first_row + start, min(_CHUNK_ROWS, group.rows - start)).sum())
+                for start in range(0, group.rows, _CHUNK_ROWS)
+            )
+            for group in groups
+        ]
+        return np.array(counts, dtype=np.int64)
+
+    @property
+    def max_unit_bytes(self) -> int:
+        """Of the largest unit, decoded."""
+        return max(group.rows for group in self.log.row_groups) * Rows.bytes_per_row(self.log.schema)
+
+    def read(self, unit: int) -> Rows:
+        """All rows of the unit."""
+        return self.log.read(unit)
+
+    def select(self, unit: int) -> npt.NDArray[np.int64]:
+        """Which of the unit's rows are of the split."""
+        group = self.log.row_groups[unit]
+        return np.flatnonzero(self._is_inside(group.first_row, group.rows))
+
+    def _is_inside(self, first_row: int, rows: int) -> npt.NDArray[np.bool_]:
+        tenth = mixed_row_numbers(first_row, rows) % np.uint64(10)
+        return (tenth >= self.tenths[0]) & (tenth < self.tenths[1])
+
+
+class Dataset:
+    """A click log with its splits. Made by `open_dataset`."""
+
+    def __init__(self, schema: Schema, splits: dict[str, Split]) -> None:
+        self.schema = schema
+        self._splits = splits
+        for name, split in splits.items():
+            if not split.counts.sum():
+                raise ValueError(f"split {name!r} has no rows; use more data, or files named train, valid and test")
+
+    def rows(self, split: str) -> int:
+        """Rows of a split."""
+        return int(self._split(split).counts.sum())
+
+    def stream(
+        self,
+        split: str,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        shuffle_seed: int | None = None,
+        epochs: int = 1,
+        drop_last: bool | None = None,
+    ) -> Stream:
+        """One rank's batches of a split; `batch_size` is the rank's own.
+
+        `drop_last` leaves out the rows of each epoch that do not fill a batch on every rank (rank 0 logs how many);
+        unless given, the train split does so and the others deliver every row.
+        """
+        if drop_last is None:
+            drop_last = split == "train"
+        return Stream(self._split(split), batch_size, rank, world_size, shuffle_seed, epochs, drop_last)
+
+    def label_ratio(self, split: str) -> float:
+        """Share of clicks."""
+        return self._mean(split, [self.schema.label], lambda columns: columns[0])
+
+    def oracle_log_loss(self, split: str) -> float | None:
+        """Log loss of the planted probabilities on the split's labels, the best any model can hope for.
+
+        None for data that were not generated.
+        """
+        if not self._split(split).log.has_column(PROBABILITY_COLUMN):
+            return None
+
+        def log_loss(columns: list[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+            label, probability = columns
+            return -np.where(label > 0, np.log(probability), np.log1p(-probability))
+
+        return self._mean(split, [self.schema.label, PROBABILITY_COLUMN], log_loss)
+
+    def _mean(
+        self, split: str, names: list[str], of: Callable[[list[npt.NDArray[np.float64]]], npt.NDArray[np.float64]]
+    ) -> float:
+        """Mean over the split's rows of a function of raw columns, one row group in memory; label counts as 0 or 1."""
+        chosen = self._split(split)
+        total = 0.0
+        for unit in np.flatnonzero(chosen.counts):
+            table, picked = chosen.log.columns(int(unit), names), chosen.select(int(unit))
+            columns = [table[name].to_numpy().astype(np.float64)[picked] for name in names]
+            columns[0] = np.minimum(columns[0], 1.0)
+            total += float(of(columns).sum())
+        return total / self.rows(split)
+
+    def _split(self, split: str) -> Split:
+        if split not in self._splits:
+            raise ValueError(f"split {split!r} is unknown; use one of {SPLITS}")
+        return self._splits[split]
+
+
+def open_dataset(config: DataConfig, folder: str) -> Dataset:
+    """Opens the log that the settings name; `folder` keeps what is made on the way (generated or converted data).
+
+    Every rank may call it: one at a time makes the files, the others find them. Bad input is a ValueError that names
+    file, line or field, what was found and what to do.
+    """
+    home = Path(folder)
+    if not config.path:
+        schema = Schema.load(config.schema or "criteo")
+        if schema.name != "criteo":
+            raise ValueError(f"data.schema is {config.schema!r}, but generated data are criteo's; give data.path too")
+        generated = GenerateConfig(str(home / "generated"), config.rows, config.days, config.seed)
+        return _with_splits(_cap(schema, config), generate(generated))
+    files = list_files(config.path)
+    kinds = {is_parquet(file) for file in files}
+    if len(kinds) > 1:
+        raise ValueError(f"data.path {config.path!r} holds both Parquet and text files; keep one kind")
+    schema = _schema_for(config, files)
+    parquet_files = files if is_parquet(files[0]) else convert(files, schema, home / "converted")
+    names = dict(zip(parquet_files, files, strict=True))
+    return _with_splits(_cap(schema, config), parquet_files, names)
+
+
+def _cap(schema: Schema, config: DataConfig) -> Schema:
+    capped = schema.with_max_rows(config.max_table_rows)
+    smaller = sum(after < before for after, before in zip(capped.table_sizes, schema.table_sizes, strict=True))
+    if smaller:
+        tables = len(schema.table_sizes)
+        logger.info("%d of %d tables are capped at %d rows (max_table_rows)", smaller, tables, config.max_table_rows)
+    return capped
+
+
+def _with_splits(schema: Schema, files: list[str], source_names: dict[str, str] | None = None) -> Dataset:
+    """Splits by file names where they speak of train, valid and test; else 80/10/10 by row number, hashed.
+
+    The hash spreads every split evenly over the log, so that drift over time is shared.
+    """
+    by_name: dict[str | None, list[str]] = {}
+    for file in files:
+        by_name.setdefault(split_of_name((source_names or {}).get(file, file)), []).append(file)
+    if set(by_name) == set(SPLITS):
+        logs = {name: ParquetLog(by_name[name], schema) for name in SPLITS}
+        ParquetLog([by_name[name][0] for name in SPLITS], schema)  # the three must have the same columns
+        return Dataset(schema, {name: Split(name, log, (0, 10)) for name, log in logs.items()})
+    if len(by_name) > 1:
+        found = {name or "no split": [Path(file).name for file in some][:3] for name, some in by_name.items()}
+        raise ValueError(
+            f"file names speak of some splits only: {found}; name files of all of train, valid and test, or of none"
+        )
+    log = ParquetLog(files, schema)
+    return Dataset(schema, {name: Split(name, log, tenths) for name, tenths in _TENTHS.items()})
+
+
+def _schema_for(config: DataConfig, files: list[str]) -> Schema:
+    """The schema asked for, else schema.json beside the files, else what Parquet says of itself."""
+    if config.schema:
+        return Schema.load(config.schema)
+    beside = os.path.join(config.path, "schema.json")
+    if os.path.isfile(beside):
+        return Schema.load(beside)
+    if not is_parquet(files[0]):
+        raise ValueError(
+            f"data.schema is empty and {config.path!r} holds text, which does not say what its columns mean; give "
+            "data.schema (criteo, avazu, kdd2012 or a JSON file) or put schema.json into the folder"
+        )
+    return infer_schema(files, Path(config.path).stem, config.max_table_rows)

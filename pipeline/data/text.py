@@ -1,0 +1,156 @@
+"""Raw text logs (TSV, CSV; plain, .gz, .zst) as Arrow record batches, with the exact place of whatever is wrong.
+
+Arrow parses; only when it refuses, or a label is bad, a slow second pass finds the line. Memory holds a few blocks.
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+
+from pipeline.data.features import LabelError, label_values
+from pipeline.data.schema import Schema
+from pipeline.data.storage import COMPRESSIONS, open_binary
+
+BLOCK_BYTES = 8 * 2**20
+"""Text parsed at once; no line may be longer."""
+_INTEGER = re.compile(r"[+-]?\d{1,19}")
+
+
+def read_text(path: str, schema: Schema) -> Iterator[pa.RecordBatch]:
+    """The file's rows block by block: label and integers as int64, categories as int64 or text, empty = null.
+
+    Anything wrong is a ValueError that names file, line (from 1), column, the value found and what to do.
+    """
+    header = read_header(path, schema)
+    rows_before = 0
+    try:
+        with _decompressed(path) as stream:
+            for columns in _parser(stream, schema, header):
+                try:
+                    label_values(columns.column(schema.label), schema.count_label)
+                except LabelError as error:
+                    line = 1 + rows_before + error.row + (0 if schema.columns else 1)
+                    raise ValueError(
+                        f"{path}:{line}: column {schema.label!r}: found {error.found!r}, expected {error.expected}; "
+                        "repair or remove the line"
+                    ) from error
+                rows_before += columns.num_rows
+                if columns.num_rows:
+                    yield columns
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path}{_whats_wrong(path, schema, header)}") from error
+    if not rows_before:
+        raise ValueError(f"{path}: holds no rows; remove the file or write it again")
+
+
+def read_header(path: str, schema: Schema) -> list[str]:
+    """The columns in their order: the schema's where files have no header, else the first line's, checked."""
+    first = next(_lines(path), None)
+    if first is None:
+        raise ValueError(f"{path}: the file is empty; remove it or write it again")
+    if schema.columns:
+        return list(schema.columns)
+    try:
+        names = _fields(first.decode("utf-8-sig"), schema)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}:1: the header is not UTF-8 text; write it again as UTF-8") from error
+    for column in schema.inputs:
+        if names.count(column) != 1:
+            raise ValueError(
+                f"{path}:1: the header names column {column!r} {names.count(column)} times, the schema "
+                f"{schema.name!r} needs it once; found {names}. Add it, or choose the schema of this file"
+            )
+    return names
+
+
+def _parser(stream: pa.NativeFile, schema: Schema, header: list[str]) -> Iterator[pa.RecordBatch]:
+    numbers = (schema.label, *schema.integers, *schema.integer_ids, *schema.hours)
+    return pa.csv.open_csv(
+        stream,
+        pa.csv.ReadOptions(block_size=BLOCK_BYTES, column_names=header, skip_rows=0 if schema.columns else 1),
+        pa.csv.ParseOptions(
+            delimiter=schema.delimiter, quote_char='"' if _is_quoted(schema) else False, ignore_empty_lines=False
+        ),
+        pa.csv.ConvertOptions(
+            include_columns=list(schema.inputs),
+            column_types={name: pa.int64() if name in numbers else pa.string() for name in schema.inputs},
+            null_values=[""],
+            strings_can_be_null=True,
+        ),
+    )
+
+
+def _is_quoted(schema: Schema) -> bool:
+    """Comma-separated files may quote; in tab-separated logs a quote is a character like any other."""
+    return schema.delimiter == ","
+
+
+def _decompressed(path: str) -> pa.NativeFile:
+    file = pa.PythonFile(open_binary(path), "r")
+    compression = COMPRESSIONS.get(Path(path).suffix)
+    return pa.CompressedInputStream(file, compression) if compression else file
+
+
+def _lines(path: str) -> Iterator[bytes]:
+    """The file's lines without their ends."""
+    try:
+        with _decompressed(path) as stream:
+            rest = b""
+            while block := stream.read(1 << 20):
+                *lines, rest = (rest + block).split(b"\n")
+                yield from (line.removesuffix(b"\r") for line in lines)
+            if rest:
+                yield rest.removesuffix(b"\r")
+    except (pa.ArrowException, OSError) as error:
+        kind = COMPRESSIONS.get(Path(path).suffix, "")
+        reason = f"the {kind} data are truncated or damaged ({error}); copy the file again" if kind else str(error)
+        raise ValueError(f"{path}: {reason}") from error
+
+
+def _whats_wrong(path: str, schema: Schema, header: list[str]) -> str:
+    """The slow pass, after Arrow has refused a file: `:line: column: what`, or an error of its own if truncated."""
+    for number, line in enumerate(_lines(path), start=1):
+        if number == 1 and not schema.columns:
+            continue
+        if problem := line_problem(line, schema, header):
+            return f":{number}: {problem}; repair or remove the line"
+    return ": Arrow cannot parse the file, though every line looks right; convert it to Parquet"
+
+
+def line_problem(line: bytes, schema: Schema, header: list[str]) -> str | None:
+    """What is wrong with a line, if anything is.
+
+    >>> schema = Schema("shop", "bought", ("price",), ("item",), (50,), columns=("bought", "price", "item"))
+    >>> line_problem(b"1\\\\tx\\\\tpen", schema, list(schema.columns))
+    "column 'price': found 'x', expected a whole number or nothing"
+    """
+    if len(line) > BLOCK_BYTES:
+        return f"the line has {len(line)} bytes, more than {BLOCK_BYTES}"
+    try:
+        fields = _fields(line.decode("utf-8"), schema)
+    except UnicodeDecodeError as error:
+        return f"not UTF-8 text at byte {error.start} of the line: {line[error.start : error.start + 4]!r}"
+    if len(fields) != len(header):
+        return f"found {len(fields)} columns, expected {len(header)}"
+    values = dict(zip(header, fields, strict=True))
+    for column in (*schema.integers, *schema.integer_ids, *schema.hours):
+        if values[column] and not _is_int64(values[column]):
+            return f"column {column!r}: found {values[column]!r}, expected a whole number or nothing"
+    label = values[schema.label]
+    is_label = label in ("0", "1") or (schema.count_label and _is_int64(label) and int(label) >= 0)
+    expected = "a number of clicks" if schema.count_label else "0 or 1"
+    return None if is_label else f"column {schema.label!r}: found {label!r}, expected {expected}"
+
+
+def _fields(line: str, schema: Schema) -> list[str]:
+    if _is_quoted(schema):
+        return next(csv.reader([line]), [""])
+    return line.split(schema.delimiter)
+
+
+def _is_int64(text: str) -> bool:
+    return _INTEGER.fullmatch(text.strip()) is not None and -(2**63) <= int(text) < 2**63
