@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pipeline.data.config import DataConfig
 from pipeline.data.convert import convert
 from pipeline.data.features import Rows, mixed_row_numbers
-from pipeline.data.generate import PROBABILITY_COLUMN, GenerateConfig, generate
+from pipeline.data.generated import PROBABILITY_COLUMN, GenerateConfig, generate
 from pipeline.data.infer import infer_schema
 from pipeline.data.parquet import ParquetLog
 from pipeline.data.schema import Schema

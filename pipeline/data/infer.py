@@ -5,7 +5,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from pipeline.data.generate import PROBABILITY_COLUMN
+from pipeline.data.generated import PROBABILITY_COLUMN
 from pipeline.data.schema import Schema
 from pipeline.data.storage import open_binary
 
