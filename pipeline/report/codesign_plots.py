@@ -13,6 +13,7 @@ from pipeline.report.figure import (
     log_axis,
     new_figure,
     plain_numbers,
+    settle,
 )
 from pipeline.report.run_files import Codesign, Point
 from pipeline.report.search_plots import BASELINE_MARKERS
@@ -33,10 +34,14 @@ def pareto_panels(codesign: Codesign) -> Picture:
     hovers: dict[str, str] = {}
     with house_style():
         figure = new_figure(10.2, 6.9)
-        for number, (axes, (across, along)) in enumerate(zip(figure.subplots(2, 2).flat, _PANELS, strict=True)):
+        panels = list(zip(figure.subplots(2, 2).flat, _PANELS, strict=True))
+        for number, (axes, (across, along)) in enumerate(panels):
             _panel(axes, codesign, across, along, f"p{number}", hovers)
         handles, labels = figure.axes[2].get_legend_handles_labels()  # the panel that shows every point
         figure.legend(handles, labels, loc="outside upper left", ncols=8, columnspacing=1.4)
+        settle(figure)
+        for axes, (across, along) in panels:
+            _name_mappings(axes, codesign, across[1], along[1])
         title = "Mappings on ReRAM"
         told = f"{len(codesign.pareto)} Pareto points of {len(codesign.evaluated)} evaluated mappings"
         svg = inline_svg(figure, "pareto", title, told, hovers)
@@ -114,8 +119,19 @@ def _panel(
             )
     else:
         log_axis(axes.yaxis, [y for _, y, _ in everything])
-    labels = [(x, y, "naive W8A8", INK) for x, y, _ in naive] + [(x, y, "chosen", GREEN) for x, y, _ in chosen]
-    label_points(axes, labels, [(x, y) for x, y, _ in [*front, *(found[1:] for found in baselines)]])
+
+
+def _name_mappings(axes: Axes, codesign: Codesign, across: _Measure, along: _Measure) -> None:
+    """Write which point is the naive and which the chosen mapping, clear of the other marked ones."""
+    named = ((codesign.naive, "naive W8A8", INK), (chosen_point(codesign), "chosen", GREEN))
+    others = [*codesign.pareto, *(point for _, point in codesign.baselines)]
+    labels = [(across(point), along(point), text, colour) for point, text, colour in named]
+    around = [(across(point), along(point)) for point in others]
+    label_points(
+        axes,
+        [(x, y, text, colour) for x, y, text, colour in labels if x is not None and y is not None],
+        [(x, y) for x, y in around if x is not None and y is not None],
+    )
 
 
 def _mark(

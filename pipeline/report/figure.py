@@ -138,6 +138,12 @@ def plain_numbers(axis: Axis) -> None:
     axis.set_major_formatter(ScalarFormatter(useOffset=False))
 
 
+def settle(figure: Figure) -> None:
+    """Place the axes for good, so that what is then measured stays true."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
 _PLACES = ((7, 0, "left", "center"), (-7, 0, "right", "center"), (0, 7, "center", "bottom"), (0, -7, "center", "top"))
 _CORNERS = ((6, 5, "left", "bottom"), (6, -5, "left", "top"), (-6, 5, "right", "bottom"), (-6, -5, "right", "top"))
 
@@ -147,11 +153,9 @@ def label_points(
 ) -> None:
     """Write (x, y, text, colour) beside each point, where it covers the least of other labels and points.
 
-    Call it when the limits of the axes are final.
+    Call it when everything else is drawn and the figure is settled.
     """
-    figure = axes.figure
-    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[arg-type]
-    figure.draw_without_rendering()  # type: ignore[union-attr]
+    renderer = FigureCanvasAgg(axes.figure).get_renderer()  # type: ignore[arg-type]
     inside = axes.get_window_extent(renderer)
     points = [axes.transData.transform(point) for point in [*avoid, *((x, y) for x, y, _, _ in labels)]]
     taken: list[Bbox] = []

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.report.figure import (
     MANY_POINTS,
@@ -14,6 +15,7 @@ from pipeline.report.figure import (
     log_axis,
     new_figure,
     plain_numbers,
+    settle,
 )
 from pipeline.report.run_files import Candidate, Model, Results, Run, TrainingStep
 from pipeline.report.style import BAND, BLUE, FAINT, GOLD, GREEN, INK, MUTED, PURPLE, VERMILION
@@ -36,7 +38,7 @@ def search_progress(run: Run) -> Picture:
         _generations(axes, candidates)
         axes.scatter(order, scores, s=11, color=FAINT, linewidths=0, rasterized=len(order) > MANY_POINTS, zorder=2)
         axes.step(order, numpy.minimum.accumulate(scores), where="post", color=BLUE, linewidth=1.8, zorder=3)
-        shown = numpy.quantile(scores, 0.97)
+        shown = _shown(scores)
         _limit(axes, scores[scores <= shown])
         best = int(scores.argmin())
         axes.annotate(
@@ -56,6 +58,7 @@ def search_progress(run: Run) -> Picture:
                 hovers[gid] = f"Candidate {candidate.index}: {candidate.score:.5f}, retrained"
         axes.set(xlabel="candidates scored", ylabel="validation log loss\n(supernet weights)")
         axes.margins(x=0.01)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         plain_numbers(axes.yaxis)
         title = "Search progress"
         svg = inline_svg(figure, "progress", title, f"{len(order)} candidates, best {scores[best]:.5f}", hovers)
@@ -64,7 +67,7 @@ def search_progress(run: Run) -> Picture:
         f"Each grey dot is one of {len(order):,} candidates, in the order of the search; the line is the best so far. "
         + ("Filled blue: picked for retraining. " if winners else "")
         + ("Bands part the generations. " if candidates[-1].generation else "")
-        + (f"The worst {beyond} lie above the frame." if beyond else "")
+        + (f"Above the frame: the worst {beyond}." if beyond else "")
     )
     return Picture(svg, title, caption.strip())
 
@@ -80,6 +83,11 @@ def _generations(axes: Axes, candidates: Sequence[Candidate]) -> None:
     for start, end in zip(starts[::2], [*starts[1::2], len(candidates)], strict=False):
         axes.axvspan(start + 0.5, end + 0.5, color=BAND, linewidth=0, zorder=0)
     axes.text(0.5, 1.01, "generation 0", transform=axes.get_xaxis_transform(), va="bottom", fontsize=7.5, color=MUTED)
+
+
+def _shown(scores: numpy.ndarray) -> float:
+    """The worst score that the frame holds: all of a few candidates, 97 % of many."""
+    return float(scores.max() if len(scores) < 50 else numpy.quantile(scores, 0.97))
 
 
 def _limit(axes: Axes, values: numpy.ndarray) -> None:
@@ -109,6 +117,7 @@ def loss_over_cost(run: Run, results: Results) -> Picture:
         lower.set_title("retrained from scratch, test rows")
         lower.set(xlabel="million multiply-accumulates a row (embeddings not counted)", ylabel="test log loss")
         plain_numbers(lower.yaxis)
+        settle(figure)
         label_points(
             lower,
             [
@@ -136,7 +145,7 @@ def _candidate_costs(axes: Axes, run: Run) -> None:
     axes.plot(
         [one.multiply_accumulates / 1e6 for one in picked], [one.score for one in picked], "o", color=BLUE, ms=4.5
     )
-    _limit(axes, scores[scores <= numpy.quantile(scores, 0.97)])
+    _limit(axes, scores[scores <= _shown(scores)])
     axes.set_title("candidates with the supernet's weights, validation rows")
     axes.set_ylabel("log loss")
     plain_numbers(axes.yaxis)
@@ -215,6 +224,7 @@ def score_against_retrained(results: Results) -> Picture:
         axes.locator_params(axis="x", nbins=4)
         plain_numbers(axes.xaxis)
         plain_numbers(axes.yaxis)
+        settle(figure)
         label_points(axes, [(x, y, model.title, INK) for model, x, y in zip(models, scores, losses, strict=True)])
         title = "Score against retrained loss"
         agreement = rank_agreement(scores, losses)

@@ -74,7 +74,7 @@ def _found(results: Results) -> str:
     text += f"{abs(loss):.4f} {'lower' if loss < 0 else 'higher'} log loss and {abs(auc):.4f} "
     text += f"{'higher' if auc > 0 else 'lower'} AUC"
     text += "" if abs(auc) >= SEED_NOISE else ", which is within seed noise"
-    return text + ("." if cost is None else f", at {significant(cost)} times its multiply-accumulates.")
+    return text + ("." if cost is None else f", at {significant(cost, 2)} times its multiply-accumulates.")
 
 
 def caveats(results: Results) -> list[str]:

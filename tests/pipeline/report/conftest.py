@@ -105,14 +105,14 @@ def point(
 
 
 def codesign(architecture: Architecture, generator: numpy.random.Generator) -> dict[str, Any]:
-    """codesign.json with the Pareto points of 300."""
+    """codesign.json with the Pareto points of 60."""
 
     def drawn(label: str) -> dict[str, Any]:
         scale = float(generator.uniform(0.22, 1.1))
         loss = 0.4519 + 0.0006 * (1.1 / scale - 1) ** 1.6 + float(generator.gamma(1.0, 0.0004))
         return point(label, architecture, scale, loss, generator)
 
-    evaluated = [drawn(f"m{index}") for index in range(300)]
+    evaluated = [drawn(f"m{index}") for index in range(60)]
     costs = numpy.array(
         [[one[key] for key in ("log_loss", "energy_nj", "latency_us", "area_mm2")] for one in evaluated]
     )
@@ -241,3 +241,9 @@ def write_run(
 def write_run_fixture() -> Callable[..., Path]:
     """The function that writes a complete run's folder."""
     return write_run
+
+
+@pytest.fixture(scope="session", name="finished_run")
+def finished_run_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete run's folder, written once; tests that change it copy it first."""
+    return write_run(tmp_path_factory.mktemp("runs") / "finished", count=24)

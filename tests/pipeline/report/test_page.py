@@ -1,0 +1,241 @@
+"""The page: every number of the files in its tables, sound and self-contained HTML, the same bytes every time."""
+
+import html.parser
+import json
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from pipeline.report import write_report
+from pipeline.report.tables import SHOWN_MAPPINGS
+
+COMMAND = "torchx run launch/search.py -- --run <demo> & more"
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+class Page(html.parser.HTMLParser):
+    """Checks that tags nest, and collects ids, attributes, text and the tables' cells."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.references, self.tables, self.texts = [], [], [], {}, []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in VOID:
+            self.open.append(tag)
+        values = dict(attrs)
+        self.ids += [values["id"]] if "id" in values else []
+        self.references += [value for key, value in attrs if key in ("href", "src", "xlink:href", "data", "action")]
+        if tag == "table":
+            self.table = self.tables.setdefault(values.get("id"), [])
+        elif tag == "tr":
+            self.table.append([])
+        elif tag in ("td", "th"):
+            self.table[-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> does not close what is open"
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.handle_endtag(tag)
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.texts.append(data)
+        if "td" in self.open or "th" in self.open:
+            self.table[-1][-1] += data
+
+
+@pytest.fixture(scope="module")
+def report(finished_run):
+    """The complete run's report."""
+    return write_report(finished_run, COMMAND).read_text()
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    """The same, parsed."""
+    page = Page(report)
+    assert page.open == []
+    return page
+
+
+def shows(cell, value):
+    """Whether a cell is the value, rounded to the digits it shows."""
+    text = cell.replace(",", "").replace("−", "-").replace("±", "").replace("+", "")
+    scale = 0.01 if text.endswith("%") else 1.0
+    text = text.rstrip("%")
+    decimals = len(text.split(".")[1]) if "." in text else 0
+    return abs(float(text) * scale - value) <= 0.5001 * scale * 10.0**-decimals
+
+
+def test_models_table_has_every_number(page, finished_run):
+    """Each model's row shows the numbers of results.json, in the order of the test log loss."""
+    results = json.loads((finished_run / "results.json").read_text())
+    models = sorted(results["models"], key=lambda model: model["test"]["log_loss"])
+    head, *rows = page.tables["models"]
+    assert len(rows) == len(models)
+    least = min(model["test"]["log_loss"] for model in models if model["kind"] == "baseline")
+    for row, model in zip(rows, models, strict=True):
+        cells = dict(zip(head, row, strict=True))
+        assert cells["model"] == model["title"] + model["kind"]
+        expected = {
+            "test log loss": model["test"]["log_loss"],
+            "AUC": model["test"]["auc"],
+            "normalized entropy": model["test"]["normalized_entropy"],
+            "calibration": model["test"]["calibration"],
+            "MMACs": model["multiply_accumulates"] / 1e6,
+            "parameters": model["parameters"],
+            "valid log loss": model["valid"]["log_loss"],
+        }
+        if model["supernet_score"] is not None:
+            expected["supernet score"] = model["supernet_score"]
+        if model["test"]["log_loss"] != least:
+            expected["against best baseline"] = model["test"]["log_loss"] - least
+        for column, value in expected.items():
+            assert shows(cells[column], value), (column, cells[column], value)
+
+
+def test_mappings_tables_have_every_number(page, finished_run):
+    """All Pareto points, the naive mapping and the baselines' appear with the numbers of codesign.json."""
+    codesign = json.loads((finished_run / "codesign.json").read_text())
+    points = {"naive W8A8": codesign["naive"]}
+    points |= {f"{one['title']}, W8A8baseline": one["point"] for one in codesign["baselines"]}
+    points |= {point["label"]: point for point in codesign["pareto"]}
+    head = page.tables["mappings"][0]
+    rows = {row[0].removesuffix("chosen"): row for row in page.tables["mappings"][1:]}
+    if len(codesign["pareto"]) > SHOWN_MAPPINGS:
+        rows |= {row[0].removesuffix("chosen"): row for row in page.tables["pareto-points"][1:]}
+    assert rows.keys() == points.keys()
+    columns = {
+        "log loss": "log_loss",
+        "energy nJ": "energy_nj",
+        "latency µs": "latency_us",
+        "rows/s": "throughput_per_s",
+        "area mm²": "area_mm2",
+        "embeddings mm²": "embedding_area_mm2",
+        "power W": "power_w",
+        "utilization": "utilization",
+    }
+    for label, point in points.items():
+        cells = dict(zip(head, rows[label], strict=True))
+        for column, key in columns.items():
+            assert shows(cells[column], point[key]), (label, column)
+    assert sum("chosen" in row[0] for row in page.tables["mappings"]) == 1
+
+
+def test_chosen_mapping_is_detailed(page, finished_run):
+    """The operators' table is the chosen point's bits and copies; the presets' has each preset's energy."""
+    codesign = json.loads((finished_run / "codesign.json").read_text())
+    label = next(row[0] for row in page.tables["mappings"] if "chosen" in row[0]).removesuffix("chosen")
+    chosen = next(point for point in codesign["pareto"] if point["label"] == label)
+    assert page.tables["operators"][1:] == [
+        [one["name"], str(one["weight_bits"]), str(one["activation_bits"]), str(one["dup"])]
+        for one in chosen["operators"]
+    ]
+    for row, preset in zip(page.tables["presets"][1:], codesign["presets"], strict=True):
+        assert row[0] == preset["preset"] and shows(row[1], preset["point"]["energy_nj"])
+    changed = {key for key, value in chosen["hardware"].items() if value != codesign["naive"]["hardware"][key]}
+    assert changed == {row[0].replace(" ", "_") for row in page.tables["hardware"][1:] if row[1] != row[2]}
+
+
+def test_html_is_sound(page):
+    """Ids are unique and every reference is to an id of the page."""
+    assert len(set(page.ids)) == len(page.ids)
+    assert {reference[1:] for reference in page.references} <= set(page.ids)
+    assert all(reference.startswith("#") for reference in page.references)
+
+
+def test_nothing_is_fetched(report):
+    """No address but the SVG name spaces, no import, no font or image from elsewhere."""
+    addresses = set(re.findall(r"[a-z]+://[^\s\"'<>)]+", report))
+    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert not re.search(r"@import|@font-face|<link|<img|<iframe|fetch\(|XMLHttpRequest", report)
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", report))
+
+
+def test_pictures_are_sound_xml(report):
+    """Every picture is well-formed XML by itself."""
+    pictures = re.findall(r"<svg.*?</svg>", report, flags=re.DOTALL)
+    assert len(pictures) >= 7
+    for picture in pictures:
+        ElementTree.fromstring(picture)
+
+
+def test_command_and_configuration_are_shown_escaped(page, report):
+    """The command is shown letter for letter, escaped; the configuration is there."""
+    assert COMMAND in "".join(page.texts)
+    assert "&lt;demo&gt; &amp; more" in report and "<demo>" not in report
+    assert '"max_table_rows": 10000' in "".join(page.texts)
+    versions = dict(page.tables["versions"])
+    assert versions["python"] == sys.version.split()[0]
+    assert {"torch", "torchrec", "torchx", "pyarrow", "iopath"} <= versions.keys()
+
+
+def test_same_run_same_bytes(report, finished_run, tmp_path):
+    """A fresh process with other hash seeds writes the same bytes."""
+    folder = shutil.copytree(finished_run, tmp_path / finished_run.name)
+    (folder / "report.html").unlink()
+    program = "import pathlib, sys; from pipeline.report import write_report; "
+    program += "write_report(pathlib.Path(sys.argv[1]), sys.argv[2])"
+    command = [sys.executable, "-c", program, str(folder), COMMAND]
+    environment = {"PYTHONHASHSEED": "77", "PATH": "/usr/bin:/bin"}
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[3], env=environment)
+    assert (folder / "report.html").read_text() == report
+
+
+OPTIONAL = ["timings", "metrics", "model", "codesign", "results", "winners", "candidates"]
+
+
+ABSENT = [*([name] for name in OPTIONAL), *(OPTIONAL[:last] for last in (2, 5, 7)), OPTIONAL[2:6]]
+
+
+@pytest.mark.parametrize("absent", ABSENT, ids="+".join)
+def test_any_part_may_be_absent(write_run, tmp_path, absent):
+    """The report is written without any of the optional files, is sound, and says which are absent."""
+    folder = write_run(tmp_path / "run", count=6)
+    files = [f"{name}.jsonl" if name in ("metrics", "candidates") else f"{name}.json" for name in absent]
+    for name in files:
+        (folder / name).unlink()
+    page = Page(write_report(folder, "command").read_text())
+    text = "".join(page.texts)
+    assert page.open == [] and len(set(page.ids)) == len(page.ids)
+    assert {reference[1:] for reference in page.references} <= set(page.ids)
+    for name in files:
+        assert name in text
+
+
+def test_unusual_runs(write_run, tmp_path):
+    """One candidate, one model, no Pareto point, nothing measured, zero integers: a report all the same."""
+    folder = write_run(tmp_path / "run", count=1)
+    results = json.loads((folder / "results.json").read_text())
+    results.update(models=results["models"][:1], oracle_test_log_loss=None)
+    results["models"][0]["supernet_score"] = None
+    (folder / "results.json").write_text(json.dumps(results))
+    codesign = json.loads((folder / "codesign.json").read_text())
+    codesign.update(pareto=[], evaluated=[], baselines=[], presets=[], float_log_loss=None, quality_rows=None)
+    codesign["naive"].update(log_loss=None, operators=[], energy_breakdown_nj={})
+    (folder / "codesign.json").write_text(json.dumps(codesign))
+    (folder / "metrics.jsonl").write_text("")
+    text = "".join(Page(write_report(folder, "command").read_text()).texts)
+    assert "No baseline was trained beside it" in text and "no log loss was measured" in text
+
+
+def test_failed_report_leaves_the_old_one(write_run, tmp_path):
+    """When a file is broken the error names it and the report of before stays as it was."""
+    folder = write_run(tmp_path / "run", count=3)
+    (folder / "report.html").write_text("before")
+    (folder / "results.json").write_text("{")
+    with pytest.raises(ValueError, match=r"results\.json"):
+        write_report(folder, "command")
+    assert (folder / "report.html").read_text() == "before"
+    assert not list(folder.glob("*.tmp*"))

@@ -1,0 +1,121 @@
+"""Reading a run's folder: everything as written, and a clear error for whatever is broken."""
+
+import json
+import shutil
+
+import pytest
+
+from modules.space import InputShape
+from pipeline.report.run_files import read_run
+
+DOCUMENTS = ["config.json", "winners.json", "results.json", "codesign.json", "model.json", "timings.json"]
+LINES = ["metrics.jsonl", "candidates.jsonl"]
+
+
+@pytest.fixture
+def folder(finished_run, tmp_path):
+    """A copy of a complete run's folder, to be broken."""
+    return shutil.copytree(finished_run, tmp_path / "run")
+
+
+def edit(path, change):
+    """Apply `change` to a JSON file's document."""
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def test_reads_what_was_written(finished_run):
+    """Models, candidates, mappings and steps are those of the files."""
+    run = read_run(finished_run)
+    results = json.loads((finished_run / "results.json").read_text())
+    codesign = json.loads((finished_run / "codesign.json").read_text())
+    candidates = [json.loads(line) for line in (finished_run / "candidates.jsonl").read_text().splitlines()]
+    assert [model.test.auc for model in run.results.models] == [model["test"]["auc"] for model in results["models"]]
+    assert run.results.best.name == results["best"]
+    assert [one.score for one in run.candidates] == [one["score"] for one in candidates]
+    assert [json.loads(json.dumps(one.architecture.to_json())) for one in run.candidates] == [
+        one["architecture"] for one in candidates
+    ]
+    assert [point.energy_nj for point in run.codesign.pareto] == [point["energy_nj"] for point in codesign["pareto"]]
+    assert len(run.steps) == len((finished_run / "metrics.jsonl").read_text().splitlines())
+    assert (run.shape, run.missing) == (InputShape(13, 26, 16), ())
+
+
+@pytest.mark.parametrize("name", DOCUMENTS + LINES)
+def test_truncated_file_is_named(folder, name):
+    """A file cut in the middle is a ValueError that names it."""
+    path = folder / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 - 1])
+    with pytest.raises(ValueError, match=name):
+        read_run(folder)
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_broken_line_is_numbered(folder, name):
+    """A line that is no JSON is named by its number."""
+    lines = (folder / name).read_text().splitlines()
+    lines[2] = lines[2][:20]
+    (folder / name).write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=f"{name}, line 3: not JSON"):
+        read_run(folder)
+
+
+def test_missing_field_is_named(folder):
+    """A model without its AUC is named with the place and the field."""
+    edit(folder / "results.json", lambda document: document["models"][1]["test"].pop("auc"))
+    with pytest.raises(ValueError, match=r"results.json, models\[1\], test: field 'auc' is missing"):
+        read_run(folder)
+
+
+@pytest.mark.parametrize("value", ["0.45", None, True, [0.45]])
+def test_wrong_type_is_named(folder, value):
+    """A log loss that is no number is named with what was found."""
+    edit(folder / "results.json", lambda document: document["models"][0]["test"].update(log_loss=value))
+    with pytest.raises(ValueError, match=r"'log_loss': found .*, expected a number"):
+        read_run(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_are_finite(folder, value):
+    """NaN and infinity, which Python's JSON reader lets pass, are refused."""
+    edit(folder / "codesign.json", lambda document: document["naive"].update(energy_nj=value))
+    with pytest.raises(ValueError, match=r"codesign.json, naive: field 'energy_nj'.*finite"):
+        read_run(folder)
+
+
+def test_impossible_architecture_is_named(folder):
+    """An architecture with an input from a later block is named with its file and block."""
+
+    def break_it(document):
+        document["winners"][0]["architecture"]["blocks"][1]["dense_inputs"] = [5]
+
+    edit(folder / "winners.json", break_it)
+    with pytest.raises(ValueError, match=r"winners.json, winners\[0\]: field 'architecture': block 2, dense_inputs"):
+        read_run(folder)
+
+
+def test_best_is_one_of_the_models(folder):
+    """results.json's `best` names a model that is there."""
+    edit(folder / "results.json", lambda document: document.update(best="winner_9"))
+    with pytest.raises(ValueError, match="'winner_9' is none of the models"):
+        read_run(folder)
+
+
+def test_no_run(tmp_path):
+    """A folder without config.json is no run's."""
+    with pytest.raises(ValueError, match=r"no config\.json"):
+        read_run(tmp_path)
+
+
+def test_no_integer_columns(folder):
+    """A log without integer columns has one constant dense input."""
+    edit(folder / "model.json", lambda document: document["schema"].update(integers=[]))
+    assert read_run(folder).shape == InputShape(1, 26, 16)
+
+
+def test_without_model_card_there_is_no_shape(folder):
+    """The shape is not guessed."""
+    (folder / "model.json").unlink()
+    run = read_run(folder)
+    assert (run.shape, run.missing) == (None, ("model.json",))
