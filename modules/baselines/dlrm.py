@@ -97,12 +97,11 @@ class DCNInteraction(nn.Module):
 
 
 class ScriptableLowRankCrossNet(LowRankCrossNet):
-    """torchrec's cross network, which `torch.jit.script` takes too.
+    """torchrec's cross network for `torch.jit.script`, which cannot index parameter lists by a variable, as it does."""
 
-    Its loop indexes parameter lists by a variable, which TorchScript cannot compile. Traced by torch.fx the loop is
-    unrolled: the same operations on the same parameters.
-    """
-
-    def __prepare_scriptable__(self) -> nn.Module:
-        """What `torch.jit.script` compiles in this module's place (torch's own hook)."""
-        return torch.fx.symbolic_trace(self)
+    def forward(self, input: Tensor) -> Tensor:
+        """x₀ [B, N] -> x_L [B, N], x_{l+1} = x₀ ⊙ (W_l V_l x_l + b_l) + x_l."""
+        crossed = input
+        for inner, outer, bias in zip(self.V_kernels, self.W_kernels, self.bias, strict=True):
+            crossed = input * (nn.functional.linear(nn.functional.linear(crossed, inner), outer) + bias) + crossed
+        return crossed

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor
 from torchrec.models.dlrm import DLRM, DLRM_DCN
+from torchrec.modules.crossnet import LowRankCrossNet
 
 from modules.baselines import DCNConfig, DCNInteraction, DLRMConfig, DLRMInteraction
 from modules.space import InputShape
@@ -58,7 +59,7 @@ def test_equals_torchrec_dlrm_dcn(shape: InputShape) -> None:
 
 
 def test_scripted_cross_network_trains_and_loads_like_the_eager_one() -> None:
-    """Scripted and saved, DCN gives the eager logits; scripting leaves the eager module torchrec's own class."""
+    """Scripted and saved, DCN gives the eager logits; the eager module stays as it was and can be trained."""
     shape = InputShape(3, 4, 8)
     eager = DCNInteraction(shape, DCNConfig((6,), (5,)))
     dense, sparse = torch.randn(9, 3), torch.randn(9, 4, 8)
@@ -68,6 +69,7 @@ def test_scripted_cross_network_trains_and_loads_like_the_eager_one() -> None:
     loaded = torch.jit.load(buffer)
     torch.testing.assert_close(loaded(dense, sparse), eager(dense, sparse), rtol=0, atol=1e-6)
     assert list(loaded.state_dict()) == list(eager.state_dict())
+    assert isinstance(eager.inter_arch.crossnet, LowRankCrossNet)
     eager(dense, sparse).sum().backward()
     assert all(parameter.grad is not None for parameter in eager.parameters())
 
