@@ -26,24 +26,17 @@ def read_text(path: str, schema: Schema) -> Iterator[pa.RecordBatch]:
     Anything wrong is a ValueError that names file, line (from 1), column, the value found and what to do.
     """
     header = read_header(path, schema)
-    rows_before = 0
+    rows = 0
     try:
         with _decompressed(path) as stream:
             for columns in _parser(stream, schema, header):
-                try:
-                    label_values(columns.column(schema.label), schema.count_label)
-                except LabelError as error:
-                    line = 1 + rows_before + error.row + (0 if schema.columns else 1)
-                    raise ValueError(
-                        f"{path}:{line}: column {schema.label!r}: found {error.found!r}, expected {error.expected}; "
-                        "repair or remove the line"
-                    ) from error
-                rows_before += columns.num_rows
+                label_values(columns.column(schema.label), schema.count_label)
+                rows += columns.num_rows
                 if columns.num_rows:
                     yield columns
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, LabelError) as error:
         raise ValueError(f"{path}{_whats_wrong(path, schema, header)}") from error
-    if not rows_before:
+    if not rows:
         raise ValueError(f"{path}: holds no rows; remove the file or write it again")
 
 
@@ -112,7 +105,7 @@ def _lines(path: str) -> Iterator[bytes]:
 
 
 def _whats_wrong(path: str, schema: Schema, header: list[str]) -> str:
-    """The slow pass, after Arrow has refused a file: `:line: column: what`, or an error of its own if truncated."""
+    """The slow pass, after a file was refused: `:line: what`, or an error of its own if the file is truncated."""
     for number, line in enumerate(_lines(path), start=1):
         if number == 1 and not schema.columns:
             continue
@@ -134,6 +127,8 @@ def line_problem(line: bytes, schema: Schema, header: list[str]) -> str | None:
         fields = _fields(line.decode("utf-8"), schema)
     except UnicodeDecodeError as error:
         return f"not UTF-8 text at byte {error.start} of the line: {line[error.start : error.start + 4]!r}"
+    if not line:
+        return f"the line is blank, expected {len(header)} columns"
     if len(fields) != len(header):
         return f"found {len(fields)} columns, expected {len(header)}"
     values = dict(zip(header, fields, strict=True))
