@@ -15,8 +15,8 @@ class ReportConfig:
     """Write a run's report.html from the files in its folder."""
 
     run: str
-    """Name of the run, a folder in `runs_folder`."""
-    runs_folder: str = "runs"
+    """Name of the run: its folder under --runs."""
+    runs: str = "runs"
     """Folder that holds the runs."""
     command: str = ""
     """Command to show in the report; empty: this one."""
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     config = tyro.cli(ReportConfig, args=given)
     command = config.command or f"python -m pipeline.report {shlex.join(given)}"
     try:
-        print(write_report(Path(config.runs_folder) / config.run, command))
+        print(write_report(Path(config.runs) / config.run, command))
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
 

@@ -157,7 +157,7 @@ def _cards(results: Results | None, codesign: Codesign | None) -> list[Card]:
         best, baseline = results.best, best_baseline(results)
         cards += [
             Card("Test log loss", f"{best.test.log_loss:.4f}", "nats", _beside(best, baseline, "log_loss")),
-            Card("AUC", f"{best.test.auc:.4f}", "", _beside(best, baseline, "auc")),
+            Card("AUC", _auc(best), "", _beside(best, baseline, "auc")),
             Card("Cost", millions(best.multiply_accumulates), "MMACs", "million multiply-accumulates a row"),
             Card("Parameters", significant(best.parameters / 1e6), "M", "dense part, tables not counted"),
         ]
@@ -172,10 +172,16 @@ def _cards(results: Results | None, codesign: Codesign | None) -> list[Card]:
     return [Card(one.name, one.value, one.unit, one.note.replace("the same than", "the same as")) for one in cards]
 
 
+def _auc(model: Model) -> str:
+    return "–" if model.test.auc is None else f"{model.test.auc:.4f}"
+
+
 def _beside(best: Model, baseline: Model | None, metric: str) -> str:
-    if baseline is None or baseline is best:
+    value = getattr(best.test, metric)
+    other = None if baseline is None else getattr(baseline.test, metric)
+    if baseline is None or baseline is best or value is None or other is None:
         return best.title
-    return f"{difference(getattr(best.test, metric) - getattr(baseline.test, metric))} to {baseline.title}"
+    return f"{difference(value - other)} to {baseline.title}"
 
 
 def _codesign_lead(run: Run, codesign: Codesign) -> str:

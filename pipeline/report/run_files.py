@@ -16,12 +16,12 @@ from pipeline.files import read_json
 
 @dataclass(frozen=True)
 class Quality:
-    """One model's metrics on one split."""
+    """One model's metrics on one split; None where only one label occurs there."""
 
     log_loss: float
-    auc: float
-    normalized_entropy: float
-    calibration: float
+    auc: float | None
+    normalized_entropy: float | None
+    calibration: float | None
     rows: int
 
 
@@ -173,6 +173,11 @@ class _Fields:
             raise ValueError(f"{self.where}: field {key!r}: found {value}, expected a finite number")
         return value
 
+    def number_or_null(self, key: str) -> float | None:
+        if self.value.get(key, 0) is None:
+            return None
+        return self.number(key)
+
     def optional_number(self, key: str) -> float | None:
         return None if self.value.get(key) is None else self.number(key)
 
@@ -210,7 +215,7 @@ def read_run(folder: Path) -> Run:
     return Run(
         name=folder.resolve().name,
         config=config,
-        steps=tuple(map(_step, _lines(folder / "metrics.jsonl"))),
+        steps=tuple(map(_step, _lines(folder / "metrics.jsonl", appended=True))),
         timings={} if timings is None else _timings(timings),
         candidates=tuple(map(_candidate, _lines(folder / "candidates.jsonl"))),
         winners=None if winners is None else _winners(winners),
@@ -226,12 +231,15 @@ def _document(path: Path) -> _Fields | None:
     return _Fields(str(path), read_json(path)) if path.is_file() else None
 
 
-def _lines(path: Path) -> Iterator[_Fields]:
-    """The objects of a .jsonl file, none if it is absent."""
+def _lines(path: Path, appended: bool = False) -> Iterator[_Fields]:
+    """The objects of a .jsonl file, none if it is absent; where it is `appended` to, a last line that was cut by a
+    kill, or is being written just now, is left out."""
     if not path.is_file():
         return
     with open(path, "rb") as handle:
         for number, line in enumerate(handle, start=1):
+            if appended and not line.endswith(b"\n"):
+                return
             where = f"{path}, line {number}"
             try:
                 value = json.loads(line)
@@ -274,9 +282,9 @@ def _winners(document: _Fields) -> Winners:
 def _quality(item: _Fields) -> Quality:
     return Quality(
         log_loss=item.number("log_loss"),
-        auc=item.number("auc"),
-        normalized_entropy=item.number("normalized_entropy"),
-        calibration=item.number("calibration"),
+        auc=item.number_or_null("auc"),
+        normalized_entropy=item.number_or_null("normalized_entropy"),
+        calibration=item.number_or_null("calibration"),
         rows=item.integer("rows"),
     )
 

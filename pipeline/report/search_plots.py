@@ -162,8 +162,7 @@ def _models(axes: Axes, results: Results, hovers: dict[str, str]) -> None:
         cost = model.multiply_accumulates / 1e6
         axes.plot(cost, model.test.log_loss, marker, ms=size, color=colour, mec="white", mew=0.8, gid=gid, zorder=4)
         hovers[gid] = (
-            f"{model.title}: test log loss {model.test.log_loss:.5f}, AUC {model.test.auc:.5f}, "
-            f"{millions(model.multiply_accumulates)} MMACs"
+            f"{model.title}: test log loss {model.test.log_loss:.5f}, {millions(model.multiply_accumulates)} MMACs"
         )
 
 

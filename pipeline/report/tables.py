@@ -1,5 +1,6 @@
 """The report's tables: models, Pareto points, the chosen mapping's operators and chip, presets, stages."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,37 +41,50 @@ class Table:
         return len(self.heads) <= 4
 
 
+_MODEL_COLUMNS: tuple[tuple[str, Callable[[Model, Model | None], str], Callable[[Model], float]], ...] = (
+    ("test log loss", lambda model, _: f"{model.test.log_loss:.5f}", lambda model: model.test.log_loss),
+    ("against best baseline", lambda model, baseline: _against(model, baseline), lambda _: math.inf),
+    (
+        "AUC",
+        lambda model, _: _optional(model.test.auc, ".5f"),
+        lambda model: math.inf if model.test.auc is None else -model.test.auc,
+    ),
+    (
+        "normalized entropy",
+        lambda model, _: _optional(model.test.normalized_entropy, ".5f"),
+        lambda model: math.inf if model.test.normalized_entropy is None else model.test.normalized_entropy,
+    ),
+    (
+        "calibration",
+        lambda model, _: _optional(model.test.calibration, ".4f"),
+        lambda model: math.inf if model.test.calibration is None else abs(model.test.calibration - 1),
+    ),
+    ("MMACs", lambda model, _: millions(model.multiply_accumulates), lambda model: model.multiply_accumulates),
+    ("parameters", lambda model, _: f"{model.parameters:,}", lambda model: model.parameters),
+    ("valid log loss", lambda model, _: f"{model.valid.log_loss:.5f}", lambda model: model.valid.log_loss),
+    ("supernet score", lambda model, _: _optional(model.supernet_score, ".5f"), lambda _: math.inf),
+)
+"""The models' table: heading, text (of a model beside the best baseline), a key that is least for the best model."""
+
+
 def models_table(results: Results) -> Table:
     """Every retrained model and baseline on the test rows, best test log loss first."""
     models = sorted(results.models, key=lambda model: model.test.log_loss)
     baseline = best_baseline(results)
-    columns: tuple[tuple[str, Callable[[Model], str], Callable[[Model], float] | None], ...] = (
-        ("test log loss", lambda model: f"{model.test.log_loss:.5f}", lambda model: model.test.log_loss),
-        ("against best baseline", lambda model: _against(model, baseline), None),
-        ("AUC", lambda model: f"{model.test.auc:.5f}", lambda model: -model.test.auc),
-        ("normalized entropy", lambda m: f"{m.test.normalized_entropy:.5f}", lambda m: m.test.normalized_entropy),
-        ("calibration", lambda model: f"{model.test.calibration:.4f}", lambda model: abs(model.test.calibration - 1)),
-        ("MMACs", lambda model: millions(model.multiply_accumulates), lambda model: model.multiply_accumulates),
-        ("parameters", lambda model: f"{model.parameters:,}", lambda model: model.parameters),
-        ("valid log loss", lambda model: f"{model.valid.log_loss:.5f}", lambda model: model.valid.log_loss),
-        ("supernet score", lambda model: _optional(model.supernet_score, "{:.5f}"), None),
-    )
-    best = {
-        column: min(map(key, models)) for column, (_, _, key) in enumerate(columns, start=1) if key and len(models) > 1
-    }
+    keys = [key for _, _, key in _MODEL_COLUMNS]
+    best = [min(map(key, models)) if len(models) > 1 else math.inf for key in keys]
     rows = []
     for model in models:
-        cells = (model.title, *(text(model) for _, text, _ in columns))
-        winning = frozenset(
-            column for column, (_, _, key) in enumerate(columns, start=1) if key and best.get(column) == key(model)
-        )
-        rows.append(Row(cells, model.kind, model.kind, winning))
+        cells = (model.title, *(text(model, baseline) for _, text, _ in _MODEL_COLUMNS))
+        winning = {column for column, key in enumerate(keys, start=1) if key(model) == best[column - 1] < math.inf}
+        rows.append(Row(cells, model.kind, model.kind, frozenset(winning)))
     caption = (
         "MMACs: million multiply-accumulates a row, embeddings not counted; what the field publishes as “MFLOPs” are "
         "these. Parameters: the dense part, embedding tables not counted. Calibration: predicted clicks over clicks. "
         "Blue: best of the column."
     )
-    return Table("models", "Models", ("model", *(head for head, _, _ in columns)), tuple(rows), caption)
+    heads = ("model", *(head for head, _, _ in _MODEL_COLUMNS))
+    return Table("models", "Models", heads, tuple(rows), caption)
 
 
 def _against(model: Model, baseline: Model | None) -> str:
@@ -80,7 +94,7 @@ def _against(model: Model, baseline: Model | None) -> str:
 
 
 def _optional(value: float | None, form: str) -> str:
-    return _ABSENT if value is None else form.format(value)
+    return _ABSENT if value is None else format(value, form)
 
 
 _MAPPING_HEADS = (
@@ -137,7 +151,7 @@ def _mapping_row(title: str, point: Point, codesign: Codesign, kind: str, tag: s
         lost = difference(point.log_loss - codesign.float_log_loss)
     cells = (
         title,
-        _optional(point.log_loss, "{:.5f}"),
+        _optional(point.log_loss, ".5f"),
         lost or _ABSENT,
         significant(point.energy_nj, 4),
         significant(point.latency_us, 4),

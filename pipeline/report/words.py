@@ -65,16 +65,30 @@ def headline(run: Run) -> str:
 
 def _found(results: Results) -> str:
     best, baseline = results.best, best_baseline(results)
-    text = f"{best.title} has a test log loss of {best.test.log_loss:.4f} and an AUC of {best.test.auc:.4f}"
-    if baseline is None or baseline is best:
-        return text + (". No baseline was trained beside it." if baseline is None else ", the best of all: a baseline.")
-    loss, auc = best.test.log_loss - baseline.test.log_loss, best.test.auc - baseline.test.auc
-    cost = best.multiply_accumulates / baseline.multiply_accumulates if baseline.multiply_accumulates else None
-    text += f"; the best baseline, {baseline.title}, has {baseline.test.log_loss:.4f} and {baseline.test.auc:.4f}: "
-    text += f"{abs(loss):.4f} {'lower' if loss < 0 else 'higher'} log loss and {abs(auc):.4f} "
-    text += f"{'higher' if auc > 0 else 'lower'} AUC"
-    text += "" if abs(auc) >= SEED_NOISE else ", which is within seed noise"
-    return text + ("." if cost is None else f", at {significant(cost, 2)} times its multiply-accumulates.")
+    text = f"{best.title} has a test log loss of {best.test.log_loss:.4f}"
+    text += "" if best.test.auc is None else f" and an AUC of {best.test.auc:.4f}"
+    if baseline is None:
+        return f"{text}. No baseline was trained beside it."
+    if baseline is best:
+        return f"{text}, the best of all: a baseline."
+    text += f"; the best baseline, {baseline.title}, has {baseline.test.log_loss:.4f}"
+    text += "" if baseline.test.auc is None else f" and {baseline.test.auc:.4f}"
+    text += f": {_compared(best, baseline)}"
+    if baseline.multiply_accumulates:
+        cost = best.multiply_accumulates / baseline.multiply_accumulates
+        text += f", at {significant(cost, 2)} times its multiply-accumulates"
+    return f"{text}."
+
+
+def _compared(best: Model, baseline: Model) -> str:
+    """Log loss and AUC of one model against another's, with what seeds alone may do."""
+    loss = best.test.log_loss - baseline.test.log_loss
+    text = f"{abs(loss):.4f} {'lower' if loss < 0 else 'higher'} log loss"
+    if best.test.auc is None or baseline.test.auc is None:
+        return f"{text} (no AUC: the test rows have one label only)"
+    auc = best.test.auc - baseline.test.auc
+    text += f" and {abs(auc):.4f} {'higher' if auc > 0 else 'lower'} AUC"
+    return text if abs(auc) >= SEED_NOISE else f"{text}, which is within seed noise"
 
 
 def caveats(results: Results) -> list[str]:

@@ -230,6 +230,19 @@ def test_unusual_runs(write_run, tmp_path):
     assert "No baseline was trained beside it" in text and "no log loss was measured" in text
 
 
+def test_one_label_only(write_run, tmp_path):
+    """Where the test rows have one label only there is no AUC, entropy or calibration: the report says so."""
+    folder = write_run(tmp_path / "run", count=3)
+    results = json.loads((folder / "results.json").read_text())
+    for model in results["models"]:
+        model["test"].update(auc=None, normalized_entropy=None, calibration=None)
+    (folder / "results.json").write_text(json.dumps(results))
+    page = Page(write_report(folder, "command").read_text())
+    head, *rows = page.tables["models"]
+    assert {row[head.index(column)] for row in rows for column in ("AUC", "normalized entropy", "calibration")} == {"–"}
+    assert "one label only" in "".join(page.texts)
+
+
 def test_failed_report_leaves_the_old_one(write_run, tmp_path):
     """When a file is broken the error names it and the report of before stays as it was."""
     folder = write_run(tmp_path / "run", count=3)

@@ -42,13 +42,21 @@ def test_reads_what_was_written(finished_run):
     assert (run.shape, run.missing) == (InputShape(13, 26, 16), ())
 
 
-@pytest.mark.parametrize("name", DOCUMENTS + LINES)
+@pytest.mark.parametrize("name", [*DOCUMENTS, "candidates.jsonl"])
 def test_truncated_file_is_named(folder, name):
     """A file cut in the middle is a ValueError that names it."""
     path = folder / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 - 1])
     with pytest.raises(ValueError, match=name):
         read_run(folder)
+
+
+def test_last_step_cut_by_a_kill_is_left_out(folder):
+    """metrics.jsonl is appended to: a last line without its end is not read, those before it are."""
+    path = folder / "metrics.jsonl"
+    steps = read_run(folder).steps
+    path.write_bytes(path.read_bytes()[:-10])
+    assert read_run(folder).steps == steps[:-1]
 
 
 @pytest.mark.parametrize("name", LINES)
