@@ -2,3 +2,32 @@
 
 The folders are the chip: devices → circuits → mapping → cost → functional → search.
 """
+
+from pim_codesign.cost import Cost, evaluate, evaluate_many
+from pim_codesign.functional import Bits, Calibration, calibrate, quantize
+from pim_codesign.hardware import PRESETS, Hardware
+from pim_codesign.mapping import Mapping, OperatorMapping, Workload, workload_of_baseline, workload_of_subnet
+from pim_codesign.search import CodesignConfig, CodesignResult, Point, bits_key, naive_point, search
+
+__all__ = [
+    "PRESETS",
+    "Bits",
+    "Calibration",
+    "CodesignConfig",
+    "CodesignResult",
+    "Cost",
+    "Hardware",
+    "Mapping",
+    "OperatorMapping",
+    "Point",
+    "Workload",
+    "bits_key",
+    "calibrate",
+    "evaluate",
+    "evaluate_many",
+    "naive_point",
+    "quantize",
+    "search",
+    "workload_of_baseline",
+    "workload_of_subnet",
+]

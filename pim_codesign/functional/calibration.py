@@ -1,0 +1,73 @@
+"""Ranges of the activations that enter each matrix, measured once and used for every choice of bits.
+
+For each width the clipping range is the percentile of |x| whose quantization error is smallest on the calibration rows:
+fewer bits clip more.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pim_codesign.functional.matrices import joined, matrices, with_matrices_as_modules
+from pim_codesign.mapping.mapping import ACTIVATION_BITS
+
+PERCENTILES = (99.0, 99.5, 99.9, 99.99, 100.0)
+"""Candidates for the clipping range, % of the magnitudes that are not clipped."""
+MAX_SAMPLES = 1 << 16
+"""Numbers kept of each matrix' inputs, evenly spaced over the calibration rows."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Clipping ranges by matrix and activation bits."""
+
+    ranges: dict[str, dict[int, float]]
+    """Matrix path -> activation bits -> the magnitude that the largest integer stands for."""
+
+    def range(self, matrix: str, bits: int) -> float:
+        """The clipping range of a matrix' inputs at a width. Raises ValueError where it was not calibrated."""
+        if matrix not in self.ranges or bits not in self.ranges[matrix]:
+            raise ValueError(
+                f"no calibration of {matrix!r} at {bits} activation bits: it holds {sorted(self.ranges)[:3]} … at "
+                f"{sorted({width for found in self.ranges.values() for width in found})} bits"
+            )
+        return self.ranges[matrix][bits]
+
+
+@torch.no_grad()
+def calibrate(
+    model: nn.Module, dense: Tensor, sparse: Tensor, activation_bits: Iterable[int] = ACTIVATION_BITS
+) -> Calibration:
+    """Run rows (dense [B, I], sparse [B, F, D]) through the model and choose each matrix' clipping ranges."""
+    watched = with_matrices_as_modules(model)
+    samples: dict[str, Tensor] = {}
+    for name, matrix in matrices(watched):
+
+        def keep(module: nn.Module, inputs: tuple[Any, ...], name: str = name) -> None:
+            magnitudes = joined(inputs[0]).detach().abs().flatten()
+            step = math.ceil(magnitudes.numel() / MAX_SAMPLES)
+            samples[name] = magnitudes[::step].sort().values
+
+        matrix.register_forward_pre_hook(keep)
+    watched(dense, sparse)
+    widths = tuple(activation_bits)
+    return Calibration({name: {bits: _best_range(found, bits) for bits in widths} for name, found in samples.items()})
+
+
+def _best_range(magnitudes: Tensor, bits: int) -> float:
+    """Of the percentiles of sorted magnitudes, the one with the smallest squared error at this width."""
+    levels = 2 ** (bits - 1) - 1
+    best, best_error = 1.0, math.inf
+    for percentile in PERCENTILES:
+        largest = magnitudes[math.ceil(percentile / 100 * len(magnitudes)) - 1].item()
+        if largest == 0:
+            continue
+        step = largest / levels
+        error = ((magnitudes / step).round().clamp(max=levels) * step - magnitudes).square().mean().item()
+        if error < best_error:
+            best, best_error = largest, error
+    return best

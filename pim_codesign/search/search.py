@@ -1,0 +1,247 @@
+"""`search`: bits and replication of every operator, and the chip, for (log loss, latency, energy, area).
+
+Costs are computed for every point; log losses, the expensive part, are measured for a budget of choices of bits and
+estimated for the others. Rounds of NSGA-II on the estimates say which bits to measure next. Two last rounds use
+measured bits only, and what is reported comes from them: one over everything, one over what is nowhere dearer than the
+naive mapping, a corner that four objectives alone leave thin. P points, n operators.
+"""
+
+from collections.abc import Callable, MutableMapping
+
+import numpy
+from numpy.typing import NDArray
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.optimize import minimize
+
+from pim_codesign.cost.model import evaluate_columns
+from pim_codesign.hardware import PRESETS
+from pim_codesign.mapping.mapping import ACTIVATION_BITS, WEIGHT_BITS
+from pim_codesign.mapping.workload import Workload
+from pim_codesign.search.config import CodesignConfig
+from pim_codesign.search.genome import Genome, Genomes
+from pim_codesign.search.operators import GenomeRepair, nsga2
+from pim_codesign.search.pareto import non_dominated, spread
+from pim_codesign.search.result import CodesignResult, Point, naive_point
+from pim_codesign.search.surrogate import Surrogate, fit
+
+Floats = NDArray[numpy.float64]
+LogLoss = Callable[[dict[str, tuple[int, int]]], float]
+"""Operator -> (weight bits, activation bits); gives the log loss of the model quantized so."""
+
+
+def bits_key(bits: dict[str, tuple[int, int]]) -> str:
+    """A choice of bits as one word, for a log of measured log losses.
+
+    >>> bits_key({"blocks.0.dense.fc": (8, 6), "head": (4, 8)})
+    'w8a6,w4a8'
+    """
+    return ",".join(f"w{weight}a{activation}" for weight, activation in bits.values())
+
+
+def search(
+    workload: Workload,
+    log_loss: LogLoss,
+    config: CodesignConfig,
+    generator: numpy.random.Generator,
+    measured: MutableMapping[str, float] | None = None,
+) -> CodesignResult:
+    """Search mappings and chips for a workload.
+
+    `log_loss` is called once for each of at most `config.log_loss_measurements` choices of bits. `measured` (bits_key
+    -> log loss) is read before and added to after each call: a caller who keeps it can stop and run the same search
+    again, which replays it. The same generator state, workload, config and log losses give the same result. Raises
+    ValueError when `log_loss` gives a number that is not finite.
+    """
+    genome = Genome(workload, config.hardware)
+    meter = _Meter(genome, log_loss, config.log_loss_measurements, {} if measured is None else measured)
+    meter.measure(_first_bits(genome, config, generator))
+    population = _start(genome, config.population, generator)
+    per_round = config.generations // (config.rounds + 2)
+    for left in range(config.rounds, 0, -1):
+        problem = _Codesign(genome, meter, config)
+        population = _evolve(problem, population, per_round, config, generator, None)
+        meter.measure(_promising_bits(problem, population, left))
+    seeds = numpy.vstack([genome.naive(), _naive_chip(genome, meter.bits), population])
+    found: list[Genomes] = []
+    for problem in (_Codesign(genome, meter, config), _Codesign(genome, meter, config, nowhere_dearer=True)):
+        start = _best(problem, numpy.vstack([seeds, *found]), meter.bits, config)
+        found.append(_evolve(problem, start, per_round, config, generator, meter.bits))
+    return _report(problem, numpy.unique(numpy.vstack(found), axis=0), config)
+
+
+class _Meter:
+    """Measured log losses, and estimates of the others."""
+
+    def __init__(self, genome: Genome, log_loss: LogLoss, budget: int, known: MutableMapping[str, float]) -> None:
+        self.genome, self.log_loss, self.budget, self.known = genome, log_loss, budget, known
+        self.found: dict[tuple[int, ...], float] = {}
+
+    @property
+    def bits(self) -> Genomes:
+        """The measured choices of bits, in the order they were measured. [N, 2n]"""
+        return numpy.array(list(self.found), dtype=numpy.int64)
+
+    @property
+    def naive(self) -> float:
+        """Log loss with 8 bits everywhere."""
+        return self.found[(8,) * (2 * self.genome.operators)]
+
+    def measure(self, bits: Genomes) -> None:
+        """Measure the rows of [N, 2n] that are new, as far as the budget goes."""
+        for row in bits.tolist():
+            if len(self.found) < self.budget and tuple(row) not in self.found:
+                self.found[tuple(row)] = self._one(row)
+
+    def _one(self, row: list[int]) -> float:
+        n = self.genome.operators
+        bits = dict(zip(self.genome.workload.operators, zip(row[:n], row[n:], strict=True), strict=True))
+        key = bits_key(bits)
+        if key not in self.known:
+            self.known[key] = float(self.log_loss(bits))
+        if not numpy.isfinite(self.known[key]):
+            raise ValueError(f"the log loss measured at {key} is {self.known[key]}; check the quantized model's rows")
+        return self.known[key]
+
+    def estimator(self) -> Surrogate:
+        """Fitted to what has been measured so far."""
+        return fit(self.bits, numpy.array(list(self.found.values())), self.naive)
+
+
+class _Codesign(Problem):
+    """Objectives log loss, latency, energy and area, the last three as logarithms; limits on each.
+
+    The log loss may not be much above the naive mapping's; with `nowhere_dearer` the others not above at all.
+    """
+
+    def __init__(self, genome: Genome, meter: _Meter, config: CodesignConfig, nowhere_dearer: bool = False) -> None:
+        options = genome.options
+        super().__init__(n_var=len(options), n_obj=4, n_ieq_constr=4, xl=0, xu=options - 1, vtype=int)
+        self.genome, self.meter, self.config = genome, meter, config
+        self.estimator = meter.estimator()
+        self.limits = numpy.full(4, numpy.inf)
+        if nowhere_dearer:
+            self.limits = self.objectives(genome.naive()[None])[0]
+        self.limits[0] = meter.naive + config.max_log_loss_increase
+
+    def usable(self, objectives: Floats) -> NDArray[numpy.bool_]:
+        """Which rows keep the limits. [P]"""
+        return numpy.asarray((objectives <= self.limits).all(axis=1))
+
+    def log_losses(self, genomes: Genomes) -> Floats:
+        """Measured where they were, else estimated. [P]"""
+        bits = self.genome.bits(genomes)
+        pairs = zip(bits.tolist(), self.estimator.predict(bits).tolist(), strict=True)
+        return numpy.array([self.meter.found.get(tuple(row), estimate) for row, estimate in pairs])
+
+    def objectives(self, genomes: Genomes) -> Floats:
+        """[P, 4]"""
+        cost = evaluate_columns(self.genome.workload, *self.genome.columns(genomes))
+        resolution = self.config.log_loss_resolution
+        losses = numpy.round(self.log_losses(genomes) / resolution) * resolution
+        costs = numpy.log(numpy.stack([cost.latency_us, cost.energy_nj, cost.area_mm2], axis=1))
+        return numpy.hstack([losses[:, None], costs])
+
+    def _evaluate(self, x: Genomes, out: dict[str, Floats], *_: object, **__: object) -> None:
+        out["F"] = self.objectives(x)
+        out["G"] = numpy.maximum(out["F"] - self.limits, -1.0)  # finite where there is no limit
+
+
+def _first_bits(genome: Genome, config: CodesignConfig, generator: numpy.random.Generator) -> Genomes:
+    """8, 6 and 4 bits everywhere, few bits for weights or activations alone, then random: a third of the budget."""
+    n = genome.operators
+    uniform = [[w] * n + [a] * n for w, a in ((8, 8), (6, 6), (4, 4), (4, 8), (8, 4))]
+    random = [
+        [*generator.choice(WEIGHT_BITS, n).tolist(), *generator.choice(ACTIVATION_BITS, n).tolist()]
+        for _ in range(max(0, config.log_loss_measurements // 3 - len(uniform)))
+    ]
+    return numpy.array(uniform + random, dtype=numpy.int64)
+
+
+def _naive_chip(genome: Genome, bits: Genomes) -> Genomes:
+    """The choices of bits [N, 2n] on the naive chip without replication."""
+    return genome.set_bits(numpy.tile(genome.naive(), (len(bits), 1)), bits)
+
+
+def _start(genome: Genome, points: int, generator: numpy.random.Generator) -> Genomes:
+    """The naive point, random chips with its 8 bits, and random points."""
+    random = genome.random(points - 1, generator)
+    wide = points // 2
+    random[:wide, : 2 * genome.operators] = genome.naive()[: 2 * genome.operators]
+    return numpy.vstack([genome.naive(), random])
+
+
+def _evolve(
+    problem: _Codesign,
+    start: Genomes,
+    generations: int,
+    config: CodesignConfig,
+    generator: numpy.random.Generator,
+    allowed_bits: Genomes | None,
+) -> Genomes:
+    """The population after `generations` of NSGA-II."""
+    algorithm = nsga2(problem.genome, config.population, start, allowed_bits)
+    seed = int(generator.integers(2**31))
+    result = minimize(problem, algorithm, ("n_gen", generations), seed=seed, verbose=False)
+    return numpy.asarray(result.pop.get("X"), dtype=numpy.int64)
+
+
+def _promising_bits(problem: _Codesign, population: Genomes, rounds_left: int) -> Genomes:
+    """New choices of bits to measure: of the estimated Pareto set, far from each other; an equal share each round."""
+    meter = problem.meter
+    count = (meter.budget - len(meter.found)) // rounds_left
+    bits = problem.genome.bits(population)
+    new = numpy.array([tuple(row) not in meter.found for row in bits.tolist()])
+    objectives = problem.objectives(population)
+    usable = numpy.flatnonzero(new & problem.usable(objectives))
+    if count == 0 or len(usable) == 0:
+        return bits[:0]
+    _, first = numpy.unique(bits[usable], axis=0, return_index=True)
+    usable = usable[numpy.sort(first)]
+    return bits[usable[spread(objectives[usable], count, keep=[])]]
+
+
+def _best(problem: _Codesign, genomes: Genomes, allowed_bits: Genomes, config: CodesignConfig) -> Genomes:
+    """Points to begin the last round with: bits set to the nearest measured ones, the best of them, spread."""
+    repaired = GenomeRepair(problem.genome, allowed_bits).do(problem, Population.new(X=genomes)).get("X")
+    objectives = problem.objectives(repaired)
+    repaired, objectives = repaired[problem.usable(objectives)], objectives[problem.usable(objectives)]
+    front, naive = non_dominated(objectives), problem.objectives(problem.genome.naive()[None])[0]
+    return repaired[front[spread(objectives[front], config.population, _extremes(objectives[front], naive))]]
+
+
+def _report(problem: _Codesign, population: Genomes, config: CodesignConfig) -> CodesignResult:
+    genome, meter = problem.genome, problem.meter
+    measured = _naive_chip(genome, meter.bits)
+    candidates = numpy.vstack([genome.naive(), measured, population])
+    objectives = problem.objectives(candidates)
+    usable = objectives[:, 0] <= problem.limits[0]  # the naive point is
+    candidates, objectives = candidates[usable], objectives[usable]
+    front, naive = non_dominated(objectives), objectives[0]
+    kept = front[spread(objectives[front], config.pareto_points, _extremes(objectives[front], naive))]
+    by_energy = kept[numpy.argsort(objectives[kept, 2], kind="stable")]
+    everything = [(row, f"bits {k}") for k, row in enumerate(measured, start=1)]
+    everything += [(row, f"point {k}") for k, row in enumerate(population, start=1)]
+    return CodesignResult(
+        preset=config.preset,
+        log_loss_resolution=config.log_loss_resolution,
+        pareto=tuple(_point(problem, candidates[i], f"pareto {k}") for k, i in enumerate(by_energy, start=1)),
+        evaluated=tuple(_point(problem, row, label) for row, label in everything),
+        naive=naive_point(genome.workload, config.hardware, meter.naive),
+        presets=tuple(naive_point(genome.workload, chip, meter.naive, name) for name, chip in PRESETS.items()),
+        measurements=len(meter.found),
+    )
+
+
+def _extremes(front: Floats, naive: Floats) -> list[int]:
+    """The best of the front in each objective, over all and among those that lose to the naive point in nothing."""
+    better = numpy.flatnonzero((front <= naive).all(axis=1))
+    groups = [numpy.arange(len(front)), better] if len(better) else [numpy.arange(len(front))]
+    return [int(group[front[group, objective].argmin()]) for group in groups for objective in range(front.shape[1])]
+
+
+def _point(problem: _Codesign, genome: Genomes, label: str) -> Point:
+    mapping, hardware = problem.genome.decode(genome)
+    cost = evaluate_columns(problem.genome.workload, *problem.genome.columns(genome[None])).row(0)
+    log_loss = problem.meter.found[tuple(problem.genome.bits(genome[None])[0].tolist())]
+    return Point(label, log_loss, cost, hardware, problem.genome.workload.operators, mapping)
