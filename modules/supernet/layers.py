@@ -5,11 +5,15 @@ O output width; a leading D axis passes through (sparse tensors are [B, D, n], t
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+
+Layer = Callable[..., Tensor]
+"""A layer of either form: linear layers take a list of inputs, norms take one tensor."""
 
 
 class Linear(nn.Module):

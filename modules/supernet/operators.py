@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.supernet.layers import Layer
+
 
 class FullyConnected(nn.Module):
     """ReLU(LN(W x))."""
 
-    def __init__(self, inputs: list[int], project: nn.Module, norm: nn.Module) -> None:
+    def __init__(self, inputs: list[int], project: Layer, norm: Layer) -> None:
         super().__init__()
         self.inputs, self.project, self.norm = inputs, project, norm
 
@@ -30,12 +32,12 @@ class DotProduct(nn.Module):
         self,
         dense_inputs: list[int],
         sparse_inputs: list[int],
-        project_dense: nn.Module,
-        norm_dense: nn.Module,
-        project_fields: nn.Module,
-        norm_fields: nn.Module,
-        project: nn.Module,
-        norm: nn.Module,
+        project_dense: Layer,
+        norm_dense: Layer,
+        project_fields: Layer,
+        norm_fields: Layer,
+        project: Layer,
+        norm: Layer,
     ) -> None:
         super().__init__()
         self.dense_inputs, self.sparse_inputs = dense_inputs, sparse_inputs
@@ -61,7 +63,7 @@ class SigmoidGating(nn.Module):
     Where right is padding the product is zero whatever the gate, so only right's width r is computed.
     """
 
-    def __init__(self, left: int, right: int, gate: nn.Module, project: nn.Module, norm: nn.Module) -> None:
+    def __init__(self, left: int, right: int, gate: Layer, project: Layer, norm: Layer) -> None:
         super().__init__()
         self.left, self.right = left, right
         self.gate, self.project, self.norm = gate, project, norm
@@ -75,7 +77,7 @@ class SigmoidGating(nn.Module):
 class Sum(nn.Module):
     """LN(W (left + right)), both padded with zeros to the wider."""
 
-    def __init__(self, left: int, right: int, project: nn.Module, norm: nn.Module) -> None:
+    def __init__(self, left: int, right: int, project: Layer, norm: Layer) -> None:
         super().__init__()
         self.left, self.right = left, right
         self.project, self.norm = project, norm
@@ -91,7 +93,7 @@ class Sum(nn.Module):
 class EmbeddedFullyConnected(nn.Module):
     """EFC: ReLU(LN(W X)), linear over the field axis."""
 
-    def __init__(self, inputs: list[int], project: nn.Module, norm: nn.Module) -> None:
+    def __init__(self, inputs: list[int], project: Layer, norm: Layer) -> None:
         super().__init__()
         self.inputs, self.project, self.norm = inputs, project, norm
 
@@ -108,14 +110,14 @@ class Attention(nn.Module):
         self,
         inputs: list[int],
         heads: int,
-        project: nn.Module,
-        norm: nn.Module,
-        query_key_value: nn.Module,
-        output: nn.Module,
-        norm_attention: nn.Module,
-        expand: nn.Module,
-        contract: nn.Module,
-        norm_output: nn.Module,
+        project: Layer,
+        norm: Layer,
+        query_key_value: Layer,
+        output: Layer,
+        norm_attention: Layer,
+        expand: Layer,
+        contract: Layer,
+        norm_output: Layer,
     ) -> None:
         super().__init__()
         self.inputs, self.heads = inputs, heads
@@ -143,7 +145,7 @@ class Attention(nn.Module):
 class DenseToSparse(nn.Module):
     """LN(W x) as 8 more sparse vectors."""
 
-    def __init__(self, vectors: int, project: nn.Module, norm: nn.Module) -> None:
+    def __init__(self, vectors: int, project: Layer, norm: Layer) -> None:
         super().__init__()
         self.vectors = vectors
         self.project, self.norm = project, norm
@@ -157,7 +159,7 @@ class DenseToSparse(nn.Module):
 class FactorizationMachine(nn.Module):
     """LN(W ((Σ_i v_i)² − Σ_i v_i²)): all pairwise products of the sparse vectors, merged into the dense output."""
 
-    def __init__(self, project: nn.Module, norm: nn.Module) -> None:
+    def __init__(self, project: Layer, norm: Layer) -> None:
         super().__init__()
         self.project, self.norm = project, norm
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from modules.space.architecture import MERGER_VECTORS, Architecture, Block, InputShape, balanced_fields
 from modules.space.liveness import Liveness, live
-from modules.supernet.layers import Linear, Norm
+from modules.supernet.layers import Layer, Linear, Norm
 from modules.supernet.operators import (
     Attention,
     DenseToSparse,
@@ -33,11 +33,11 @@ ATTENTION_NORM_SCALE = 0.17
 class Weights(Protocol):
     """Where a network's layers come from: `OwnWeights` here, `SlicedWeights` in supernet.py."""
 
-    def linear(self, name: str, columns: Sequence[Columns], outputs: int, bias: bool = False) -> nn.Module:
+    def linear(self, name: str, columns: Sequence[Columns], outputs: int, bias: bool = False) -> Layer:
         """A layer for the inputs that stand at these columns, giving the first `outputs` rows."""
         ...
 
-    def norm(self, name: str, width: int, scale: float = 1.0) -> nn.Module:
+    def norm(self, name: str, width: int, scale: float = 1.0) -> Layer:
         """A layer norm over the first `width` entries."""
         ...
 
@@ -154,7 +154,7 @@ class Subnet(nn.Module):
             for number, alive in enumerate(live(architecture), start=1)
         )
         last, merged = architecture.blocks[-1], architecture.blocks[-1].dense_to_sparse
-        self.head = weights.linear("head", layout.head(last.dense_width, last.sparse_width, merged), 1, bias=True)
+        self.head: Layer = weights.linear("head", layout.head(last.dense_width, last.sparse_width, merged), 1, bias=True)
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
         """Dense [B, I], sparse [B, F, D] → logit [B]."""

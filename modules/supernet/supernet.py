@@ -32,8 +32,8 @@ class Slice:
 class Path:
     """A sub-network on a supernet's weights, and the slices it uses."""
 
-    network: Subnet
-    """Computes the architecture's function; backward fills the slices' gradients."""
+    network: nn.Module
+    """Computes (dense [B, I], sparse [B, F, D]) → logit [B]; backward fills the slices' gradients."""
     slices: tuple[Slice, ...]
     """Every active rectangle, once, in a fixed order given by the architecture."""
 

@@ -1,0 +1,110 @@
+"""Embedding tables on TorchRec: planned, sharded, updated by a fused optimizer, and filled the same on any ranks.
+
+B batch, F fields, D embedding width.
+"""
+
+import zlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed._shard.sharded_tensor import ShardedTensor
+from torch.distributed.optim import _apply_optimizer_in_backward as apply_optimizer_in_backward
+from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor, KeyedTensor
+from torchrec.distributed import DistributedModelParallel
+from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
+from torchrec.distributed.planner import EmbeddingShardingPlanner, ParameterConstraints, Topology
+from torchrec.distributed.planner.storage_reservations import FixedPercentageStorageReservation
+from torchrec.distributed.types import ModuleSharder, ShardingType
+from torchrec.optim import RowWiseAdagrad
+
+SHARDINGS = {
+    "cpu": [ShardingType.TABLE_WISE.value],  # the only one TorchRec offers there
+    "cuda": [ShardingType.TABLE_WISE.value, ShardingType.ROW_WISE.value, ShardingType.TABLE_ROW_WISE.value],
+}
+"""What the planner may choose from. Not data-parallel, whose tables have no fused optimizer, nor column-wise, where
+row-wise Adagrad's state would depend on the number of shards."""
+
+RESERVED_SHARE = 0.25
+"""Share of each device's memory that the planner leaves to the dense part, its activations and the batches."""
+
+ROWS_A_CHUNK = 65_536
+"""Rows of a table filled from one seed, so that a shard can be filled without drawing the rows before it."""
+
+
+def shard_embeddings(
+    tables: Sequence[EmbeddingBagConfig],
+    device: torch.device,
+    batch_size: int,
+    learning_rate: float,
+    epsilon: float,
+    seed: int,
+) -> DistributedModelParallel:
+    """An EmbeddingBagCollection sharded over the process group by TorchRec's planner, with fused row-wise Adagrad.
+
+    Only the tables are under DistributedModelParallel: it would wrap the dense part in DDP, which reduces every
+    parameter each step, and a supernet's step touches few. `batch_size` is a rank's, for the planner's estimates.
+    The tables are never whole in one place; their contents depend on `seed` alone, not on the number of ranks.
+    """
+    collection = EmbeddingBagCollection(device=torch.device("meta"), tables=list(tables))
+    apply_optimizer_in_backward(RowWiseAdagrad, collection.parameters(), {"lr": learning_rate, "eps": epsilon})
+    sharders: list[ModuleSharder[nn.Module]] = [EmbeddingBagCollectionSharder()]
+    topology = Topology(world_size=distributed.get_world_size(), compute_device=device.type)
+    constraints = {table.name: ParameterConstraints(sharding_types=SHARDINGS[device.type]) for table in tables}
+    planner = EmbeddingShardingPlanner(
+        topology=topology,
+        batch_size=batch_size,
+        constraints=constraints,
+        storage_reservation=FixedPercentageStorageReservation(RESERVED_SHARE),
+    )
+    group = distributed.GroupMember.WORLD
+    assert group is not None, "the process group is set up before the tables"
+    plan = planner.collective_plan(collection, sharders, group)
+    sharded = DistributedModelParallel(
+        collection, device=device, plan=plan, sharders=sharders, init_data_parallel=False, init_parameters=False
+    )
+    fill_tables(sharded, seed)
+    return sharded
+
+
+@torch.no_grad()
+def fill_tables(sharded: nn.Module, seed: int) -> None:
+    """Draw every local shard's rows: uniform in ±1/√D, a function of (seed, table name, row, column) alone."""
+    for name, table in sharded.state_dict().items():
+        shards = (
+            [(shard.tensor, shard.metadata.shard_offsets) for shard in table.local_shards()]
+            if isinstance(table, ShardedTensor)
+            else [(table, [0, 0])]
+        )
+        for tensor, (row, column) in shards:
+            _fill_shard(tensor, name, row, column, table.shape[1], seed)
+
+
+def _fill_shard(tensor: Tensor, name: str, first_row: int, first_column: int, width: int, seed: int) -> None:
+    last_row = first_row + tensor.shape[0]
+    for chunk in range(first_row // ROWS_A_CHUNK, -(-last_row // ROWS_A_CHUNK)):
+        chunk_seed = zlib.crc32(f"{seed} {name} {chunk}".encode())
+        generator = torch.Generator().manual_seed(chunk_seed)
+        rows = torch.empty(ROWS_A_CHUNK, width).uniform_(-(width**-0.5), width**-0.5, generator=generator)
+        start = max(first_row, chunk * ROWS_A_CHUNK)
+        stop = min(last_row, (chunk + 1) * ROWS_A_CHUNK)
+        part = rows[start - chunk * ROWS_A_CHUNK : stop - chunk * ROWS_A_CHUNK]
+        tensor[start - first_row : stop - first_row] = part[:, first_column : first_column + tensor.shape[1]].to(tensor)
+
+
+def set_learning_rate(embeddings: DistributedModelParallel, learning_rate: float) -> None:
+    """Set the fused optimizer's learning rate for the next backward."""
+    optimizer = embeddings.fused_optimizer
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    optimizer.step()  # hands the rate to the tables; their update itself happens in backward
+
+
+def embed(embeddings: nn.Module, sparse: KeyedJaggedTensor) -> Tensor:
+    """Look the ids up: [B, F, D], fields in the order of the batch's keys. A collective when sharded."""
+    pooled = embeddings(sparse)
+    keyed: KeyedTensor = pooled.wait() if hasattr(pooled, "wait") else pooled
+    fields = sparse.keys()
+    if keyed.keys() == fields:
+        return keyed.values().view(sparse.stride(), len(fields), -1)
+    return torch.stack([keyed[field] for field in fields], dim=1)

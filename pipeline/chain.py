@@ -1,0 +1,64 @@
+"""The whole chain: python -m pipeline.chain [named run] [--run NAME] [--data.path ...] [--help]
+
+What `torchx run launch/search.py` starts. Every stage reads and writes the run's folder, can be stopped at any moment
+and goes on when the same command is given again; a stage that is done only says what it found.
+"""
+
+import shlex
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from modules.space import Architecture
+from pipeline.codesign import codesign
+from pipeline.export import export_best
+from pipeline.report import draw_text, write_report
+from pipeline.retrain import retrain
+from pipeline.search.stage import search_supernet
+from pipeline.session import Session, run_program
+from pipeline.train import train_supernet
+
+
+def run_chain(session: Session) -> None:
+    """Data → supernet → search → retrain → co-design → export → report."""
+    describe_data(session)
+    stages: dict[str, Callable[[Session], Any]] = {
+        "supernet": train_supernet,
+        "search": search_supernet,
+        "retrain": retrain,
+        "codesign": codesign,
+        "export": export_best,
+    }
+    found = {name: _timed(session, name, stage) for name, stage in stages.items()}
+    report = session.processes.on_first(lambda: write_report(session.run.path, command_line()))
+    best = next(entry for entry in found["retrain"]["models"] if entry["name"] == found["retrain"]["best"])
+    session.say("\n" + draw_text(Architecture.from_json(best["architecture"]), session.shape))
+    session.say(f"\nfound      {best['title']}; model {session.run.model}; report {report}")
+
+
+def describe_data(session: Session) -> None:
+    """Say what the rows are."""
+    dataset = session.dataset
+    rows = ", ".join(f"{dataset.rows(split):,} {split}" for split in ("train", "valid", "test"))
+    schema = dataset.schema
+    session.say(
+        f"data       {schema.name}: {schema.num_integers} integers, {schema.num_categories} categories; "
+        f"{rows}; {sum(schema.table_sizes):,} table rows; {session.processes.world_size} process(es), "
+        f"{session.processes.device.type}"
+    )
+
+
+def command_line() -> str:
+    """The command that started this program, as one would type it."""
+    return f"python -m pipeline.chain {shlex.join(sys.argv[1:])}".strip()
+
+
+def _timed(session: Session, name: str, stage: Callable[[Session], Any]) -> Any:
+    if not session.processes.is_first:
+        return stage(session)
+    with session.run.timed(name):
+        return stage(session)
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(run_chain, "pipeline.chain"))

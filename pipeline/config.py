@@ -1,0 +1,147 @@
+"""A run's configuration: frozen dataclasses, one a concern. tyro makes the command line; a named run is a function."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from modules.baselines import BASELINES
+from modules.space.sampling import SAMPLERS
+from modules.space.search_space import SPACES
+from pim_codesign import CodesignConfig
+from pipeline.data import DataConfig
+from pipeline.processes import Device
+from pipeline.search.scoring import ScoringConfig
+from pipeline.search.strategy import SearchConfig
+from pipeline.training import TrainingConfig
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What is searched."""
+
+    space: Literal["nasrec_full", "nasrec_small"] = "nasrec_full"
+    """NASRec-Full (fc, dot product, gating, sum; EFC, attention) or NASRec-Small (fc, dot product; EFC)."""
+    embedding_width: int = 16
+    """Width D of every embedding vector, at least 1 (FBGEMM's kernels on CUDA want a multiple of 4)."""
+
+    def __post_init__(self) -> None:
+        if self.space not in SPACES:
+            raise ValueError(f"model.space is {self.space!r}; choose one of {list(SPACES)}")
+        if self.embedding_width < 1:
+            raise ValueError(f"model.embedding_width is {self.embedding_width}; it must be at least 1")
+
+
+@dataclass(frozen=True)
+class SupernetConfig(TrainingConfig):
+    """How the supernet is trained."""
+
+    sampler: str = "single_operator_any_connection"
+    """Which path a step trains: single_operator_any_connection (the method's own), single_path, any_path, full_path."""
+    path_warm_up_steps: int = 0
+    """Steps over which the full path is drawn with a probability falling from 1 to 0 (published: 15,000 on Criteo; a
+    full path costs about 40 ordinary ones)."""
+    validation_paths: int = 8
+    """Random sub-networks, always the same, whose mean validation log loss stands for the supernet's."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sampler not in SAMPLERS:
+            raise ValueError(f"supernet.sampler is {self.sampler!r}; choose one of {sorted(SAMPLERS)}")
+        for name, least in (("path_warm_up_steps", 0), ("validation_paths", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"supernet.{name} is {getattr(self, name)}; it must be at least {least}")
+
+
+@dataclass(frozen=True)
+class RetrainConfig(TrainingConfig):
+    """How winners and baselines are trained from scratch: the same recipe for all of them."""
+
+    winners: int = 3
+    """Best candidates to retrain, at least 1."""
+    baselines: tuple[str, ...] = ("dlrm", "dlrm_dcn", "deepfm")
+    """Models trained beside them on the same data and budget: dlrm, dlrm_dcn, deepfm."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.winners < 1:
+            raise ValueError(f"retrain.winners is {self.winners}; it must be at least 1")
+        for name in self.baselines:
+            if name not in BASELINES:
+                raise ValueError(f"retrain.baselines: unknown model {name!r}; known are {list(BASELINES)}")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Stream click logs, train the supernet, search it, retrain the winners, map the best to ReRAM, export, report."""
+
+    run: str = "default"
+    """Name of the run: its folder under --runs. The same command again goes on where it stopped."""
+    runs: str = "runs"
+    """Folder that holds the runs."""
+    seed: int = 0
+    """Seed of every draw of the run, at least 0. (The generated data have --data.seed.)"""
+    device: Device = "auto"
+    """cpu, cuda, or auto: CUDA where there is one."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """The click logs."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """What is searched."""
+    supernet: SupernetConfig = field(default_factory=SupernetConfig)
+    """Training of the supernet."""
+    search: SearchConfig = field(default_factory=SearchConfig)
+    """How many candidates, chosen how."""
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    """How a candidate is judged."""
+    retrain: RetrainConfig = field(default_factory=RetrainConfig)
+    """Training of winners and baselines from scratch."""
+    codesign: CodesignConfig = field(default_factory=CodesignConfig)
+    """Search of the winner's ReRAM mapping."""
+
+    def __post_init__(self) -> None:
+        if not self.run or "/" in self.run or self.run.startswith("."):
+            raise ValueError(f"run is {self.run!r}; give a plain folder name")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; it must be at least 0")
+
+
+FREE_FIELDS = frozenset({"runs", "device"})
+"""Fields that may differ when a run goes on: they do not change what is computed."""
+
+
+def quick() -> RunConfig:
+    """A run of about a minute, to see every stage work; its figures mean little."""
+    return RunConfig(
+        run="quick",
+        data=DataConfig(rows=20_000),
+        supernet=SupernetConfig(validation_paths=2),
+        search=SearchConfig(initial_population=8, generations=2, tournament=4, children=4),
+        scoring=ScoringConfig(fine_tune_rows=2_048, valid_rows=2_000),
+        retrain=RetrainConfig(winners=1),
+        codesign=CodesignConfig(population=16, generations=10, rounds=2, log_loss_measurements=8),
+    )
+
+
+def criteo_kaggle() -> RunConfig:
+    """The published recipe on Criteo Kaggle (give --data.path): budgets of search_space.md."""
+    return RunConfig(
+        run="criteo_kaggle",
+        data=DataConfig(schema="criteo", max_table_rows=500_000),
+        supernet=SupernetConfig(path_warm_up_steps=15_000, checkpoint_every=2_000, log_every=500),
+        search=SearchConfig(initial_population=128, generations=240, tournament=64, children=8),
+        scoring=ScoringConfig(fine_tune_rows=256_000, valid_rows=1_228_800),
+        retrain=RetrainConfig(winners=15, batch_size=512, checkpoint_every=2_000, log_every=500),
+    )
+
+
+NAMED_RUNS: dict[str, Callable[[], RunConfig]] = {
+    "default": RunConfig,
+    "quick": quick,
+    "criteo_kaggle": criteo_kaggle,
+}
+"""Runs by name: the first argument of a program; further arguments change single fields."""
+
+
+def describe(named: str) -> str:
+    """One line of what a named run is for."""
+    return (NAMED_RUNS[named].__doc__ or "").splitlines()[0]
+

@@ -1,0 +1,111 @@
+"""One process or many, CPU or CUDA: joining the process group, and the few collectives the stages need.
+
+Started by torchrun (or TorchX) the process joins the others; started alone it forms a group of one, so that every
+stage is the same program.
+"""
+
+import contextlib
+import datetime
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor, distributed
+
+T = TypeVar("T")
+Device = Literal["auto", "cpu", "cuda"]
+
+LONGEST_STAGE = datetime.timedelta(hours=24)
+"""How long ranks may wait for rank 0, which runs the co-design alone."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process's place among the others."""
+
+    rank: int
+    """This process's number, 0 to world_size - 1."""
+    world_size: int
+    """Number of processes."""
+    device: torch.device
+    """Where this process computes."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the files and talks to the user."""
+        return self.rank == 0
+
+    def mean(self, value: Tensor) -> float:
+        """The mean over ranks of a scalar tensor."""
+        if self.world_size > 1:
+            value = value.clone()
+            distributed.all_reduce(value)
+        return float(value) / self.world_size
+
+    def gather(self, value: T) -> list[T]:
+        """Every rank's value, in the order of the ranks, on every rank."""
+        values: list[Any] = [None] * self.world_size
+        distributed.all_gather_object(values, value)
+        return values
+
+    def on_first(self, action: Callable[[], T]) -> T:
+        """What `action` gives on rank 0, on every rank; what it raises there is raised everywhere."""
+        outcome: list[Any] = [None, None]
+        if self.is_first:
+            try:
+                outcome[0] = action()
+            except Exception as error:  # handed to the other ranks, which would else wait for ever
+                outcome[1] = error
+        if self.world_size > 1:
+            distributed.broadcast_object_list(outcome, src=0)
+        if outcome[1] is not None:
+            raise outcome[1]
+        result: T = outcome[0]
+        return result
+
+
+@contextlib.contextmanager
+def join(device: Device) -> Iterator[Processes]:
+    """Join the process group for the length of the block.
+
+    Raises ValueError when CUDA is asked for and there is none.
+    """
+    _quiet()
+    rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    chosen = _device(device)
+    backend = "nccl" if chosen.type == "cuda" else "gloo"
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if world_size == 1:
+        distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1)
+    else:
+        distributed.init_process_group(backend, timeout=LONGEST_STAGE)
+    try:
+        yield Processes(rank, world_size, chosen)
+    finally:
+        distributed.destroy_process_group()
+
+
+def _device(device: Device) -> torch.device:
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise ValueError(
+            "device is cuda, but torch sees no CUDA device here "
+            f"(torch {torch.__version__}); use --device cpu, or install the CUDA builds (README, 'On GPUs')"
+        )
+    if device == "cpu" or not available:
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+
+
+def _quiet() -> None:
+    """Leave out what libraries say about their own upkeep; it would bury the lines meant for the user."""
+    for name in ("torchrec", "torch.fx", "torch.distributed.checkpoint"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for category in (FutureWarning, DeprecationWarning, UserWarning):
+        warnings.filterwarnings("ignore", category=category, module=r"(torch|torchrec|fbgemm_gpu)\b")
+    warnings.filterwarnings("ignore", message=".*ShardedTensor.*")

@@ -1,0 +1,1 @@
+"""Candidates → scores → the next candidates, over a trained supernet."""

@@ -1,0 +1,183 @@
+"""Train the supernet, or one standalone network: python -m pipeline.train [named run] [--run NAME] [--field value ...]
+
+The stages `train_supernet` and `train_standalone` are what the chain calls; as a program this trains the supernet.
+"""
+
+import sys
+from dataclasses import dataclass
+
+import numpy
+import torch
+from torch import nn
+from torchrec.distributed import DistributedModelParallel
+
+from modules.embeddings import shard_embeddings
+from modules.space import Architecture, single_operator_any_connection
+from modules.space.sampling import SAMPLERS, warmed_up
+from modules.supernet import Path, SlicedAdagrad, Supernet, extract
+from pipeline.checkpoint import Checkpoints
+from pipeline.evaluate import Metrics
+from pipeline.files import read_json, write_json
+from pipeline.session import Session, run_program
+from pipeline.training import Trainee, TrainingConfig, evaluate, load_tables, train, whole
+
+SUPERNET = "supernet"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A standalone network at the end of its training."""
+
+    trainee: Trainee
+    """Its tables and dense parameters."""
+    valid: Metrics
+    """On the validation rows."""
+    test: Metrics
+    """On the test rows."""
+
+
+def train_supernet(session: Session) -> float:
+    """Train the supernet to the end; returns its validation log loss. Done before: only reads the result."""
+    result = session.run.result(SUPERNET)
+    if not session.processes.on_first(result.exists):
+        supernet, trainee = build_supernet(session)
+        _train(session, trainee, session.config.supernet, SUPERNET)
+        log_loss = validate_supernet(session, supernet, trainee)
+        session.processes.on_first(lambda: write_json(result, {"valid_log_loss": log_loss}))
+    valid_log_loss: float = session.processes.on_first(lambda: read_json(result))["valid_log_loss"]
+    session.say(f"supernet   {session.space.name}: validation log loss {valid_log_loss:.4f} (mean of random paths)")
+    return valid_log_loss
+
+
+def load_supernet(session: Session) -> tuple[Supernet, Trainee]:
+    """The trained supernet, from its checkpoint. Raises ValueError when there is none."""
+    supernet, trainee = build_supernet(session)
+    _load(session, trainee, SUPERNET)
+    return supernet, trainee
+
+
+def train_standalone(session: Session, network: nn.Module, name: str) -> Trained:
+    """Train a network from scratch as stage retrain/<name>, to the end; done before: only loads it."""
+    stage = f"retrain/{name}"
+    result = session.run.result(stage)
+    trainee = build_trainee(session, network, session.config.retrain)
+    if session.processes.on_first(result.exists):
+        _load(session, trainee, stage)
+    else:
+        _train(session, trainee, session.config.retrain, stage)
+        metrics = {split: _evaluate(session, network, trainee, split) for split in ("valid", "test")}
+        session.processes.on_first(
+            lambda: write_json(result, {split: found.to_json() for split, found in metrics.items()})
+        )
+    found = session.processes.on_first(lambda: read_json(result))
+    return Trained(trainee, Metrics.from_json(found["valid"]), Metrics.from_json(found["test"]))
+
+
+def build_supernet(session: Session) -> tuple[Supernet, Trainee]:
+    """A new supernet and what its training changes; each step draws a path, the same on every rank."""
+    config = session.config.supernet
+    supernet = Supernet(session.space, session.shape, session.torch_generator("weights", SUPERNET))
+    supernet.to(session.processes.device)
+    generator = session.numpy_generator("paths")
+    sampler = SAMPLERS[config.sampler]
+
+    def path(step: int) -> Path:
+        return supernet.path(warmed_up(sampler, step, config.path_warm_up_steps)(session.space, generator))
+
+    parameters = supernet.parameters_by_name()
+    trainee = Trainee(
+        embeddings=_embeddings(session, config),
+        parameters=parameters,
+        path=path,
+        optimizer=SlicedAdagrad(parameters, config.epsilon),
+        generator_state=lambda: generator.bit_generator.state,
+        restore_generator=lambda state: setattr(generator.bit_generator, "state", state),
+    )
+    return supernet, trainee
+
+
+def build_trainee(session: Session, network: nn.Module, config: TrainingConfig) -> Trainee:
+    """New tables beside a standalone network, and what their training changes."""
+    network.to(session.processes.device)
+    parameters = dict(network.named_parameters())
+    return Trainee(
+        embeddings=_embeddings(session, config),
+        parameters=parameters,
+        path=whole(network),
+        optimizer=SlicedAdagrad(parameters, config.epsilon),
+    )
+
+
+def validation_architectures(session: Session) -> list[Architecture]:
+    """The random sub-networks whose mean log loss stands for the supernet's."""
+    generator: numpy.random.Generator = session.numpy_generator("validation")
+    return [
+        single_operator_any_connection(session.space, generator)
+        for _ in range(session.config.supernet.validation_paths)
+    ]
+
+
+def validate_supernet(session: Session, supernet: Supernet, trainee: Trainee) -> float:
+    """Mean validation log loss of the fixed random sub-networks."""
+    losses = [
+        _evaluate(session, extract(supernet, architecture), trainee, "valid").log_loss
+        for architecture in validation_architectures(session)
+    ]
+    return sum(losses) / len(losses)
+
+
+def _embeddings(session: Session, config: TrainingConfig) -> DistributedModelParallel:
+    return shard_embeddings(
+        session.tables(),
+        session.processes.device,
+        batch_size=_own_batch_size(session, config),
+        learning_rate=config.learning_rate,
+        epsilon=config.epsilon,
+        seed=session.config.seed,
+    )
+
+
+def _own_batch_size(session: Session, config: TrainingConfig) -> int:
+    """This rank's share of a step's rows."""
+    world_size = session.processes.world_size
+    if config.batch_size % world_size:
+        raise ValueError(
+            f"batch_size is {config.batch_size}, which {world_size} ranks cannot share evenly; use a multiple of it"
+        )
+    return config.batch_size // world_size
+
+
+def _train(session: Session, trainee: Trainee, config: TrainingConfig, stage: str) -> None:
+    processes = session.processes
+    stream = session.dataset.stream(
+        "train",
+        batch_size=_own_batch_size(session, config),
+        rank=processes.rank,
+        world_size=processes.world_size,
+        shuffle_seed=session.config.seed,
+        epochs=config.epochs,
+    )
+    train(trainee, stream, config, session.run, stage, processes)
+
+
+def _load(session: Session, trainee: Trainee, stage: str) -> None:
+    checkpoints = Checkpoints(session.run.checkpoints(stage), session.processes)
+    newest = checkpoints.newest()
+    if newest is None:
+        raise ValueError(f"{checkpoints.folder}: no checkpoint; train this stage first (python -m pipeline.train)")
+    tensors = trainee.tensors()
+    checkpoints.load(newest, tensors)
+    load_tables(trainee.embeddings, tensors)
+
+
+@torch.no_grad()
+def _evaluate(session: Session, network: nn.Module, trainee: Trainee, split: str) -> Metrics:
+    processes = session.processes
+    stream = session.dataset.stream(
+        split, batch_size=4096, rank=processes.rank, world_size=processes.world_size, shuffle_seed=None
+    )
+    return evaluate(network, trainee.embeddings, stream, processes)
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(train_supernet, "pipeline.train"))

@@ -1,0 +1,220 @@
+"""The trainer: one loop for the supernet, a standalone architecture and the baselines.
+
+What is trained is given as a function `path(step)`: the network to run on this step's rows, and the slices of weights
+it may change. A supernet gives another sub-network each step; everything else gives all of itself.
+
+B batch, I dense inputs, F fields, D embedding width.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torchrec.distributed import DistributedModelParallel
+from tqdm import tqdm
+
+from modules.embeddings import embed, set_learning_rate
+from modules.supernet import Path, Slice, SlicedAdagrad
+from pipeline.checkpoint import Checkpoints
+from pipeline.data import Batch, Stream
+from pipeline.evaluate import Evaluation, Metrics
+from pipeline.processes import Processes
+from pipeline.run_folder import MetricsLog, RunFolder
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a network is trained; the defaults are the published recipe (search_space.md) where it fits small data."""
+
+    batch_size: int = 512
+    """Rows a step over all ranks together; each rank reads its share."""
+    epochs: int = 1
+    """Passes over the training rows."""
+    learning_rate: float = 0.12
+    """Peak learning rate of Adagrad, dense part and tables."""
+    warm_up_share: float = 0.1
+    """Share of the steps over which the learning rate rises linearly, 0 to 1."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """After the warm-up: a cosine down to zero, or constant."""
+    clip_norm: float = 5.0
+    """Largest norm of the dense gradient (the fused tables' gradients are never whole, and not clipped)."""
+    epsilon: float = 1e-2
+    """Adagrad's ε, dense part and tables."""
+    log_every: int = 50
+    """Steps between lines in metrics.jsonl."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints; 0: only at the end."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "epochs", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("learning_rate", "clip_norm", "epsilon"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if not 0 <= self.warm_up_share <= 1:
+            raise ValueError(f"warm_up_share is {self.warm_up_share}; it is a share, 0 to 1")
+        if self.checkpoint_every < 0:
+            raise ValueError(f"checkpoint_every is {self.checkpoint_every}; use 0 for one checkpoint at the end")
+
+
+@dataclass
+class Trainee:
+    """Everything that training changes, and so everything that a checkpoint holds."""
+
+    embeddings: DistributedModelParallel
+    """The sharded tables with their fused optimizer."""
+    parameters: Mapping[str, nn.Parameter]
+    """The dense parameters by name: equal on every rank."""
+    path: Callable[[int], Path]
+    """The network and slices of a step."""
+    optimizer: SlicedAdagrad
+    """Updates the slices."""
+    generator_state: Callable[[], Any] = lambda: None
+    """The state of what `path` draws from."""
+    restore_generator: Callable[[Any], None] = lambda state: None
+    """Puts such a state back."""
+
+    def tensors(self) -> dict[str, Any]:
+        """What torch.distributed.checkpoint saves and loads in place."""
+        return {
+            "embeddings": self.embeddings.state_dict(),
+            "embedding_optimizer": self.embeddings.fused_optimizer.state_dict(),
+            "dense": {name: parameter.detach() for name, parameter in self.parameters.items()},
+            "dense_optimizer": self.optimizer.state_dict(),
+        }
+
+
+def whole(network: nn.Module) -> Callable[[int], Path]:
+    """The path of a standalone network: all of it, each step."""
+    slices = tuple(Slice(name, (), parameter) for name, parameter in network.named_parameters())
+    path = Path(network, slices)
+    return lambda step: path
+
+
+def learning_rate(config: TrainingConfig, step: int, total_steps: int) -> float:
+    """Learning rate of a step: linear warm-up, then cosine to zero or constant.
+
+    >>> config = TrainingConfig(learning_rate=1.0, warm_up_share=0.1)
+    >>> [round(learning_rate(config, step, 100), 3) for step in (0, 9, 10, 55, 99)]
+    [0.1, 1.0, 1.0, 0.5, 0.0]
+    """
+    warm_up_steps = max(1, round(config.warm_up_share * total_steps))
+    if step < warm_up_steps:
+        return config.learning_rate * (step + 1) / warm_up_steps
+    if config.schedule == "constant":
+        return config.learning_rate
+    share = (step - warm_up_steps) / max(1, total_steps - warm_up_steps)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def train(
+    trainee: Trainee, stream: Stream, config: TrainingConfig, run: RunFolder, stage: str, processes: Processes
+) -> None:
+    """Train to the end of the stream, from the newest checkpoint if there is one; leaves a checkpoint at the end."""
+    checkpoints = Checkpoints(run.checkpoints(stage), processes)
+    step, loss_sum, losses = _resume(trainee, stream, checkpoints)
+    total_steps, first_step = len(stream), step
+    log = MetricsLog(run, stage, step) if processes.is_first else None
+    progress = tqdm(total=total_steps, initial=step, desc=stage, unit="step", disable=not processes.is_first)
+    saved = step
+    for batch in stream:
+        rate = learning_rate(config, step, total_steps)
+        loss_sum = loss_sum + train_step(trainee, trainee.path(step), batch, rate, config.clip_norm, processes)
+        step, losses = step + 1, losses + 1
+        progress.update()
+        if step % config.log_every == 0 or step == total_steps:
+            mean_loss = processes.mean(loss_sum / losses)
+            progress.set_postfix_str(f"log loss {mean_loss:.4f}")
+            if log is not None:
+                rows = step * config.batch_size
+                log.write({"step": step, "rows": rows, "train_log_loss": mean_loss, "learning_rate": rate})
+            if not math.isfinite(mean_loss):
+                raise ValueError(f"{stage}: the loss is {mean_loss} at step {step}; lower the learning rate ({rate:.3g})")
+            loss_sum, losses = torch.zeros_like(loss_sum), 0
+        if (config.checkpoint_every and step % config.checkpoint_every == 0) or step == total_steps:
+            _save(trainee, stream, checkpoints, step, float(loss_sum), losses)
+            saved = step
+    progress.close()
+    if log is not None:
+        log.close()
+    assert step == total_steps and (saved == step or first_step == step), "the stream ended early"
+
+
+def train_step(
+    trainee: Trainee, path: Path, batch: Batch, rate: float, clip_norm: float, processes: Processes
+) -> Tensor:
+    """One step on this rank's rows; returns their mean log loss, detached.
+
+    The backward updates the tables; the slices' gradients are averaged over ranks, clipped and applied here.
+    """
+    batch = batch.to(processes.device, non_blocking=True)
+    set_learning_rate(trainee.embeddings, rate)
+    logit = path.network(batch.dense, embed(trainee.embeddings, batch.sparse))
+    loss = binary_cross_entropy_with_logits(logit, batch.label)
+    loss.backward()
+    average_gradients(path.slices, processes)
+    nn.utils.clip_grad_norm_([part.leaf for part in path.slices], clip_norm)
+    trainee.optimizer.step(path.slices, rate)
+    return loss.detach()
+
+
+def average_gradients(slices: Iterable[Slice], processes: Processes) -> None:
+    """Average the slices' gradients over ranks in one flat all-reduce of exactly the active weights."""
+    if processes.world_size == 1:
+        return
+    gradients = [part.leaf.grad for part in slices if part.leaf.grad is not None]
+    flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= processes.world_size
+    for gradient, averaged in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(averaged.view_as(gradient))
+
+
+@torch.no_grad()
+def evaluate(
+    network: nn.Module, embeddings: DistributedModelParallel, stream: Stream, processes: Processes
+) -> Metrics:
+    """Final metrics of a standalone network on a split; every rank calls it and gets the same."""
+    evaluation = Evaluation()
+    for batch in stream:
+        batch = batch.to(processes.device)
+        evaluation.add(network(batch.dense, embed(embeddings, batch.sparse)), batch.label)
+    return evaluation.metrics()
+
+
+def _resume(trainee: Trainee, stream: Stream, checkpoints: Checkpoints) -> tuple[int, Tensor, int]:
+    """Load the newest checkpoint, if any: steps done, and the running sum and number of losses since the last line."""
+    zero = torch.zeros((), device=checkpoints.processes.device)
+    newest = checkpoints.newest()
+    if newest is None:
+        return 0, zero, 0
+    tensors = trainee.tensors()
+    progress = checkpoints.load(newest, tensors)
+    load_tables(trainee.embeddings, tensors)
+    stream.load_state_dict(progress["stream"])
+    trainee.restore_generator(progress["generator"])
+    return progress["step"], zero + progress["loss_sum"][checkpoints.processes.rank], progress["losses"]
+
+
+def load_tables(embeddings: DistributedModelParallel, tensors: dict[str, Any]) -> None:
+    """Put loaded tables and their optimizer's state back (the dense tensors were loaded in place)."""
+    embeddings.load_state_dict(tensors["embeddings"])
+    embeddings.fused_optimizer.load_state_dict(tensors["embedding_optimizer"])
+
+
+def _save(
+    trainee: Trainee, stream: Stream, checkpoints: Checkpoints, step: int, loss_sum: float, losses: int
+) -> None:
+    progress = {
+        "step": step,
+        "stream": stream.state_dict(),
+        "generator": trainee.generator_state(),
+        "loss_sum": checkpoints.processes.gather(loss_sum),
+        "losses": losses,
+    }
+    checkpoints.save(step, trainee.tensors(), progress)

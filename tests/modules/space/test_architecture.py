@@ -1,0 +1,91 @@
+"""Architectures as values: JSON both ways, and what is refused."""
+
+import copy
+import json
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modules.space import NASREC_FULL, NASREC_SMALL, Architecture, InputShape, single_operator_any_connection
+
+
+def draw(seed: int, space=NASREC_FULL) -> Architecture:
+    return single_operator_any_connection(space, numpy.random.default_rng(seed))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([NASREC_SMALL, NASREC_FULL]))
+def test_json_gives_the_same_value_back(seed, space):
+    """from_json(to_json) through a JSON text is equal and hashes alike."""
+    architecture = draw(seed, space)
+    back = Architecture.from_json(json.loads(json.dumps(architecture.to_json())))
+    assert back == architecture and hash(back) == hash(architecture)
+
+
+@pytest.mark.parametrize(
+    ("block", "field", "value", "message"),
+    [
+        (2, "dense_inputs", [0, 3], r"block 3, dense_inputs: \[0, 3\].*may read outputs 0 to 2"),
+        (0, "left", 1, "block 1, left.*not an earlier output"),
+        (1, "sparse_inputs", [-1], "block 2, sparse_inputs"),
+        (1, "sparse_inputs", [], "block 2, sparse_inputs is empty"),
+        (1, "dense_inputs", [1, 0], "ascending"),
+        (3, "dense_operators", ["conv"], "block 4, dense_operators: unknown operator 'conv'"),
+        (3, "sparse_operators", [], "block 4, sparse_operators"),
+        (3, "dense_width", 0, "block 4, dense_width: 0"),
+        (3, "dense_width", "64", "block 4, dense_width: '64'; expected int"),
+        (3, "dense_to_sparse", 1, "block 4, dense_to_sparse: 1; expected bool"),
+        (3, "dense_inputs", "01", "block 4, dense_inputs: '01'; expected a list of int"),
+    ],
+)
+def test_an_impossible_field_is_named(block, field, value, message):
+    """Every wrong field of an architecture file is an error that names block, field and value."""
+    data = copy.deepcopy(draw(0).to_json())
+    data["blocks"][block][field] = value
+    with pytest.raises(ValueError, match=message):
+        Architecture.from_json(data)
+
+
+@pytest.mark.parametrize("data", [None, [], {}, {"blocks": []}, {"blocks": [1]}, {"blocks": [{}]}])
+def test_what_is_not_an_architecture_is_refused(data):
+    """Other JSON documents raise ValueError, never another error."""
+    with pytest.raises(ValueError):
+        Architecture.from_json(data)
+
+
+def test_unknown_and_missing_fields_are_named():
+    """A block with a field too many or too few says which."""
+    data = draw(0).to_json()
+    data["blocks"][1]["depth"] = data["blocks"][1].pop("dense_width")
+    with pytest.raises(ValueError, match=r"block 2: unknown fields \['depth'\], missing fields \['dense_width'\]"):
+        Architecture.from_json(data)
+
+
+def test_reads_the_reference_format():
+    """Operator ids, one-based outputs and flags of a NasRec file arrive in the right fields."""
+    micro = [
+        {"active_nodes": [2, 4], "dense_in_dims": 128, "sparse_in_dims": 64, "dense_sparse_interact": 1, "deep_fm": 0},
+        {"active_nodes": [1, 5], "dense_in_dims": 32, "sparse_in_dims": 16, "dense_sparse_interact": 0, "deep_fm": 1},
+    ]
+    macro = [
+        {"dense_idx": [0], "sparse_idx": [0], "dense_left_idx": [0], "dense_right_idx": [0]},
+        {"dense_idx": [1, 0], "sparse_idx": [1], "dense_left_idx": [0], "dense_right_idx": [1]},
+    ]
+    data = {"micro": micro, "macro": macro, "num_blocks": 2, "use_layernorm": 1, "config": "xlarge"}
+    first, second = Architecture.from_nasrec_json(data).blocks
+    assert (first.dense_operators, first.sparse_operators) == (("sigmoid_gating",), ("attention",))
+    assert (first.dense_to_sparse, first.sparse_to_dense) == (True, False)
+    assert (second.dense_operators, second.sparse_operators) == (("dot_product",), ("efc",))
+    assert (second.dense_inputs, second.right, second.dense_width, second.sparse_width) == ((0, 1), 1, 32, 16)
+    with pytest.raises(ValueError, match="config: 'tiny'"):
+        Architecture.from_nasrec_json({**data, "config": "tiny"})
+    with pytest.raises(ValueError, match="not a NasRec architecture file"):
+        Architecture.from_nasrec_json({"config": "xlarge", "micro": micro})
+
+
+@pytest.mark.parametrize("field", ["integers", "fields", "embedding_width"])
+def test_an_empty_shape_is_refused(field):
+    """A shape without inputs names the field."""
+    with pytest.raises(ValueError, match=field):
+        InputShape(**{"integers": 1, "fields": 1, "embedding_width": 1, field: 0})

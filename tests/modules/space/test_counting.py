@@ -1,0 +1,84 @@
+"""Counts against networks that were built and run, and against the authors' published figures."""
+
+import numpy
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from modules.space import (
+    NASREC_FULL,
+    NASREC_SMALL,
+    Architecture,
+    InputShape,
+    multiply_accumulates,
+    parameter_count,
+    single_operator_any_connection,
+)
+from modules.space.counting import count_operators
+from modules.supernet import Subnet
+from modules.supernet.layers import Linear
+
+SHAPES = st.builds(InputShape, st.integers(1, 20), st.integers(1, 30), st.sampled_from([4, 10, 16]))
+SPACES = st.sampled_from([NASREC_SMALL, NASREC_FULL])
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 2**32 - 1), SPACES, SHAPES)
+def test_parameters_and_matrices_are_those_of_the_built_network(seed, space, shape):
+    """parameter_count, and every matrix by name and shape, equal a brute-force walk over the module tree."""
+    architecture = single_operator_any_connection(space, numpy.random.default_rng(seed))
+    subnet = Subnet(architecture, shape)
+    assert parameter_count(architecture, shape) == sum(parameter.numel() for parameter in subnet.parameters())
+    counted = {m.name: (m.outputs, m.inputs) for operator in count_operators(architecture, shape) for m in operator.matrices}
+    built = {name: tuple(m.weight.shape) for name, m in subnet.named_modules() if isinstance(m, Linear)}
+    assert counted == built
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 2**32 - 1), SPACES, SHAPES)
+def test_matrix_products_are_those_torch_runs(seed, space, shape):
+    """Products counted a row equal torch's own counter on the running network, elementwise ones aside."""
+    architecture = single_operator_any_connection(space, numpy.random.default_rng(seed))
+    rows = 3
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        Subnet(architecture, shape)(torch.rand(rows, shape.integers), torch.rand(rows, shape.fields, shape.embedding_width))
+    expected = 0
+    for operator in count_operators(architecture, shape):
+        expected += operator.multiply_accumulates
+        kind = operator.name.rsplit(".", 1)[-1]
+        if kind in ("sigmoid_gating", "sparse_to_dense", "attention"):
+            expected -= operator.computed_products  # elementwise or fused: torch does not count them
+        if kind == "dot_product":  # torch runs the full square of k + 1 vectors, counted are its k(k + 1)/2 pairs
+            pairs = operator.computed_products // shape.embedding_width
+            square = next(n * n for n in range(1, 100) if n * (n - 1) // 2 == pairs)
+            expected += square * shape.embedding_width - operator.computed_products
+    assert counter.get_total_flops() == 2 * rows * expected
+
+
+SMALL_CRITEO = [
+    # dense, sparse operator, d, n, dense inputs, sparse inputs, left, right, dense to sparse, FM
+    ("fc", 256, 48, [0], [0], True, False),
+    ("dot_product", 1024, 48, [1], [0, 1], True, True),
+    ("fc", 128, 16, [0, 2], [0, 1, 2], True, False),
+    ("fc", 16, 48, [2], [0, 2], False, True),
+    ("dot_product", 128, 32, [0, 2, 3, 4], [2, 4], False, False),
+    ("fc", 16, 64, [0, 1, 2, 5], [1, 2, 5], True, False),
+    ("fc", 1024, 64, [0, 3, 5], [0, 1, 2, 5], False, False),
+]
+
+
+def test_published_small_architecture():
+    """NASRecNet-Small on Criteo: 2.20 M multiply-accumulates (NASRec, table 3) within 1 %, by the reference's rule."""
+    blocks = [
+        {
+            "dense_operators": [operator], "sparse_operators": ["efc"], "dense_width": d, "sparse_width": n,
+            "dense_inputs": dense, "sparse_inputs": sparse, "left": 0, "right": 0,
+            "dense_to_sparse": to_sparse, "sparse_to_dense": to_dense,
+        }
+        for operator, d, n, dense, sparse, to_sparse, to_dense in SMALL_CRITEO
+    ]  # fmt: skip
+    architecture = Architecture.from_json({"blocks": blocks})
+    NASREC_SMALL.check(architecture)
+    assert multiply_accumulates(architecture, InputShape(13, 26, 16), rule="reference") / 1e6 == pytest.approx(2.20, rel=0.01)
