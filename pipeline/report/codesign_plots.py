@@ -1,6 +1,7 @@
 """Plots of the ReRAM co-design: what each mapping costs and loses, and where the energy goes."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -15,7 +16,7 @@ from pipeline.report.figure import (
     plain_numbers,
     settle,
 )
-from pipeline.report.run_files import Codesign, Point
+from pipeline.report.run_values import Codesign, Point
 from pipeline.report.search_plots import BASELINE_MARKERS
 from pipeline.report.style import BLUE, FAINT, GREEN, INK, MUTED, VERMILION
 from pipeline.report.words import chosen_point, ratio, significant
@@ -69,54 +70,35 @@ def _panel(
     name: str,
     hovers: dict[str, str],
 ) -> None:
+    """One view: every mapping by two of its measures."""
+
     def at(points: Sequence[Point]) -> list[tuple[float, float, Point]]:
         found = [(across[1](point), along[1](point), point) for point in points]
         return [(x, y, point) for x, y, point in found if x is not None and y is not None]
 
     others, front = at(codesign.evaluated), at(codesign.pareto)
-    naive, chosen = at([codesign.naive]), at([chosen_point(codesign)])
-    baselines = [(title, *found) for title, point in codesign.baselines for found in at([point])]
-    everything = [*others, *front, *naive, *(found[1:] for found in baselines)]
+    everything = [*others, *front, *at([codesign.naive]), *at([point for _, point in codesign.baselines])]
+    axes.set(xlabel=across[0], ylabel=along[0])
     if not everything:
         axes.text(0.5, 0.5, "no log loss was measured", transform=axes.transAxes, ha="center", color=MUTED)
         return
-    axes.scatter(
-        [x for x, _, _ in others],
-        [y for _, y, _ in others],
-        s=8,
-        color=FAINT,
-        linewidths=0,
-        alpha=0.7,
-        rasterized=len(others) > MANY_POINTS,
-        label="evaluated",
-    )
+    xs, ys = [x for x, _, _ in others], [y for _, y, _ in others]
+    pixels = len(others) > MANY_POINTS
+    axes.scatter(xs, ys, s=8, color=FAINT, linewidths=0, alpha=0.7, rasterized=pixels, label="evaluated")
     _staircase(axes, [(x, y) for x, y, _ in front])
-    for number, (x, y, point) in enumerate(front):
-        _mark(axes, (x, y), "o", 5.5, BLUE, f"{name}-front{number}", point, hovers, "Pareto" if number == 0 else "")
-    for number, (title, x, y, point) in enumerate(baselines):
-        marker = BASELINE_MARKERS[number % len(BASELINE_MARKERS)]
-        _mark(axes, (x, y), marker, 7, VERMILION, f"{name}-base{number}", point, hovers, title)
-    for x, y, point in naive:
-        _mark(axes, (x, y), "X", 9, INK, f"{name}-naive", point, hovers, "naive W8A8")
-    for x, y, point in chosen:
-        _mark(axes, (x, y), "*", 15, GREEN, f"{name}-chosen", point, hovers, "chosen")
-    axes.set(xlabel=across[0], ylabel=along[0])
+    marks = [(point, "o", 5.5, BLUE, "" if number else "Pareto") for number, (_, _, point) in enumerate(front)]
+    for number, (title, point) in enumerate(codesign.baselines):
+        marks.append((point, BASELINE_MARKERS[number % len(BASELINE_MARKERS)], 7.0, VERMILION, title))
+    marks += [(codesign.naive, "X", 9.0, INK, "naive W8A8"), (chosen_point(codesign), "*", 15.0, GREEN, "chosen")]
+    for number, (point, marker, size, colour, label) in enumerate(marks):
+        for x, y, _ in at([point]):
+            look: dict[str, Any] = {"marker": marker, "ms": size, "color": colour, "mec": "white", "mew": 0.8}
+            gid = f"{name}-{number}"
+            axes.plot(x, y, linestyle="none", gid=gid, zorder=5, label=label or None, **look)
+            hovers[gid] = describe(point)
     log_axis(axes.xaxis, [x for x, _, _ in everything])
     if along is _LOSS:
-        plain_numbers(axes.yaxis)
-        _loss_limits(axes, codesign)
-        if codesign.float_log_loss is not None:
-            axes.axhline(codesign.float_log_loss, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
-            axes.annotate(
-                "floating point",
-                (0, codesign.float_log_loss),
-                (4, -3),
-                xycoords=axes.get_yaxis_transform(),
-                textcoords="offset points",
-                va="top",
-                fontsize=7.5,
-                color=MUTED,
-            )
+        _loss_axis(axes, codesign)
     else:
         log_axis(axes.yaxis, [y for _, y, _ in everything])
 
@@ -132,32 +114,6 @@ def _name_mappings(axes: Axes, codesign: Codesign, across: _Measure, along: _Mea
         [(x, y, text, colour) for x, y, text, colour in labels if x is not None and y is not None],
         [(x, y) for x, y in around if x is not None and y is not None],
     )
-
-
-def _mark(
-    axes: Axes,
-    at: tuple[float, float],
-    marker: str,
-    size: float,
-    colour: str,
-    gid: str,
-    point: Point,
-    hovers: dict[str, str],
-    label: str,
-) -> None:
-    axes.plot(
-        *at,
-        marker,
-        ms=size,
-        color=colour,
-        mec="white",
-        mew=0.8,
-        gid=gid,
-        zorder=5,
-        label=label or None,
-        linestyle="none",
-    )
-    hovers[gid] = describe(point)
 
 
 def describe(point: Point) -> str:
@@ -179,13 +135,18 @@ def _staircase(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
         axes.step(*zip(*best, strict=True), where="post", color=BLUE, linewidth=1.1, alpha=0.6, zorder=3)
 
 
-def _loss_limits(axes: Axes, codesign: Codesign) -> None:
+def _loss_axis(axes: Axes, codesign: Codesign) -> None:
     """The frame holds the marked mappings and the Pareto points but those of very high loss (too few bits)."""
+    plain_numbers(axes.yaxis)
     marked = [codesign.naive, chosen_point(codesign), *(point for _, point in codesign.baselines)]
     losses = [point.log_loss for point in marked if point.log_loss is not None]
     losses += [point.log_loss for point in codesign.pareto if point.log_loss is not None and not _far(point, codesign)]
     if codesign.float_log_loss is not None:
         losses.append(codesign.float_log_loss)
+        axes.axhline(codesign.float_log_loss, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+        place, across = (0, codesign.float_log_loss), axes.get_yaxis_transform()
+        look: dict[str, Any] = {"textcoords": "offset points", "va": "top", "fontsize": 7.5, "color": MUTED}
+        axes.annotate("floating point", place, (4, -3), xycoords=across, **look)
     if losses:
         room = 0.1 * (max(losses) - min(losses)) or 0.01
         axes.set_ylim(min(losses) - 1.2 * room, max(losses) + room)

@@ -14,7 +14,8 @@ from pipeline.files import atomic_write
 from pipeline.report.codesign_plots import energy_breakdown, pareto_panels
 from pipeline.report.figure import Picture
 from pipeline.report.picture import draw_svg
-from pipeline.report.run_files import Codesign, Model, Results, Run, read_run
+from pipeline.report.run_files import read_run
+from pipeline.report.run_values import Codesign, Model, Results, Run
 from pipeline.report.search_plots import (
     loss_over_cost,
     score_against_retrained,

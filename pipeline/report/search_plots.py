@@ -17,7 +17,7 @@ from pipeline.report.figure import (
     plain_numbers,
     settle,
 )
-from pipeline.report.run_files import Candidate, Model, Results, Run, TrainingStep
+from pipeline.report.run_values import Candidate, Model, Results, Run, TrainingStep
 from pipeline.report.style import BAND, BLUE, FAINT, GOLD, GREEN, INK, MUTED, PURPLE, VERMILION
 from pipeline.report.words import millions, rank_agreement
 
@@ -31,58 +31,67 @@ def search_progress(run: Run) -> Picture:
     candidates = sorted(run.candidates, key=lambda candidate: candidate.index)
     scores = numpy.array([candidate.score for candidate in candidates])
     order = numpy.arange(1, len(candidates) + 1)
-    hovers: dict[str, str] = {}
+    shown = _shown(scores)
     with house_style():
         figure = new_figure(10.2, 3.1)
         axes = figure.add_subplot()
-        _generations(axes, candidates)
+        banded = _generations(axes, candidates)
         axes.scatter(order, scores, s=11, color=FAINT, linewidths=0, rasterized=len(order) > MANY_POINTS, zorder=2)
         axes.step(order, numpy.minimum.accumulate(scores), where="post", color=BLUE, linewidth=1.8, zorder=3)
-        shown = _shown(scores)
+        hovers = _mark_winners(axes, run, candidates)
+        _name_best(axes, scores)
         _limit(axes, scores[scores <= shown])
-        best = int(scores.argmin())
-        axes.annotate(
-            f"best {scores[best]:.4f}",
-            (order[best], scores[best]),
-            (0, -12),
-            textcoords="offset points",
-            ha="right" if best > len(order) / 2 else "left",
-            color=BLUE,
-            fontweight="bold",
-        )
-        winners = {candidate.index for candidate in run.winners.winners} if run.winners else set()
-        for place, candidate in zip(order, candidates, strict=True):
-            if candidate.index in winners:
-                gid = f"winner-{candidate.index}"
-                axes.plot(place, candidate.score, "o", color=BLUE, markersize=5.5, gid=gid, zorder=4)
-                hovers[gid] = f"Candidate {candidate.index}: {candidate.score:.5f}, retrained"
         axes.set(xlabel="candidates scored", ylabel="validation log loss\n(supernet weights)")
         axes.margins(x=0.01)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         plain_numbers(axes.yaxis)
         title = "Search progress"
-        svg = inline_svg(figure, "progress", title, f"{len(order)} candidates, best {scores[best]:.5f}", hovers)
+        svg = inline_svg(figure, "progress", title, f"{len(order)} candidates, best {scores.min():.5f}", hovers)
     beyond = int((scores > shown).sum())
-    caption = (
-        f"Each grey dot is one of {len(order):,} candidates, in the order of the search; the line is the best so far. "
-        + ("Filled blue: picked for retraining. " if winners else "")
-        + ("Bands part the generations. " if candidates[-1].generation else "")
-        + (f"Above the frame: the worst {beyond}." if beyond else "")
+    caption = f"Each dot is one of {len(order):,} candidates, in the order of the search; the line is the best so far."
+    caption += " Blue dots: the winners." if hovers else ""
+    caption += " Bands part the generations." if banded else ""
+    caption += f" Above the frame: the worst {beyond}." if beyond else ""
+    return Picture(svg, title, caption)
+
+
+def _mark_winners(axes: Axes, run: Run, candidates: Sequence[Candidate]) -> dict[str, str]:
+    """Draw the winners stronger; returns what they say on hovering."""
+    hovers: dict[str, str] = {}
+    winners = {candidate.index for candidate in run.winners.winners} if run.winners else set()
+    for place, candidate in enumerate(candidates, start=1):
+        if candidate.index in winners:
+            gid = f"winner-{candidate.index}"
+            axes.plot(place, candidate.score, "o", color=BLUE, markersize=5.5, gid=gid, zorder=4)
+            hovers[gid] = f"Candidate {candidate.index}: {candidate.score:.5f}"
+    return hovers
+
+
+def _name_best(axes: Axes, scores: numpy.ndarray) -> None:
+    best = int(scores.argmin())
+    axes.annotate(
+        f"best {scores[best]:.4f}",
+        (best + 1, scores[best]),
+        (0, -12),
+        textcoords="offset points",
+        ha="right" if best + 1 > len(scores) / 2 else "left",
+        color=BLUE,
+        fontweight="bold",
     )
-    return Picture(svg, title, caption.strip())
 
 
-def _generations(axes: Axes, candidates: Sequence[Candidate]) -> None:
-    """A light band behind every other generation; generation 0 is named."""
+def _generations(axes: Axes, candidates: Sequence[Candidate]) -> bool:
+    """A light band behind every other generation, if there are neither one nor too many; whether there are bands."""
     starts = [0]
     for place in range(1, len(candidates)):
         if candidates[place].generation != candidates[place - 1].generation:
             starts.append(place)
     if len(starts) == 1 or len(starts) > 60:
-        return
+        return False
     for start, end in zip(starts[::2], [*starts[1::2], len(candidates)], strict=False):
         axes.axvspan(start + 0.5, end + 0.5, color=BAND, linewidth=0, zorder=0)
     axes.text(0.5, 1.01, "generation 0", transform=axes.get_xaxis_transform(), va="bottom", fontsize=7.5, color=MUTED)
+    return True
 
 
 def _shown(scores: numpy.ndarray) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.report.run_files import Codesign, Model, Point, Results
+from pipeline.report.run_values import Codesign, Model, Point, Results
 from pipeline.report.words import best_baseline, chosen_point, difference, millions, ratio, significant
 
 SHOWN_MAPPINGS = 12

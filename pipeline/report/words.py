@@ -2,7 +2,7 @@
 
 from scipy import stats
 
-from pipeline.report.run_files import Codesign, Model, Point, Results, Run
+from pipeline.report.run_values import Codesign, Model, Point, Results, Run
 
 SEED_NOISE = 0.001
 """AUC: differences below this need several seeds, which move it by about ±.0004 (shared/design/search_space.md)."""

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pipeline.report.run_files import Model, Quality, Results, Run, read_run
+from pipeline.report.run_files import read_run
+from pipeline.report.run_values import Model, Quality, Results, Run
 from pipeline.report.words import (
     QUALITY_TOLERANCE,
     caveats,
