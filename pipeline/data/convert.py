@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.data.schema import Schema
-from pipeline.data.storage import file_size, locked
+from pipeline.data.storage import check_same_columns, file_size, locked
 from pipeline.data.text import read_header, read_text
 from pipeline.files import atomic_write, read_json, write_json
 
@@ -29,13 +29,9 @@ def convert(files: list[str], schema: Schema, folder: Path) -> list[str]:
 
     A copy belongs to the path, size and columns of its source. A stopped conversion goes on at the first missing file.
     """
-    headers = {path: read_header(path, schema) for path in files}
-    for path, header in headers.items():
-        if header != headers[files[0]]:
-            different = sorted(set(header) ^ set(headers[files[0]])) or "their order"
-            raise ValueError(
-                f"{path}: its columns differ from those of {files[0]} in {different}; give files of one kind"
-            )
+    first_header = read_header(files[0], schema)
+    for path in files:
+        check_same_columns(path, read_header(path, schema), files[0], first_header)
     return [_convert_file(path, schema, folder) for path in files]
 
 

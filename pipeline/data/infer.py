@@ -7,7 +7,7 @@ import pyarrow.types as pt
 
 from pipeline.data.generated import PROBABILITY_COLUMN
 from pipeline.data.schema import Schema
-from pipeline.data.storage import open_binary
+from pipeline.data.storage import check_same_columns, open_binary
 
 
 def infer_schema(files: list[str], name: str, max_table_rows: int) -> Schema:
@@ -16,11 +16,9 @@ def infer_schema(files: list[str], name: str, max_table_rows: int) -> Schema:
     Numeric inputs are the columns of floating point and those called int_*; all others are categories: whole numbers
     get a table as long as their range, text one of `max_table_rows`.
     """
-    with open_binary(files[0]) as handle:
-        try:
-            fields = pq.ParquetFile(handle).schema_arrow
-        except pa.ArrowException as error:
-            raise ValueError(f"{files[0]}: not a whole Parquet file: {error}; write or copy it again") from error
+    fields = _fields(files[0])
+    for path in files:
+        check_same_columns(path, _fields(path).names, files[0], fields.names)
     if "label" not in fields.names:
         raise ValueError(
             f"{files[0]}: has no column 'label', found {fields.names}; name the label in a data.schema file"
@@ -37,6 +35,14 @@ def infer_schema(files: list[str], name: str, max_table_rows: int) -> Schema:
     return Schema(name, "label", tuple(integers), names, tuple(max(size, 2) for size in sizes), tuple(integer_ids))
 
 
+def _fields(path: str) -> pa.Schema:
+    with open_binary(path) as handle:
+        try:
+            return pq.ParquetFile(handle).schema_arrow
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{path}: not a whole Parquet file: {error}; write or copy it again") from error
+
+
 def _value_ranges(files: list[str], columns: list[str]) -> dict[str, int]:
     """Length of [smallest, largest] value of whole-number columns over all files: modulo it, no two values meet."""
     lows: dict[str, list[int]] = {column: [] for column in columns}
@@ -47,8 +53,8 @@ def _value_ranges(files: list[str], columns: list[str]) -> dict[str, int]:
             for group in range(file.num_row_groups if columns else 0):
                 try:
                     table = file.read_row_group(group, columns=columns)
-                except (pa.ArrowException, OSError, KeyError) as error:
-                    raise ValueError(f"{path}: columns {columns} cannot be read: {error}") from error
+                except (pa.ArrowException, OSError) as error:
+                    raise ValueError(f"{path}: row group {group} cannot be read: {error}; write it again") from error
                 for column in table.column_names:
                     low, high = pc.min_max(table[column]).as_py().values()
                     if low is not None:

@@ -11,7 +11,7 @@ import pyarrow.types as pt
 
 from pipeline.data.features import LabelError, Rows, decode
 from pipeline.data.schema import Schema
-from pipeline.data.storage import open_binary
+from pipeline.data.storage import check_same_columns, open_binary
 
 CACHE_BYTES = 128 * 2**20
 """Decoded row groups kept: a small log is decoded once, a large one streams through."""
@@ -40,17 +40,10 @@ class ParquetLog:
         self._lock = threading.Lock()
         self._cache: OrderedDict[int, Rows] = OrderedDict()
         self._open = functools.lru_cache(maxsize=16)(functools.partial(_open_parquet, schema=schema))
-        names: set[str] = set()
         first_row = 0
         for path in files:
             metadata = self._open(path).metadata
-            columns = set(self._open(path).schema_arrow.names)
-            if names and columns != names:
-                raise ValueError(
-                    f"{path}: its columns differ from those of {files[0]} in {sorted(columns ^ names)}; "
-                    "give files of one kind"
-                )
-            names = columns
+            check_same_columns(path, self._names(path), files[0], self._names(files[0]))
             if not metadata.num_rows:
                 raise ValueError(f"{path}: holds no rows; remove the file or write it again")
             for index in range(metadata.num_row_groups):
@@ -84,7 +77,10 @@ class ParquetLog:
 
     def has_column(self, name: str) -> bool:
         """Whether the files hold a column beside the schema's."""
-        return name in self._open(self.row_groups[0].path).schema_arrow.names
+        return name in self._names(self.row_groups[0].path)
+
+    def _names(self, path: str) -> list[str]:
+        return self._open(path).schema_arrow.names
 
     def _decode(self, unit: int) -> Rows:
         group = self.row_groups[unit]
@@ -101,10 +97,9 @@ class ParquetLog:
 
 def _open_parquet(path: str, schema: Schema) -> pq.ParquetFile:
     """Opens and checks a file; text columns come as dictionaries, so that each distinct text is hashed once."""
-    text = [name for name in schema.categories if name not in (*schema.integer_ids, *schema.hours)]
     handle = open_binary(path)
     try:
-        file = pq.ParquetFile(handle, read_dictionary=text)
+        file = pq.ParquetFile(handle)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path}: not a whole Parquet file: {error}; write or copy it again") from error
     arrow_schema = file.schema_arrow
@@ -116,7 +111,8 @@ def _open_parquet(path: str, schema: Schema) -> pq.ParquetFile:
                 f"its columns are {arrow_schema.names}"
             )
         _check_type(path, column, arrow_schema.field(column).type, schema)
-    return file
+    text = [name for name in schema.categories if name not in (*schema.integer_ids, *schema.hours)]
+    return pq.ParquetFile(handle, metadata=file.metadata, read_dictionary=text)
 
 
 def _check_type(path: str, column: str, found: pa.DataType, schema: Schema) -> None:

@@ -62,6 +62,14 @@ def list_files(path: str) -> list[str]:
     return sorted(files, key=_natural_key)
 
 
+def check_same_columns(path: str, columns: list[str], first_path: str, first_columns: list[str]) -> None:
+    """Files of one log have the same columns; a ValueError names both files and the difference."""
+    if columns != first_columns and (different := sorted(set(columns) ^ set(first_columns))):
+        raise ValueError(
+            f"{path}: its columns differ from those of {first_path} in {different}; give files of one kind"
+        )
+
+
 def is_parquet(path: str) -> bool:
     """By its suffix."""
     return path.endswith((".parquet", ".pq"))

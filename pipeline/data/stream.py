@@ -1,7 +1,7 @@
 """Batches of one split in a seeded order, with a position that any number of ranks can go on from.
 
 The order of an epoch: row groups in a seeded shuffle, the rows of each in a seeded shuffle, and ranks and lanes dealt
-from it as `position.py` says. Without a seed: the order of the files.
+from it as `position.py` says. Without a seed: the order of the files, a stretch a rank.
 
 Shapes: B batch, I integers (1 without any), F fields.
 """
@@ -112,7 +112,8 @@ class Stream(Iterator[Batch]):
         self._rows, self._batch_size, self._rank, self._world_size = rows, batch_size, rank, world_size
         self._seed, self._epochs, self._drop_last = shuffle_seed, epochs, drop_last
         self._num_rows = int(rows.counts.sum())
-        self._base_lanes = max(1, min(MAX_LANES, LANE_BYTES // rows.max_unit_bytes))
+        lanes = max(1, min(MAX_LANES, LANE_BYTES // rows.max_unit_bytes))
+        self._base_lanes = 1 if shuffle_seed is None else lanes
         self._epoch, self._steps, self._batches, self._rows_dropped = 0, 0, 0, 0
         self._legs: list[Leg] = []
         self._ahead: _ReadAhead | None = None
