@@ -24,12 +24,15 @@ from torchx.runner import Runner
 from torchx.runner.config import load_sections
 from torchx.schedulers import get_scheduler_factories
 from torchx.schedulers.local_scheduler import PopenRequest, ReplicaParam, SignalException
-from torchx.specs import AppDef, AppDryRunInfo, AppHandle, AppState, CfgVal
+from torchx.specs import AppDef, AppDryRunInfo, AppHandle, AppState, CfgVal, make_app_handle
 
 logger = logging.getLogger(__name__)
 
 ARGPARSE_ERROR = 2
 """The status argparse leaves with after a wrong command line."""
+
+ORDER = "torchx run -s slurm --dryrun FILE.py -j 1x2 -- --run NAME"
+"""Where which option belongs."""
 
 
 def with_function(component_and_args: Sequence[str]) -> list[str]:
@@ -62,7 +65,7 @@ class TerminalRunner(Runner):
         """`keep_log_files`: leave the output to TorchX's log files and prefixes, as the user asked."""
         super().__init__("torchx", get_scheduler_factories(), load_sections(prefix="component"))
         self._keep_log_files = keep_log_files
-        self._on_terminal: set[AppHandle] = set()
+        self._held: dict[AppHandle, AppDryRunInfo[Any]] = {}
 
     def dryrun(
         self,
@@ -91,15 +94,20 @@ class TerminalRunner(Runner):
         return info
 
     def schedule(self, dryrun_info: AppDryRunInfo[Any]) -> AppHandle:
-        """Starts the app, and remembers whether the terminal is its own."""
-        handle = super().schedule(dryrun_info)
-        if self._lone_replica(dryrun_info) is not None:
-            self._on_terminal.add(handle)
+        """Starts the app. One that will write to the terminal is held until `start`: TorchX prints the handle first."""
+        if self._lone_replica(dryrun_info) is None:
+            return super().schedule(dryrun_info)
+        handle = make_app_handle("local_cwd", self._name, dryrun_info.request.app_id)
+        self._held[handle] = dryrun_info
         return handle
 
-    def on_terminal(self, app_handle: AppHandle) -> bool:
-        """Whether this app writes to the terminal itself."""
-        return app_handle in self._on_terminal
+    def start(self, app_handle: AppHandle) -> bool:
+        """Starts a held app; False where there is none, since the app runs already."""
+        held = self._held.pop(app_handle, None)
+        if held is not None:
+            sys.stdout.flush()
+            super().schedule(held)
+        return held is not None
 
     def _lone_replica(self, info: AppDryRunInfo[Any]) -> ReplicaParam | None:
         request = info.request
@@ -135,13 +143,13 @@ class CmdRunFile(CmdRun):
                 sys.exit(2)
             except SystemExit as leave:
                 if leave.code == ARGPARSE_ERROR and "--" not in args.component_name_and_args:
-                    logger.error("the program's own options follow `--`: torchx run FILE.py -j 1x2 -- --run NAME")
+                    logger.error("TorchX's options go first, the program's after `--`: %s", ORDER)
                 raise
 
     def _wait_and_exit(self, runner: Runner, app_handle: AppHandle, log: bool) -> None:
         """Waits for the app: TorchX's way, but for apps on the terminal, which have said everything themselves."""
         assert isinstance(runner, TerminalRunner)
-        if not runner.on_terminal(app_handle):
+        if not runner.start(app_handle):
             super()._wait_and_exit(runner, app_handle, log)
             return
         status = runner.wait(app_handle, wait_interval=0.2)

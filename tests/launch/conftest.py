@@ -29,7 +29,7 @@ rank, ranks = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
 match command:
     case "say":
         sys.stdout.write(f"rank {rank} of {ranks} got {rest}\\n")  # one write, which no other rank can cut in two
-        print(f"rank {rank} terminal {sys.stdout.isatty()}", end="\\r\\n", file=sys.stderr)
+        sys.stderr.write(f"rank {rank} terminal {sys.stdout.isatty()}\\r\\n")
     case "fail" if rank == "0":
         sys.exit(int(rest[0]))
     case "wait":
