@@ -43,6 +43,10 @@ def test_hand_counts() -> None:
     dcn = DCNInteraction(shape, DCNConfig((5,), (7,), cross_layers=2, cross_rank=3))
     assert multiply_accumulates(dcn) == (2 * 5 + 5 * 4) + 2 * (2 * 16 * 3 + 16) + (16 * 7 + 7)
     assert parameter_count(dcn) == (2 * 5 + 5 + 5 * 4 + 4) + 2 * (2 * 16 * 3 + 16) + (16 * 7 + 7 + 7 + 1)
-    deepfm = DeepFMInteraction(shape, DeepFMConfig(5, (7, 6)))
-    assert multiply_accumulates(deepfm) == (2 * 5 + 5 * 4) + (16 * 7 + 7 * 6) + (16 + 1) + (4 + 6 + 1)
+    matrices = (2 * 5 + 5 * 4) + (16 * 7 + 7 * 6) + (4 + 6 + 1)
+    deepfm = DeepFMInteraction(shape, DeepFMConfig(5, (7, 6), crossing="all_pairs"))
+    assert multiply_accumulates(deepfm) == matrices + 16 + 1
     assert parameter_count(deepfm) == (2 * 5 + 5 + 5 * 4 + 4) + (16 * 7 + 7 + 7 * 6 + 6) + (4 + 6 + 1 + 1)
+    papers = DeepFMInteraction(shape, DeepFMConfig(5, (7, 6), crossing="same_position"))
+    assert multiply_accumulates(papers) == matrices + 16 + 4
+    assert parameter_count(papers) == parameter_count(deepfm)

@@ -1,5 +1,7 @@
 """DeepFM against torchrec's whole model."""
 
+from typing import Literal
+
 import pytest
 import torch
 from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor
@@ -11,7 +13,7 @@ from modules.space import InputShape
 
 @pytest.mark.parametrize("shape", [InputShape(13, 26, 16), InputShape(1, 1, 4), InputShape(3, 10, 7)])
 def test_equals_torchrec_simple_deepfm(shape: InputShape) -> None:
-    """With one deep layer and the same weights the probabilities are SimpleDeepFMNN's."""
+    """With one deep layer, all pairs crossed and the same weights the probabilities are SimpleDeepFMNN's."""
     batch, width = 17, shape.embedding_width
     generator = torch.Generator().manual_seed(5)
     names = [f"cat_{field}" for field in range(shape.fields)]
@@ -25,7 +27,7 @@ def test_equals_torchrec_simple_deepfm(shape: InputShape) -> None:
     features = KeyedJaggedTensor(names, ids, lengths=torch.ones(shape.fields * batch, dtype=torch.int32))
     dense = torch.randn(batch, shape.integers, generator=generator)
 
-    ours = DeepFMInteraction(shape, DeepFMConfig(dense_units=11, deep_layers=(6,)))
+    ours = DeepFMInteraction(shape, DeepFMConfig(dense_units=11, deep_layers=(6,), crossing="all_pairs"))
     whole = SimpleDeepFMNN(shape.integers, tables, hidden_layer_size=11, deep_fm_dimension=6)
     whole.dense_arch.load_state_dict(ours.dense_arch.state_dict())
     whole.over_arch.model[0].load_state_dict(ours.over.state_dict())
@@ -38,9 +40,29 @@ def test_equals_torchrec_simple_deepfm(shape: InputShape) -> None:
     torch.testing.assert_close(logit.sigmoid(), whole(dense, features).squeeze(-1), rtol=0, atol=1e-7)
 
 
+def test_factorization_machine_is_the_papers() -> None:
+    """Crossing equal positions it is the sum of all pairs' inner products (arXiv:1703.04247, equation 2)."""
+    interaction = DeepFMInteraction(InputShape(2, 5, 4), DeepFMConfig(crossing="same_position"))
+    vectors = torch.randn(9, 6, 4, dtype=torch.float64)
+    pairs = [(vectors[:, i] * vectors[:, j]).sum(1) for i in range(6) for j in range(i)]
+    crossed = interaction._crossed(vectors)
+    assert crossed.shape == (9, 1)
+    torch.testing.assert_close(crossed.squeeze(1), torch.stack(pairs).sum(0), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("crossing", ["all_pairs", "same_position"])
+def test_scripted_equals_eager(crossing: Literal["all_pairs", "same_position"]) -> None:
+    """torch.jit.script takes either crossing."""
+    eager = DeepFMInteraction(InputShape(2, 5, 4), DeepFMConfig(crossing=crossing))
+    inputs = torch.randn(9, 2), torch.randn(9, 5, 4)
+    torch.testing.assert_close(torch.jit.script(eager)(*inputs), eager(*inputs))
+
+
 def test_impossible_sizes() -> None:
     """A size that cannot be built is a ValueError naming the field."""
     with pytest.raises(ValueError, match="deep_layers is empty"):
         DeepFMConfig(deep_layers=())
     with pytest.raises(ValueError, match="dense_units"):
         DeepFMConfig(dense_units=0)
+    with pytest.raises(ValueError, match="crossing is 'none'"):
+        DeepFMConfig(crossing="none")  # type: ignore[arg-type]
