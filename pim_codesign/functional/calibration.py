@@ -18,7 +18,7 @@ from pim_codesign.mapping.mapping import ACTIVATION_BITS
 PERCENTILES = (99.0, 99.5, 99.9, 99.99, 100.0)
 """Candidates for the clipping range, % of the magnitudes that are not clipped."""
 MAX_SAMPLES = 1 << 16
-"""Numbers kept of each matrix' inputs, evenly spaced over the calibration rows."""
+"""Numbers kept of each matrix' inputs, evenly spaced over the calibration rows, and the largest besides."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def calibrate(
         def keep(module: nn.Module, inputs: tuple[Any, ...], name: str = name) -> None:
             magnitudes = joined(inputs[0]).detach().abs().flatten()
             step = math.ceil(magnitudes.numel() / MAX_SAMPLES)
-            samples[name] = magnitudes[::step].sort().values
+            samples[name] = torch.cat([magnitudes[::step], magnitudes.max().view(1)]).sort().values
 
         matrix.register_forward_pre_hook(keep)
     watched(dense, sparse)

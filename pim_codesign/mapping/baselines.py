@@ -123,5 +123,6 @@ def _stages(
         pairs = ComputedProduct(fields + 1, width, fields + 1, 1, fields * (fields + 1) // 2 * width)
         yield Stage(name, "", depends, computed=(pairs,))
     else:
-        numbers = sum(tensor.numel() for tensor in inputs)
-        yield Stage(name, "", depends, products=numbers + 1, vector_operations=2 * numbers + 1)
+        # ½ [(Σ x)² − Σ x²] over each of its rows: one for a sample, or D where numbers cross at one position only
+        numbers, rows = sum(tensor.numel() for tensor in inputs), inputs[0].shape[0]
+        yield Stage(name, "", depends, products=numbers + rows, vector_operations=2 * numbers + rows)

@@ -1,0 +1,112 @@
+"""The workload of a sub-network against the real one: its matrices, and what waits for what."""
+
+from typing import Any
+
+import numpy
+import pytest
+import torch
+from torch import Tensor, nn
+
+from modules.space import (
+    NASREC_FULL,
+    NASREC_SMALL,
+    Architecture,
+    InputShape,
+    any_path,
+    multiply_accumulates,
+    single_operator_any_connection,
+)
+from modules.supernet import Subnet
+from modules.supernet.layers import Linear
+from pim_codesign import Workload, workload_of_subnet
+
+SHAPE = InputShape(5, 6, 8)
+ARCHITECTURES = [
+    sampler(space, numpy.random.default_rng(seed))
+    for seed in range(3)
+    for space in (NASREC_SMALL, NASREC_FULL)
+    for sampler in (single_operator_any_connection, any_path)
+]
+
+
+def _linears(subnet: nn.Module) -> dict[str, Linear]:
+    return {name: module for name, module in subnet.named_modules() if isinstance(module, Linear)}
+
+
+def _run(subnet: nn.Module) -> None:
+    generator = torch.Generator().manual_seed(0)
+    dense = torch.rand(3, SHAPE.integers, dtype=torch.float64, generator=generator)
+    subnet(dense, torch.rand(3, SHAPE.fields, SHAPE.embedding_width, dtype=torch.float64, generator=generator))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_stages_are_the_matrices_of_the_real_network(architecture: Architecture) -> None:
+    """Every Linear module is one stage of its size, and V is how many vectors a sample really sends through it."""
+    subnet = Subnet(architecture, SHAPE, torch.Generator().manual_seed(0)).double()
+    found: dict[str, tuple[int, int, int]] = {}
+    for name, linear in _linears(subnet).items():
+
+        def count(module: Linear, inputs: Any, output: Tensor, name: str = name) -> None:
+            outputs, columns = module.weight.shape
+            found[name] = (output.numel() // outputs // 3, columns, outputs)  # 3 samples
+
+        linear.register_forward_hook(count)
+    with torch.no_grad():
+        _run(subnet)
+    workload = workload_of_subnet(architecture, SHAPE)
+    assert {s.name: (s.vectors, s.inputs, s.outputs) for s in workload.stages[1:]} == found
+    assert workload.multiply_accumulates == multiply_accumulates(architecture, SHAPE)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES[:6])
+def test_dependencies_are_those_of_the_real_network(architecture: Architecture) -> None:
+    """Stage j is after stage i exactly when disturbing the output of matrix i changes the input of matrix j."""
+    subnet = Subnet(architecture, SHAPE, torch.Generator().manual_seed(0)).double()
+    workload = workload_of_subnet(architecture, SHAPE)
+    linears = _linears(subnet)
+    names = [stage.name for stage in workload.stages[1:]]
+    after = _reachable(workload)
+    calm = _inputs_of(subnet, linears)
+    for i, name in enumerate(names, start=1):
+        disturb = linears[name].register_forward_hook(lambda module, inputs, output: output + torch.randn_like(output))
+        stormy = _inputs_of(subnet, linears)
+        disturb.remove()
+        changed = {j for j, other in enumerate(names, start=1) if not torch.equal(calm[other], stormy[other])}
+        assert changed == after[i], name
+
+
+def _inputs_of(subnet: nn.Module, linears: dict[str, Linear]) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    handles = []
+    for name, linear in linears.items():
+
+        def keep(module: Linear, inputs: Any, name: str = name) -> None:
+            found[name] = torch.cat(inputs[0], dim=-1).clone()
+
+        handles.append(linear.register_forward_pre_hook(keep))
+    with torch.no_grad():
+        _run(subnet)
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def _reachable(workload: Workload) -> list[set[int]]:
+    """Stages after each stage, directly or not."""
+    after: list[set[int]] = [set() for _ in workload.stages]
+    for index in reversed(range(len(workload.stages))):
+        for before in workload.stages[index].depends:
+            after[before] |= {index} | after[index]
+    return after
+
+
+def test_attention_work_is_that_of_its_formula() -> None:
+    """n tokens of width D in H heads: n²·D products for QKᵀ and for AV, and n²·H exponentials."""
+    architecture = next(a for a in ARCHITECTURES if any("attention" in b.sparse_operators for b in a.blocks))
+    for stage in workload_of_subnet(architecture, SHAPE).stages:
+        if stage.name.endswith("query_key_value"):
+            n, width, heads = stage.vectors, SHAPE.embedding_width, SHAPE.attention_heads
+            for product in stage.computed:
+                assert product.count * product.vectors * product.rows * product.columns == n * n * width
+                assert product.multiply_accumulates == n * n * width
+            assert stage.lookups == n * n * heads

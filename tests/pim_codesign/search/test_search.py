@@ -1,0 +1,165 @@
+"""The whole search, on a real workload with a log loss that is known."""
+
+import dataclasses
+import itertools
+import json
+
+import numpy
+import pytest
+
+from modules.space import NASREC_FULL, InputShape, single_operator_any_connection
+from pim_codesign import CodesignConfig, CodesignResult, Point, bits_key, evaluate, search, workload_of_subnet
+
+ARCHITECTURE = single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(1))
+WORKLOAD = workload_of_subnet(ARCHITECTURE, InputShape(13, 26, 16))
+CONFIG = CodesignConfig(population=32, generations=60, log_loss_measurements=24, rounds=2, pareto_points=12)
+SENSITIVITY = dict(zip(WORKLOAD.operators, numpy.random.default_rng(0).exponential(1.0, 100), strict=False))
+
+
+class Loss:
+    """Rounding noise of each operator, not quite additive; counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def __call__(self, bits: dict[str, tuple[int, int]]) -> float:
+        self.calls.append(bits_key(bits))
+        total = sum(SENSITIVITY[name] * (4.0**-w + 2 * 4.0**-a) for name, (w, a) in bits.items())
+        return 0.45 + 0.05 * total + 0.01 * total**2
+
+
+def run(loss: Loss, measured: dict[str, float] | None = None, config: CodesignConfig = CONFIG) -> CodesignResult:
+    """One search with a fixed generator."""
+    return search(WORKLOAD, loss, config, numpy.random.default_rng(7), measured)
+
+
+def objectives(point: Point) -> numpy.ndarray:
+    """What is minimized."""
+    return numpy.array([point.log_loss, point.cost.latency_us, point.cost.energy_nj, point.cost.area_mm2])
+
+
+@pytest.fixture(scope="module")
+def result() -> CodesignResult:
+    """Shared by the tests that only look."""
+    return run(Loss())
+
+
+def test_measurements_keep_to_the_budget_and_are_never_repeated() -> None:
+    """The caller's function runs once for each different choice of bits, at most as often as allowed."""
+    loss = Loss()
+    found = run(loss)
+    assert len(loss.calls) == len(set(loss.calls)) == found.measurements <= CONFIG.log_loss_measurements
+    assert found.measurements > CONFIG.log_loss_measurements // 2
+
+
+def test_every_reported_log_loss_is_measured(result: CodesignResult) -> None:
+    """Each reported point's log loss is the function's value at its own bits, and its cost is `evaluate`'s."""
+    for point in (*result.pareto, *result.evaluated, result.naive, *result.presets):
+        mapped = zip(point.operators, point.mapping.operators, strict=True)
+        assert point.log_loss == Loss()({name: (o.weight_bits, o.activation_bits) for name, o in mapped})
+        assert point.cost == evaluate(WORKLOAD, point.hardware, point.mapping)
+        assert point.cost.lossless
+
+
+def test_the_pareto_set_holds_no_dominated_point(result: CodesignResult) -> None:
+    """No point of the set is as good as another in everything and better in something; energies rise."""
+    for one, other in itertools.permutations(result.pareto, 2):
+        a, b = objectives(one), objectives(other)
+        assert not ((a <= b).all() and (a < b).any())
+    energies = [point.cost.energy_nj for point in result.pareto]
+    assert energies == sorted(energies)
+    assert len(result.pareto) <= CONFIG.pareto_points
+
+
+def test_nothing_evaluated_beats_the_pareto_set(result: CodesignResult) -> None:
+    """Every evaluated point within the log-loss limit is dominated, or thinned from the full front, never better."""
+    limit = result.naive.log_loss + CONFIG.max_log_loss_increase
+    usable = [point for point in result.evaluated if point.log_loss <= limit]
+    for point in result.pareto:
+        better = [
+            other
+            for other in usable
+            if (objectives(other) <= objectives(point)).all()
+            and (objectives(other)[1:] < objectives(point)[1:] * (1 - 1e-9)).any()
+            and other.log_loss <= point.log_loss
+        ]
+        assert not better
+    assert all(point.log_loss <= limit for point in result.pareto)
+
+
+def test_it_finds_what_is_better_than_naive(result: CodesignResult) -> None:
+    """There are points that lose to W8A8 in nothing, and the cheapest takes clearly less energy."""
+    assert result.better_than_naive
+    for point in result.pareto:
+        assert point.log_loss <= result.naive.log_loss + CONFIG.max_log_loss_increase
+    assert min(point.cost.energy_nj for point in result.pareto) < 0.8 * result.naive.cost.energy_nj
+    assert min(point.cost.latency_us for point in result.pareto) < 0.5 * result.naive.cost.latency_us
+
+
+def test_the_same_generator_gives_the_same_result(result: CodesignResult) -> None:
+    """Bit for bit, including the JSON."""
+    again = run(Loss())
+    assert again == result
+    assert json.dumps(again.to_json()) == json.dumps(result.to_json())
+
+
+def test_a_stopped_search_replays_its_measurements(result: CodesignResult) -> None:
+    """Stopped at any measurement and run again with what was measured, it measures the rest and ends the same."""
+
+    class StoppingLoss(Loss):
+        def __call__(self, bits: dict[str, tuple[int, int]]) -> float:
+            if len(self.calls) == 9:
+                raise KeyboardInterrupt
+            return super().__call__(bits)
+
+    measured: dict[str, float] = {}
+    with pytest.raises(KeyboardInterrupt):
+        run(StoppingLoss(), measured)
+    assert len(measured) == 9
+    rest = Loss()
+    assert run(rest, json.loads(json.dumps(measured))) == result
+    assert len(rest.calls) == result.measurements - 9
+
+
+def test_a_broken_log_loss_is_refused() -> None:
+    """NaN is named with the bits it came from."""
+    with pytest.raises(ValueError, match="w8a8"):
+        search(WORKLOAD, lambda bits: float("nan"), CONFIG, numpy.random.default_rng(0))
+
+
+def test_json_is_the_contracts(result: CodesignResult) -> None:
+    """Plain JSON without NaN, with the points' keys that the report reads; three presets."""
+    data = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert {"preset", "pareto", "evaluated", "naive", "presets"} <= set(data)
+    assert [entry["preset"] for entry in data["presets"]] == ["isaac32", "mnsim", "neurosim32"]
+    keys = (
+        "label log_loss latency_us throughput_per_s energy_nj area_mm2 embedding_area_mm2 power_w utilization hardware "
+        "operators energy_breakdown_nj"
+    )
+    for point in (data["naive"], *data["pareto"], *data["evaluated"], data["presets"][0]["point"]):
+        assert set(keys.split()) <= set(point)
+        assert [operator["name"] for operator in point["operators"]] == list(WORKLOAD.operators)
+
+
+@pytest.mark.parametrize("preset", ["mnsim", "neurosim32"])
+def test_other_presets_search_their_own_chips(preset: str) -> None:
+    """Every chip of the result has the preset's constants and converters that its source has."""
+    config = dataclasses.replace(CONFIG, preset=preset, generations=12, log_loss_measurements=8)
+    found = run(Loss(), config=config)
+    assert {point.hardware.preset for point in found.pareto} == {preset}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("population", 4),
+        ("generations", 3),
+        ("log_loss_measurements", 3),
+        ("preset", "x"),
+        ("log_loss_resolution", 0.0),
+    ],
+)
+def test_impossible_configurations_are_refused(field: str, value: object) -> None:
+    """A ValueError names the field."""
+    with pytest.raises(ValueError, match=field):
+        CodesignConfig(**{field: value})  # type: ignore[arg-type]
