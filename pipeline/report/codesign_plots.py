@@ -25,8 +25,9 @@ _Measure = Callable[[Point], float | None]
 _ENERGY: tuple[str, _Measure] = ("energy a row (nJ)", lambda point: point.energy_nj)
 _LATENCY: tuple[str, _Measure] = ("latency (µs)", lambda point: point.latency_us)
 _AREA: tuple[str, _Measure] = ("chip area (mm², embeddings apart)", lambda point: point.area_mm2)
-_LOSS: tuple[str, _Measure] = ("log loss", lambda point: point.log_loss)
+_LOSS: tuple[str, _Measure] = ("log loss, validation rows", lambda point: point.log_loss)
 _FRAME = 0.03  # log loss above the floating-point model's that the panels show
+_SHOWN_PARTS = 8
 _PANELS = ((_ENERGY, _LOSS), (_LATENCY, _LOSS), (_ENERGY, _LATENCY), (_AREA, _LOSS))
 
 
@@ -159,30 +160,21 @@ def _far(point: Point, codesign: Codesign) -> bool:
 
 
 def energy_breakdown(codesign: Codesign) -> Picture:
-    """Where a row's energy goes: bars of the naive and the chosen mapping, largest part first."""
+    """Where a row's energy goes: bars of the naive and the chosen mapping, largest part first, the smallest as one."""
     naive, chosen = codesign.naive, chosen_point(codesign)
-    parts = sorted(
-        set(naive.energy_breakdown_nj) | set(chosen.energy_breakdown_nj),
-        key=lambda part: (-naive.energy_breakdown_nj.get(part, 0.0), part),
-    )
+    parts = _parts(naive, chosen)
     with house_style():
         figure = new_figure(10.2, 0.75 + 0.36 * max(len(parts), 1))
         axes = figure.add_subplot()
-        for place, part in enumerate(parts):
-            for point, colour, offset in ((naive, INK, -0.19), (chosen, GREEN, 0.19)):
-                value = point.energy_breakdown_nj.get(part, 0.0)
-                label = {"naive": "naive W8A8", "chosen": "chosen"}["naive" if point is naive else "chosen"]
+        for place, (_, *values) in enumerate(parts):
+            for value, colour, offset, label in zip(
+                values, (INK, GREEN), (-0.19, 0.19), ("naive W8A8", "chosen"), strict=True
+            ):
                 axes.barh(place + offset, value, 0.34, color=colour, label=label if place == 0 else None)
-                axes.annotate(
-                    significant(value),
-                    (value, place + offset),
-                    (4, 0),
-                    textcoords="offset points",
-                    va="center_baseline",
-                    fontsize=7.5,
-                    color=colour,
-                )
-        axes.set_yticks(range(len(parts)), [part.replace("_", " ") for part in parts])
+                look: dict[str, Any] = {"va": "center_baseline", "fontsize": 7.5, "color": colour}
+                at = (value, place + offset)
+                axes.annotate(significant(value), at, (4, 0), textcoords="offset points", **look)
+        axes.set_yticks(range(len(parts)), [name for name, _, _ in parts])
         axes.tick_params(axis="y", labelsize=8.5, labelcolor=INK)
         axes.grid(axis="y", visible=False)
         axes.invert_yaxis()
@@ -194,3 +186,14 @@ def energy_breakdown(codesign: Codesign) -> Picture:
         told = f"naive {significant(naive.energy_nj)} nJ a row, chosen {significant(chosen.energy_nj)} nJ: {compared}"
         svg = inline_svg(figure, "energy", title, told, {})
     return Picture(svg, title, f"In all: {told}.")
+
+
+def _parts(naive: Point, chosen: Point) -> list[tuple[str, float, float]]:
+    """(name, naive nJ, chosen nJ), largest first; those beyond `_SHOWN_PARTS` are added up."""
+    before, after = naive.energy_breakdown_nj, chosen.energy_breakdown_nj
+    parts = [(name.replace("_", " "), before.get(name, 0.0), after.get(name, 0.0)) for name in {**before, **after}]
+    parts = sorted((part for part in parts if part[1] or part[2]), key=lambda part: (-max(part[1:]), part[0]))
+    rest = parts[_SHOWN_PARTS:]
+    if len(rest) < 2:
+        return parts
+    return [*parts[:_SHOWN_PARTS], ("all else", sum(part[1] for part in rest), sum(part[2] for part in rest))]

@@ -42,7 +42,7 @@ _ABSENT = {
     "architecture": "No architecture to draw: neither results.json, winners.json nor candidates.jsonl has one yet.",
     "progress": "No candidate is scored: candidates.jsonl is absent or empty.",
     "cost": "No model is retrained and tested: results.json is absent.",
-    "ranking": "No retrained model has a supernet score, so the two cannot be compared.",
+    "ranking": "Fewer than two retrained models have a supernet score, so how well it ranks cannot be said.",
     "pareto": "No ReRAM mapping was searched: codesign.json is absent.",
     "energy": "Where the energy goes is not known: codesign.json has no breakdown.",
     "tables": "No tables: results.json and codesign.json are absent.",
@@ -94,7 +94,7 @@ def _page(run: Run, command: str) -> dict[str, Any]:
         "other_architectures": others,
         "progress": search_progress(run) if run.candidates else None,
         "cost": loss_over_cost(run, results) if results else None,
-        "ranking": score_against_retrained(results) if results and scored_models(results) else None,
+        "ranking": score_against_retrained(results) if results and len(scored_models(results)) > 1 else None,
         "codesign_lead": _codesign_lead(run, codesign) if codesign else "",
         "pareto": pareto_panels(codesign) if codesign else None,
         "energy": energy_breakdown(codesign) if codesign and codesign.naive.energy_breakdown_nj else None,
@@ -193,7 +193,7 @@ def _codesign_lead(run: Run, codesign: Codesign) -> str:
     if chosen.log_loss is not None and codesign.naive.log_loss is not None:
         text += f", {difference(chosen.log_loss - codesign.naive.log_loss)} log loss"
     text += ". It is the Pareto point of least energy × latency among those within "
-    text += f"{QUALITY_TOLERANCE} log loss of floating point, or of least log loss if there is none. "
+    text += f"{QUALITY_TOLERANCE} log loss of the naive one, or of least log loss if there is none. "
     if codesign.quality_rows is not None:
         text += f"Log loss is measured with quantized weights and activations on {codesign.quality_rows:,} validation "
         text += "rows; costs are simulated from published constants, not measured on silicon."

@@ -95,8 +95,12 @@ def _generations(axes: Axes, candidates: Sequence[Candidate]) -> bool:
 
 
 def _shown(scores: numpy.ndarray) -> float:
-    """The worst score that the frame holds: all of a few candidates, 97 % of many."""
-    return float(scores.max() if len(scores) < 50 else numpy.quantile(scores, 0.97))
+    """The worst score that the frame holds: all of a handful, not the far ones of some, 97 % of many."""
+    if len(scores) < 8:
+        return float(scores.max())
+    if len(scores) < 50:
+        return float(numpy.median(scores) + 5 * (numpy.median(scores) - scores.min()))
+    return float(numpy.quantile(scores, 0.97))
 
 
 def _limit(axes: Axes, values: numpy.ndarray) -> None:
@@ -109,7 +113,7 @@ def _limit(axes: Axes, values: numpy.ndarray) -> None:
 def loss_over_cost(run: Run, results: Results) -> Picture:
     """Test log loss of the retrained models over multiply-accumulates; candidates' supernet scores above, faint."""
     with house_style():
-        figure = new_figure(6.1, 4.3)
+        figure = new_figure(6.1 if len(scored_models(results)) > 1 else 10.2, 4.3)  # alone, it has the page's width
         hovers: dict[str, str] = {}
         if run.candidates:
             upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 3))

@@ -7,7 +7,7 @@ from pipeline.report.run_values import Codesign, Model, Point, Results, Run
 SEED_NOISE = 0.001
 """AUC: differences below this need several seeds, which move it by about ±.0004 (shared/design/search_space.md)."""
 QUALITY_TOLERANCE = 0.001
-"""Log loss that the chosen mapping may lose against the model in floating point."""
+"""Log loss that the chosen mapping may lose against the naive W8A8 one."""
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -112,13 +112,17 @@ def caveats(results: Results) -> list[str]:
 
 def chosen_point(codesign: Codesign) -> Point:
     """The mapping the report details: of the Pareto points that lose at most `QUALITY_TOLERANCE` log loss against the
-    model in floating point, the one of least energy times latency; if there is none, the one of least log loss."""
-    measured = [point for point in codesign.pareto if point.log_loss is not None]
-    reference = codesign.float_log_loss if codesign.float_log_loss is not None else codesign.naive.log_loss
-    if not measured or reference is None:
-        return min(codesign.pareto, key=_energy_delay, default=codesign.naive)
-    good = [point for point in measured if (point.log_loss or 0.0) <= reference + QUALITY_TOLERANCE]
-    return min(good, key=_energy_delay) if good else min(measured, key=lambda point: point.log_loss or 0.0)
+    naive W8A8 mapping, the one of least energy times latency; if there is none, the one of least log loss."""
+    measured = [
+        (point.log_loss, _energy_delay(point), point) for point in codesign.pareto if point.log_loss is not None
+    ]
+    if not measured or codesign.naive.log_loss is None:
+        return min(points, key=_energy_delay, default=codesign.naive)
+    limit = codesign.naive.log_loss + QUALITY_TOLERANCE
+    good = [(cost, point) for loss, cost, point in measured if loss <= limit]
+    if good:
+        return min(good, key=lambda one: one[0])[1]
+    return min(measured, key=lambda one: one[:2])[2]
 
 
 def _energy_delay(point: Point) -> float:
