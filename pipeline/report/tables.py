@@ -181,7 +181,9 @@ def hardware_table(codesign: Codesign) -> Table:
     for key in dict.fromkeys([*naive, *chosen]):
         before, after = _plain(naive.get(key)), _plain(chosen.get(key))
         rows.append(Row((key.replace("_", " "), before, after), "chosen" if before != after else ""))
-    return Table("hardware", "The chip", ("option", "naive", "chosen"), tuple(rows), "Green: what the search changed.")
+    changed = any(row.kind for row in rows)
+    caption = "Green: what the search changed." if changed else "The chosen mapping keeps the naive one's chip."
+    return Table("hardware", "The chip", ("option", "naive", "chosen"), tuple(rows), caption)
 
 
 def _plain(value: Any) -> str:

@@ -117,7 +117,7 @@ def chosen_point(codesign: Codesign) -> Point:
         (point.log_loss, _energy_delay(point), point) for point in codesign.pareto if point.log_loss is not None
     ]
     if not measured or codesign.naive.log_loss is None:
-        return min(points, key=_energy_delay, default=codesign.naive)
+        return min(codesign.pareto, key=_energy_delay, default=codesign.naive)
     limit = codesign.naive.log_loss + QUALITY_TOLERANCE
     good = [(cost, point) for loss, cost, point in measured if loss <= limit]
     if good:
