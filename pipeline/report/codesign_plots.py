@@ -27,7 +27,8 @@ _LATENCY: tuple[str, _Measure] = ("latency (µs)", lambda point: point.latency_u
 _AREA: tuple[str, _Measure] = ("chip area (mm², embeddings apart)", lambda point: point.area_mm2)
 _LOSS: tuple[str, _Measure] = ("log loss, validation rows", lambda point: point.log_loss)
 _FRAME = 0.03  # log loss above the floating-point model's that the panels show
-_SHOWN_PARTS = 8
+_BASELINE_REACH = 4.0  # a baseline is in the frame within so many times the range of the own mappings
+_SHOWN_PARTS = 7
 _PANELS = ((_ENERGY, _LOSS), (_LATENCY, _LOSS), (_ENERGY, _LATENCY), (_AREA, _LOSS))
 
 
@@ -59,6 +60,9 @@ def _explained(codesign: Codesign) -> str:
     unmeasured = sum(point.log_loss is None for point in codesign.evaluated)
     if unmeasured:
         text += f" Without a measured log loss, so in the third panel only: {unmeasured:,}."
+    outside = [f"{title} ({point.log_loss:.4f})" for title, point in _outside(codesign)]
+    if outside:
+        text += f" Outside the frames for their log loss: {', '.join(outside)}."
     far = sum(_far(point, codesign) for point in codesign.pareto)
     return text + (f" Pareto points of so high a log loss that they lie above the frames: {far:,}." if far else "")
 
@@ -137,20 +141,41 @@ def _staircase(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
 
 
 def _loss_axis(axes: Axes, codesign: Codesign) -> None:
-    """The frame holds the marked mappings and the Pareto points but those of very high loss (too few bits)."""
+    """The frame holds the model's marked mappings, and the baselines' unless they would squeeze those together."""
     plain_numbers(axes.yaxis)
-    marked = [codesign.naive, chosen_point(codesign), *(point for _, point in codesign.baselines)]
-    losses = [point.log_loss for point in marked if point.log_loss is not None]
-    losses += [point.log_loss for point in codesign.pareto if point.log_loss is not None and not _far(point, codesign)]
+    losses = _own_losses(codesign)
+    outside = [point for _, point in _outside(codesign)]
+    baselines = [point for _, point in codesign.baselines if point not in outside]
+    losses += [point.log_loss for point in baselines if point.log_loss is not None]
     if codesign.float_log_loss is not None:
-        losses.append(codesign.float_log_loss)
         axes.axhline(codesign.float_log_loss, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
         place, across = (0, codesign.float_log_loss), axes.get_yaxis_transform()
         look: dict[str, Any] = {"textcoords": "offset points", "va": "top", "fontsize": 7.5, "color": MUTED}
         axes.annotate("floating point", place, (4, -3), xycoords=across, **look)
     if losses:
         room = 0.1 * (max(losses) - min(losses)) or 0.01
-        axes.set_ylim(min(losses) - 1.2 * room, max(losses) + room)
+        axes.set_ylim(min(losses) - 1.4 * room, max(losses) + room)
+
+
+def _own_losses(codesign: Codesign) -> list[float]:
+    """Log losses of the model's own mappings, but those of very high loss (too few bits)."""
+    points = [codesign.naive, chosen_point(codesign)]
+    points += [point for point in codesign.pareto if not _far(point, codesign)]
+    losses = [point.log_loss for point in points] + [codesign.float_log_loss]
+    return [loss for loss in losses if loss is not None]
+
+
+def _outside(codesign: Codesign) -> list[tuple[str, Point]]:
+    """Baselines so much better or worse that a frame with them would show nothing of the model's own mappings."""
+    own = _own_losses(codesign)
+    if not own:
+        return []
+    reach = _BASELINE_REACH * max(max(own) - min(own), 1e-3)
+    return [
+        (title, point)
+        for title, point in codesign.baselines
+        if point.log_loss is not None and not min(own) - reach <= point.log_loss <= max(own) + reach
+    ]
 
 
 def _far(point: Point, codesign: Codesign) -> bool:
@@ -164,7 +189,7 @@ def energy_breakdown(codesign: Codesign) -> Picture:
     naive, chosen = codesign.naive, chosen_point(codesign)
     parts = _parts(naive, chosen)
     with house_style():
-        figure = new_figure(10.2, 0.75 + 0.36 * max(len(parts), 1))
+        figure = new_figure(10.2, 0.75 + 0.3 * max(len(parts), 1))
         axes = figure.add_subplot()
         for place, (_, *values) in enumerate(parts):
             for value, colour, offset, label in zip(

@@ -284,7 +284,8 @@ def _curve(axes: Axes, steps: Sequence[TrainingStep], colour: str, line: str, la
     if train:
         pieces = numpy.array_split(numpy.array(train, dtype=float), min(len(train), _CURVE_POINTS))
         rows, losses = numpy.array([piece.mean(axis=0) for piece in pieces]).T
-        axes.plot(rows, losses, color=colour, linestyle=line, linewidth=1.4, label=label)
+        marker = "|" if len(rows) < 10 else None  # one step alone is no line
+        axes.plot(rows, losses, color=colour, linestyle=line, marker=marker, linewidth=1.4, label=label)
         # The first steps fall from far above: the frame is for what follows them.
         tail = losses[len(losses) // 6 :]
         low, high = axes.get_ylim() if not axes.get_autoscaley_on() else (tail.min(), tail.max())

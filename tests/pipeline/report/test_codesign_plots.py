@@ -31,6 +31,14 @@ def test_far_points_are_counted_not_hidden(codesign):
     assert "above the frames" not in pareto_panels(codesign).caption
 
 
+def test_baselines_outside_the_frame_are_named(codesign):
+    """A baseline far from the model's own mappings does not squeeze them: the caption has its log loss instead."""
+    (title, point), *others = codesign.baselines
+    moved = dataclasses.replace(codesign, baselines=((title, dataclasses.replace(point, log_loss=0.7)), *others))
+    assert f"Outside the frames for their log loss: {title} (0.7000)." in pareto_panels(moved).caption
+    assert "Outside" not in pareto_panels(codesign).caption
+
+
 def test_energy_parts_add_up(codesign):
     """With more parts than bars, the bars still add up to each mapping's energy; parts of nothing have no bar."""
     parts = {f"part_{number}": 2.0 * number for number in range(15)}
@@ -38,6 +46,6 @@ def test_energy_parts_add_up(codesign):
     naive = dataclasses.replace(codesign.naive, energy_breakdown_nj=parts)
     svg = energy_breakdown(dataclasses.replace(codesign, naive=naive, pareto=tuple(mappings))).svg
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
-    shown = [f"part {number}" for number in range(14, 6, -1)]
+    shown = [f"part {number}" for number in range(14, 7, -1)]
     assert [text for text in texts if text.startswith("part") or text == "all else"] == [*shown, "all else"]
-    assert texts.count(significant(sum(2.0 * number for number in range(7)))) == 2
+    assert texts.count(significant(sum(2.0 * number for number in range(8)))) == 2
