@@ -153,7 +153,7 @@ class DenseToSparse(nn.Module):
     def forward(self, dense: Tensor) -> Tensor:
         """[B, d] → [B, D, 8]."""
         x = self.norm(self.project([dense]))  # [B, 8 D]
-        return x.view(dense.shape[0], -1, self.vectors)
+        return x.view(x.shape[0], x.shape[1] // self.vectors, self.vectors)
 
 
 class FactorizationMachine(nn.Module):

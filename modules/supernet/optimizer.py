@@ -15,12 +15,13 @@ from modules.supernet.supernet import Slice
 class SlicedAdagrad:
     """Adagrad (Duchi et al. 2011) over slices: s += g², w −= η g / (√s + ε), as in torch.optim.Adagrad.
 
-    One accumulator a parameter, as large as the parameter; a step costs what its slices hold.
+    `initial_square` is where the accumulators start (torch: initial_accumulator_value): above 0 it tames the first steps,
+    which are ± η in every weight otherwise. One accumulator a parameter, as large as the parameter; a step costs what its slices hold.
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor], epsilon: float = 1e-2) -> None:
+    def __init__(self, parameters: Mapping[str, Tensor], epsilon: float = 1e-10, initial_square: float = 0.0) -> None:
         self.epsilon = epsilon
-        self.squares = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
+        self.squares = {name: torch.full_like(parameter, initial_square) for name, parameter in parameters.items()}
 
     @torch.no_grad()
     def step(self, slices: Sequence[Slice], learning_rate: float) -> None:

@@ -1,0 +1,47 @@
+"""Standalone networks: scriptable, and their features are what the head reads."""
+
+import numpy
+import pytest
+import torch
+
+from modules.space import NASREC_FULL, NASREC_SMALL, InputShape, any_path, single_operator_any_connection
+from modules.supernet import Subnet
+
+SHAPE = InputShape(13, 26, 16)
+
+
+def inputs(shape, rows=4):
+    generator = torch.Generator().manual_seed(1)
+    size = (rows, shape.fields, shape.embedding_width)
+    return torch.rand(rows, shape.integers, generator=generator), torch.rand(*size, generator=generator)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("space", [NASREC_SMALL, NASREC_FULL], ids=lambda space: space.name)
+def test_scripted_network_is_the_same(space, seed):
+    """torch.jit.script of any architecture gives the same logits, with dead parts and with several operators."""
+    draws = numpy.random.default_rng(seed)
+    for sampler in (single_operator_any_connection, any_path):
+        subnet = Subnet(sampler(space, draws), SHAPE, torch.Generator().manual_seed(seed))
+        dense, sparse = inputs(SHAPE)
+        scripted = torch.jit.script(subnet)
+        assert torch.allclose(scripted(dense, sparse), subnet(dense, sparse), atol=1e-6)
+        assert torch.allclose(scripted.features(dense, sparse), subnet.features(dense, sparse), atol=1e-6)
+
+
+def test_logit_is_the_heads_product_with_the_features():
+    """forward = head([features]), so the last layer can be fitted on the features alone."""
+    architecture = single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(0))
+    subnet = Subnet(architecture, SHAPE, torch.Generator().manual_seed(0)).double()
+    dense, sparse = (part.double() for part in inputs(SHAPE))
+    logit = subnet.features(dense, sparse) @ subnet.head.weight[0] + subnet.head.bias
+    assert torch.allclose(logit, subnet(dense, sparse), atol=1e-12)
+
+
+def test_a_row_does_not_see_its_neighbours():
+    """The logit of a row is the same alone and in a batch: nothing normalizes over rows."""
+    architecture = single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(4))
+    subnet = Subnet(architecture, SHAPE, torch.Generator().manual_seed(0)).double()
+    dense, sparse = (part.double() for part in inputs(SHAPE))
+    alone = torch.cat([subnet(dense[i : i + 1], sparse[i : i + 1]) for i in range(len(dense))])
+    assert torch.allclose(alone, subnet(dense, sparse), atol=1e-12)
