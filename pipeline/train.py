@@ -89,7 +89,7 @@ def build_supernet(session: Session) -> tuple[Supernet, Trainee]:
         embeddings=_embeddings(session, config),
         parameters=parameters,
         path=path,
-        optimizer=SlicedAdagrad(parameters, config.epsilon),
+        optimizer=SlicedAdagrad(parameters, config.epsilon, config.initial_square),
         generator_state=lambda: generator.bit_generator.state,
         restore_generator=lambda state: setattr(generator.bit_generator, "state", state),
     )
@@ -104,7 +104,7 @@ def build_trainee(session: Session, network: nn.Module, config: TrainingConfig) 
         embeddings=_embeddings(session, config),
         parameters=parameters,
         path=whole(network),
-        optimizer=SlicedAdagrad(parameters, config.epsilon),
+        optimizer=SlicedAdagrad(parameters, config.epsilon, config.initial_square),
     )
 
 
@@ -131,7 +131,7 @@ def _embeddings(session: Session, config: TrainingConfig) -> DistributedModelPar
         session.tables(),
         session.processes.device,
         batch_size=_own_batch_size(session, config),
-        learning_rate=config.learning_rate,
+        learning_rate=config.table_learning_rate,
         epsilon=config.epsilon,
         seed=session.config.seed,
     )

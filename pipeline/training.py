@@ -34,16 +34,22 @@ class TrainingConfig:
     """Rows a step over all ranks together; each rank reads its share."""
     epochs: int = 1
     """Passes over the training rows."""
-    learning_rate: float = 0.12
-    """Peak learning rate of Adagrad, dense part and tables."""
+    learning_rate: float = 0.01
+    """Peak learning rate of the dense part's Adagrad."""
+    initial_square: float = 0.1
+    """Where the dense part's Adagrad accumulators start (TensorFlow's default; 0 is torch's and the published recipe's,
+    whose first steps are ± the learning rate in every weight: on small data the head never recovers)."""
+    table_learning_rate: float = 0.2
+    """Peak learning rate of the tables' row-wise Adagrad."""
     warm_up_share: float = 0.1
-    """Share of the steps over which the learning rate rises linearly, 0 to 1."""
+    """Share of the steps over which the learning rates rise linearly, 0 to 1."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """After the warm-up: a cosine down to zero, or constant."""
     clip_norm: float = 5.0
     """Largest norm of the dense gradient (the fused tables' gradients are never whole, and not clipped)."""
-    epsilon: float = 1e-2
-    """Adagrad's ε, dense part and tables."""
+    epsilon: float = 1e-8
+    """Both Adagrads' ε, above 0. (Gradients are means over the batch: with the published 1e-2 a table row, whose
+    gradient is about 1e-4, would learn a hundred times too slowly.)"""
     log_every: int = 50
     """Steps between lines in metrics.jsonl."""
     checkpoint_every: int = 200
@@ -53,11 +59,13 @@ class TrainingConfig:
         for name in ("batch_size", "epochs", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("learning_rate", "clip_norm", "epsilon"):
+        for name in ("learning_rate", "table_learning_rate", "clip_norm", "epsilon"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
         if not 0 <= self.warm_up_share <= 1:
             raise ValueError(f"warm_up_share is {self.warm_up_share}; it is a share, 0 to 1")
+        if self.initial_square < 0:
+            raise ValueError(f"initial_square is {self.initial_square}; it must be at least 0")
         if self.checkpoint_every < 0:
             raise ValueError(f"checkpoint_every is {self.checkpoint_every}; use 0 for one checkpoint at the end")
 
@@ -96,20 +104,20 @@ def whole(network: nn.Module) -> Callable[[int], Path]:
     return lambda step: path
 
 
-def learning_rate(config: TrainingConfig, step: int, total_steps: int) -> float:
-    """Learning rate of a step: linear warm-up, then cosine to zero or constant.
+def learning_rate_factor(config: TrainingConfig, step: int, total_steps: int) -> float:
+    """Share of the peak learning rates at a step: linear warm-up, then cosine to zero or constant.
 
-    >>> config = TrainingConfig(learning_rate=1.0, warm_up_share=0.1)
-    >>> [round(learning_rate(config, step, 100), 3) for step in (0, 9, 10, 55, 99)]
+    >>> config = TrainingConfig(warm_up_share=0.1)
+    >>> [round(learning_rate_factor(config, step, 100), 3) for step in (0, 9, 10, 55, 99)]
     [0.1, 1.0, 1.0, 0.5, 0.0]
     """
     warm_up_steps = max(1, round(config.warm_up_share * total_steps))
     if step < warm_up_steps:
-        return config.learning_rate * (step + 1) / warm_up_steps
+        return (step + 1) / warm_up_steps
     if config.schedule == "constant":
-        return config.learning_rate
+        return 1.0
     share = (step - warm_up_steps) / max(1, total_steps - warm_up_steps)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+    return 0.5 * (1 + math.cos(math.pi * share))
 
 
 def train(
@@ -123,8 +131,8 @@ def train(
     progress = tqdm(total=total_steps, initial=step, desc=stage, unit="step", disable=not processes.is_first)
     saved = step
     for batch in stream:
-        rate = learning_rate(config, step, total_steps)
-        loss_sum = loss_sum + train_step(trainee, trainee.path(step), batch, rate, config.clip_norm, processes)
+        factor = learning_rate_factor(config, step, total_steps)
+        loss_sum = loss_sum + train_step(trainee, trainee.path(step), batch, config, factor, processes)
         step, losses = step + 1, losses + 1
         progress.update()
         if step % config.log_every == 0 or step == total_steps:
@@ -132,9 +140,10 @@ def train(
             progress.set_postfix_str(f"log loss {mean_loss:.4f}")
             if log is not None:
                 rows = step * config.batch_size
+                rate = factor * config.learning_rate
                 log.write({"step": step, "rows": rows, "train_log_loss": mean_loss, "learning_rate": rate})
             if not math.isfinite(mean_loss):
-                raise ValueError(f"{stage}: the loss is {mean_loss} at step {step}; lower the learning rate ({rate:.3g})")
+                raise ValueError(f"{stage}: the loss is {mean_loss} at step {step}; lower the learning rates")
             loss_sum, losses = torch.zeros_like(loss_sum), 0
         if (config.checkpoint_every and step % config.checkpoint_every == 0) or step == total_steps:
             _save(trainee, stream, checkpoints, step, float(loss_sum), losses)
@@ -146,20 +155,20 @@ def train(
 
 
 def train_step(
-    trainee: Trainee, path: Path, batch: Batch, rate: float, clip_norm: float, processes: Processes
+    trainee: Trainee, path: Path, batch: Batch, config: TrainingConfig, factor: float, processes: Processes
 ) -> Tensor:
-    """One step on this rank's rows; returns their mean log loss, detached.
+    """One step on this rank's rows at a share of the peak learning rates; returns their mean log loss, detached.
 
     The backward updates the tables; the slices' gradients are averaged over ranks, clipped and applied here.
     """
     batch = batch.to(processes.device, non_blocking=True)
-    set_learning_rate(trainee.embeddings, rate)
+    set_learning_rate(trainee.embeddings, factor * config.table_learning_rate)
     logit = path.network(batch.dense, embed(trainee.embeddings, batch.sparse))
     loss = binary_cross_entropy_with_logits(logit, batch.label)
     loss.backward()
     average_gradients(path.slices, processes)
-    nn.utils.clip_grad_norm_([part.leaf for part in path.slices], clip_norm)
-    trainee.optimizer.step(path.slices, rate)
+    nn.utils.clip_grad_norm_([part.leaf for part in path.slices], config.clip_norm)
+    trainee.optimizer.step(path.slices, factor * config.learning_rate)
     return loss.detach()
 
 
@@ -198,7 +207,10 @@ def _resume(trainee: Trainee, stream: Stream, checkpoints: Checkpoints) -> tuple
     load_tables(trainee.embeddings, tensors)
     stream.load_state_dict(progress["stream"])
     trainee.restore_generator(progress["generator"])
-    return progress["step"], zero + progress["loss_sum"][checkpoints.processes.rank], progress["losses"]
+    sums = progress["loss_sum"]  # a rank's each; on another number of ranks their mean stands for all
+    world_size, rank = checkpoints.processes.world_size, checkpoints.processes.rank
+    loss_sum = sums[rank] if len(sums) == world_size else sum(sums) / len(sums)
+    return progress["step"], zero + loss_sum, progress["losses"]
 
 
 def load_tables(embeddings: DistributedModelParallel, tensors: dict[str, Any]) -> None:
