@@ -53,7 +53,7 @@ def read(path: str, schema: Schema = PLAIN) -> pa.Table:
 
 def by_hand(rows: list[str], delimiter: str = "\t") -> list[dict[str, object]]:
     """What the rows say, in plain Python."""
-    out = []
+    out: list[dict[str, object]] = []
     for row in rows:
         y, n, _, m, a, b = row.split(delimiter)
         out.append(
