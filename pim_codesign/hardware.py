@@ -57,7 +57,8 @@ class Hardware:
     sign_coding: Literal["differential", "offset"] = "offset"
     """Signed weights as the difference of two arrays, or shifted to be positive (the shift is subtracted digitally)."""
     flip_encoding: bool = True
-    """ISAAC's: a column whose weights sum to more than half is stored complemented; the converter saves a bit."""
+    """ISAAC's, for offset coding: a column whose cells sum to more than half is stored complemented, which saves the
+    converter a bit. A differential pair has nothing to flip."""
     adc_per_operator: bool = False
     """A SAR converter stops after the bits that a matrix's own rows need (fewer than R rows make smaller sums)."""
     interaction_engine: Literal["digital", "scratch_crossbar"] = "digital"
@@ -88,6 +89,8 @@ class Hardware:
             raise ValueError(
                 f"Hardware.columns_per_adc is {self.columns_per_adc}; an array has {self.array_rows} columns"
             )
+        if self.flip_encoding and self.sign_coding == "differential":
+            raise ValueError("Hardware.flip_encoding is True; it goes with sign_coding 'offset' only")
         if self.adc_bits > self.technology.adc.max_bits:
             raise ValueError(
                 f"Hardware.adc_bits is {self.adc_bits}; the source of {self.preset} has converters up to "

@@ -3,6 +3,7 @@
 from pim_codesign.devices.cells import ISAAC_CELL, MNSIM_CELL, Cell
 from pim_codesign.devices.nonideal import (
     DEFAULT_STUCK_AT,
+    NOTHING_STUCK,
     STRESS_STUCK_AT,
     StuckAt,
     ir_drop_gain,
@@ -14,6 +15,7 @@ __all__ = [
     "DEFAULT_STUCK_AT",
     "ISAAC_CELL",
     "MNSIM_CELL",
+    "NOTHING_STUCK",
     "STRESS_STUCK_AT",
     "Cell",
     "StuckAt",

@@ -27,6 +27,8 @@ class StuckAt:
             raise ValueError(f"StuckAt({self.low}, {self.high}): both shares are at least 0 and their sum at most 1")
 
 
+NOTHING_STUCK = StuckAt(low=0.0, high=0.0)
+"""Ideal cells."""
 DEFAULT_STUCK_AT = StuckAt(low=0.001, high=0.001)
 """MNSIM-2.0's SimConfig."""
 STRESS_STUCK_AT = StuckAt(low=0.0904, high=0.0175)

@@ -48,7 +48,7 @@ class Genome:
 
     workload: Workload
     base: Hardware
-    """Its preset, node, flip encoding and place of the embeddings are kept."""
+    """Its preset, node and place of the embeddings are kept, and its flip encoding with offset coding."""
 
     @cached_property
     def operators(self) -> int:
@@ -124,7 +124,8 @@ def _chip(base: Hardware, genes: tuple[int, ...]) -> tuple[tuple[int, ...], Hard
         if options["columns_per_adc"] > options["array_rows"]:  # type: ignore[operator]
             index["columns_per_adc"] -= 1
             continue
-        chip = dataclasses.replace(base, adc_bits=ADC_BITS[0], **options)  # type: ignore[arg-type]
+        flip = base.flip_encoding and options["sign_coding"] == "offset"
+        chip = dataclasses.replace(base, adc_bits=ADC_BITS[0], flip_encoding=flip, **options)  # type: ignore[arg-type]
         if chip.lossless_adc_bits <= widest:
             chip = dataclasses.replace(chip, adc_bits=max(ADC_BITS[0], chip.lossless_adc_bits))
             return tuple(index[name] for name in _NAMES), chip

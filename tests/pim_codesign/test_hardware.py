@@ -21,6 +21,7 @@ def test_every_preset_converts_without_loss() -> None:
         ({"columns_per_adc": 128, "array_rows": 64}, "columns_per_adc"),
         ({"preset": "mnsim", "adc_bits": 9}, "up to 8 bits"),
         ({"preset": "murmann"}, "preset"),
+        ({"sign_coding": "differential"}, "flip_encoding"),
         ({"node_nm": 28}, "node_nm"),
     ],
 )

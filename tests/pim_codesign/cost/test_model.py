@@ -16,7 +16,7 @@ from pim_codesign.cost.model import peak_operations_per_s
 from pim_codesign.mapping import ComputedProduct, Embeddings, Stage, workload_of_subnet
 
 LOOKUP = Stage("embeddings", "", ())
-DIFFERENTIAL = Hardware(sign_coding="differential", adc_bits=10)
+DIFFERENTIAL = Hardware(sign_coding="differential", flip_encoding=False, adc_bits=10)
 
 
 def layer(inputs: int, outputs: int, vectors: int = 1) -> Workload:
@@ -37,6 +37,7 @@ def random_point(workload: Workload, generator: numpy.random.Generator) -> tuple
     bits = generator.choice([4, 6, 8], size=(len(workload.operators), 2)).tolist()
     dups = (2 ** generator.integers(0, 7, len(workload.operators))).tolist()
     rows = int(generator.choice([64, 128, 256, 512]))
+    coding = generator.choice(["differential", "offset"])
     hardware = Hardware(
         preset=generator.choice(["isaac32", "neurosim32"]),
         node_nm=int(generator.choice([22, 32])),
@@ -45,8 +46,8 @@ def random_point(workload: Workload, generator: numpy.random.Generator) -> tuple
         dac_bits=int(generator.choice([1, 2, 4])),
         adc_bits=int(generator.integers(4, 11)),
         columns_per_adc=int(generator.choice([8, 16, 32, 64])),
-        sign_coding=generator.choice(["differential", "offset"]),
-        flip_encoding=bool(generator.integers(2)),
+        sign_coding=coding,
+        flip_encoding=coding == "offset" and bool(generator.integers(2)),
         adc_per_operator=bool(generator.integers(2)),
         interaction_engine=generator.choice(["digital", "scratch_crossbar"]),
         digital_lanes=int(generator.choice([64, 256, 1024])),

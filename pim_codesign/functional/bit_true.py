@@ -1,0 +1,138 @@
+"""A matrix on crossbars, bit by bit: slices, serial inputs, row blocks, converters, and imperfect cells.
+
+N samples, I inputs, O outputs, S slices, R rows of an array. Integers are held in float64, so that imperfect cells need
+no second form. Costs B·S·π times a plain product: for finalists and for checking, not for the search's inner loop.
+"""
+
+from dataclasses import dataclass
+
+import numpy
+from numpy.typing import NDArray
+
+from pim_codesign.devices import NOTHING_STUCK, StuckAt, ir_drop_gain
+from pim_codesign.hardware import Hardware
+from pim_codesign.mapping.slicing import input_cycles, slices
+
+Floats = NDArray[numpy.float64]
+Integers = NDArray[numpy.int64]
+
+
+@dataclass(frozen=True)
+class Imperfections:
+    """What is wrong with the cells and wires; the defaults are ideal."""
+
+    log_normal_sigma: float = 0.0
+    """σ of the logarithm of a programmed level over its target, at least 0."""
+    stuck_at: StuckAt = NOTHING_STUCK
+    """Shares of cells stuck at the lowest and the highest level."""
+    wire_ohm: float = 0.0
+    """Resistance of the wire between two cells, Ω; 0 for no IR drop."""
+    on_ohm: float = 100e3
+    """Resistance of a cell at its highest level, Ω."""
+
+    def __post_init__(self) -> None:
+        if self.log_normal_sigma < 0 or self.wire_ohm < 0 or self.on_ohm <= 0:
+            raise ValueError(f"{self}: log_normal_sigma and wire_ohm are at least 0, on_ohm is above 0")
+
+    def programmed(self, targets: Floats, highest: int, generator: numpy.random.Generator) -> Floats:
+        """What the cells hold when `targets` were written."""
+        levels = targets * generator.lognormal(sigma=self.log_normal_sigma, size=targets.shape)
+        fate = generator.random(targets.shape)
+        levels[fate < self.stuck_at.low] = 0
+        levels[fate >= 1 - self.stuck_at.high] = highest
+        return levels
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The arrays that one block of rows occupies: what their cells hold, and how each column is converted."""
+
+    rows: slice
+    levels: Floats
+    """A cell's level; of a differential pair the positive cell's minus the negative one's. [S, rows, O]"""
+    flipped: NDArray[numpy.bool_]
+    """Columns stored complemented. [S, O]"""
+    lowest: Floats
+    """Smallest sum the column's converter can represent. [S, O]"""
+    highest_level: int
+
+    def read(self, digits: Floats, adc_bits: int | None) -> Floats:
+        """Column sums [S, N, O] of input digits [N, rows], through converters of `adc_bits`: LSB 1, clipped."""
+        sums = numpy.matmul(digits, self.levels)
+        if adc_bits is not None:
+            low = self.lowest[:, None]
+            sums = numpy.clip(numpy.rint(sums), low, low + 2**adc_bits - 1)
+        complement = self.highest_level * digits.sum(axis=1)[None, :, None] - sums
+        return numpy.where(self.flipped[:, None], complement, sums)
+
+
+class Crossbars:
+    """A programmed matrix; called with integer inputs it gives what the chip computes."""
+
+    def __init__(
+        self,
+        weights: Integers,
+        weight_bits: int,
+        hardware: Hardware,
+        imperfections: Imperfections = Imperfections(),
+        generator: numpy.random.Generator | None = None,
+    ) -> None:
+        """`weights` [O, I] with |weight| < 2^(w−1); imperfect cells are drawn from the generator.
+
+        Raises ValueError for weights that do not fit, and for imperfections without a generator.
+        """
+        if numpy.abs(weights).max(initial=0) >= 2 ** (weight_bits - 1):
+            raise ValueError(f"weights up to {numpy.abs(weights).max()} do not fit {weight_bits} bits with a sign")
+        if imperfections != Imperfections() and generator is None:
+            raise ValueError("imperfect cells are drawn at random: give a generator")
+        self.hardware, self.imperfections, self.generator = hardware, imperfections, generator
+        differential = hardware.sign_coding == "differential"
+        self.offset = 0 if differential else 2 ** (weight_bits - 1)
+        self.weight_sums = weights.sum(axis=1)  # [O]
+        stored = [numpy.maximum(weights, 0), numpy.maximum(-weights, 0)] if differential else [weights + self.offset]
+        places = hardware.cell_bits * numpy.arange(int(slices(weight_bits, hardware.cell_bits, differential)))
+        cells = [array.T >> places[:, None, None] & 2**hardware.cell_bits - 1 for array in stored]  # each [S, I, O]
+        starts = range(0, weights.shape[1], hardware.array_rows)
+        self.blocks = [self._program(cells, slice(start, start + hardware.array_rows)) for start in starts]
+        self.slice_weights = 2.0**places
+
+    def __call__(self, inputs: Integers, activation_bits: int, signed: bool = True, converters: bool = True) -> Floats:
+        """Product of integers [N, I] with the matrix: [N, O]; exact with ideal cells and lossless converters.
+
+        Inputs lie in −2^(a−1) … 2^(a−1)−1, or 0 … 2^a−1 unsigned. Signed ones are shown shifted by 2^(a−1), and what
+        the shift adds is subtracted digitally. Without `converters` the analog sums are taken as they are. Raises
+        ValueError for inputs that do not fit.
+        """
+        shift = 2 ** (activation_bits - 1) if signed else 0
+        shown = inputs + shift
+        if shown.min(initial=0) < 0 or shown.max(initial=0) >= 2**activation_bits:
+            raise ValueError(f"inputs from {inputs.min()} to {inputs.max()} do not fit {activation_bits} bits")
+        dac_bits, adc_bits = self.hardware.dac_bits, self.hardware.adc_bits if converters else None
+        result = numpy.zeros((len(inputs), len(self.weight_sums)))
+        for cycle in range(int(input_cycles(activation_bits, dac_bits))):
+            digits = (shown >> cycle * dac_bits & 2**dac_bits - 1).astype(numpy.float64)  # [N, I]
+            for block in self.blocks:
+                sums = block.read(digits[:, block.rows], adc_bits)  # [S, N, O]
+                result += 2.0 ** (cycle * dac_bits) * numpy.tensordot(self.slice_weights, sums, axes=1)
+        result -= self.offset * shown.sum(axis=1, keepdims=True)  # of the weights' coding
+        return result - shift * self.weight_sums  # of the inputs' coding
+
+    def _program(self, cells: list[Integers], rows: slice) -> _Block:
+        """Write one block of rows: the targets, complemented where that is better, then what the cells make of them."""
+        hardware, highest = self.hardware, 2**self.hardware.cell_bits - 1
+        targets = [array[:, rows].astype(numpy.float64) for array in cells]
+        sums = [array.sum(axis=1) * (2**hardware.dac_bits - 1) for array in targets]  # largest column sums, [S, O]
+        flipped = numpy.zeros(sums[0].shape, dtype=bool)
+        lowest = numpy.zeros_like(sums[0])
+        if len(cells) == 2:
+            # A column's sum lies in −Σn … Σp: its converter's window is put over it, over zero where it is too narrow.
+            codes = 2**hardware.adc_bits
+            lowest = numpy.maximum(-sums[1], numpy.minimum(-codes / 2, sums[0] - codes + 1))
+        elif hardware.flip_encoding:
+            flipped = targets[0].sum(axis=1) * 2 > highest * targets[0].shape[1]
+            targets[0] = numpy.where(flipped[:, None], highest - targets[0], targets[0])
+        if self.generator is not None:
+            targets = [self.imperfections.programmed(array, highest, self.generator) for array in targets]
+        levels = targets[0] - targets[1] if len(targets) == 2 else targets[0]
+        gain = ir_drop_gain(hardware.array_rows, self.imperfections.wire_ohm, self.imperfections.on_ohm)
+        return _Block(rows, levels * gain, flipped, lowest, highest)
