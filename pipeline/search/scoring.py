@@ -82,7 +82,7 @@ def look_up(
     """
     parts: list[FrozenRows] = []
     found = 0
-    stream = dataset.stream(split, batch_size=CHUNK_ROWS, rank=0, world_size=1, shuffle_seed=shuffle_seed)
+    stream = dataset.stream(split, CHUNK_ROWS, shuffle_seed=shuffle_seed, drop_last=False)
     for batch in stream:
         batch = batch.to(processes.device)
         parts.append(FrozenRows(batch.dense, embed(embeddings, batch.sparse), batch.label))
