@@ -4,7 +4,7 @@ The folders are the chip: devices → circuits → mapping → cost → function
 """
 
 from pim_codesign.cost import Cost, evaluate, evaluate_many
-from pim_codesign.functional import Bits, Calibration, calibrate, quantize
+from pim_codesign.functional import Bits, Calibration, Crossbars, Imperfections, calibrate, quantize
 from pim_codesign.hardware import PRESETS, Hardware
 from pim_codesign.mapping import Mapping, OperatorMapping, Workload, workload_of_baseline, workload_of_subnet
 from pim_codesign.search import CodesignConfig, CodesignResult, Point, bits_key, naive_point, search
@@ -16,7 +16,9 @@ __all__ = [
     "CodesignConfig",
     "CodesignResult",
     "Cost",
+    "Crossbars",
     "Hardware",
+    "Imperfections",
     "Mapping",
     "OperatorMapping",
     "Point",

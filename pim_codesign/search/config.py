@@ -23,7 +23,7 @@ class CodesignConfig:
     """How often log losses are measured where the search found points and the estimates are renewed, at least 1."""
     log_loss_measurements: int = 64
     """Different choices of bits whose log loss is measured, at least 4; the time of a co-design lies here."""
-    max_log_loss_increase: float = 0.01
+    max_log_loss_increase: float = 0.005
     """Points whose log loss is above the naive mapping's by more than this are of no use, at least 0."""
     log_loss_resolution: float = 1e-5
     """Log losses that differ by less count as equal, above 0."""
