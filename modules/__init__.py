@@ -1,4 +1,6 @@
-"""Tensors in, logits out: the search space, the supernet, the baselines and the click model. Knows nothing of files or runs.
+"""Tensors in, logits out: the search space, the supernet, the baselines and the click model.
+
+Knows nothing of files, schemas, runs or processes.
 
 >>> import numpy, torch
 >>> from modules import NASREC_FULL, InputShape, Supernet, extract, single_operator_any_connection

@@ -1,8 +1,8 @@
 """Checkpoints: torch.distributed.checkpoint in a folder that appears whole, with checksums, and is read back checked.
 
-    <stage>/step_00000400/    the tensors (DCP; resharded when read on another number of ranks)
-        progress.json         position in the data, generator, step: plain JSON
-        checksums.json        size and CRC-32 of every file; its presence makes the checkpoint complete
+<stage>/step_00000400/    the tensors (DCP; resharded when read on another number of ranks)
+    progress.json         position in the data, generator, step: plain JSON
+    checksums.json        size and CRC-32 of every file; its presence makes the checkpoint complete
 """
 
 import shutil

@@ -144,4 +144,3 @@ NAMED_RUNS: dict[str, Callable[[], RunConfig]] = {
 def describe(named: str) -> str:
     """One line of what a named run is for."""
     return (NAMED_RUNS[named].__doc__ or "").splitlines()[0]
-

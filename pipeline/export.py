@@ -31,7 +31,9 @@ def export_best(session: Session) -> Path:
             raise ValueError(f"{run.checkpoints('retrain')}/{best['name']}: no checkpoint to export; retrain it first")
         verify(newest, session.processes)
         session.processes.on_first(lambda: _export(session, best, newest))
-    session.say(f"export     {run.model} ({run.model.stat().st_size / 1e6:.1f} MB) and {run.model.with_suffix('.json')}")
+    session.say(
+        f"export     {run.model} ({run.model.stat().st_size / 1e6:.1f} MB) and {run.model.with_suffix('.json')}"
+    )
     return run.model
 
 

@@ -1,6 +1,6 @@
 """Retrain the best candidates from scratch, beside the baselines on the same rows and recipe; writes results.json.
 
-    python -m pipeline.retrain [named run] [--run NAME] [--field value ...]
+python -m pipeline.retrain [named run] [--run NAME] [--field value ...]
 """
 
 import sys

@@ -1,6 +1,6 @@
 """What every stage's program shares: its command line, the process group, the run folder, the data set.
 
-    python -m pipeline.<stage> [named run] [--run NAME] [--data.path ...] [--help]
+python -m pipeline.<stage> [named run] [--run NAME] [--data.path ...] [--help]
 """
 
 import os
@@ -119,4 +119,3 @@ def open_session(config: RunConfig, processes: Processes) -> Session:
 def _same_everywhere(error: Exception) -> bool:
     """Whether rank 0 has surely met the same error: what users do wrong is found on every rank alike."""
     return isinstance(error, ValueError)
-

@@ -185,9 +185,7 @@ def average_gradients(slices: Iterable[Slice], processes: Processes) -> None:
 
 
 @torch.no_grad()
-def evaluate(
-    network: nn.Module, embeddings: DistributedModelParallel, stream: Stream, processes: Processes
-) -> Metrics:
+def evaluate(network: nn.Module, embeddings: DistributedModelParallel, stream: Stream, processes: Processes) -> Metrics:
     """Final metrics of a standalone network on a split; every rank calls it and gets the same."""
     evaluation = Evaluation()
     for batch in stream:
@@ -219,9 +217,7 @@ def load_tables(embeddings: DistributedModelParallel, tensors: dict[str, Any]) -
     embeddings.fused_optimizer.load_state_dict(tensors["embedding_optimizer"])
 
 
-def _save(
-    trainee: Trainee, stream: Stream, checkpoints: Checkpoints, step: int, loss_sum: float, losses: int
-) -> None:
+def _save(trainee: Trainee, stream: Stream, checkpoints: Checkpoints, step: int, loss_sum: float, losses: int) -> None:
     progress = {
         "step": step,
         "stream": stream.state_dict(),

@@ -12,7 +12,7 @@ DENSE_OPERATORS = ("fc", "dot_product", "sigmoid_gating", "sum")
 SPARSE_OPERATORS = ("efc", "attention")
 BINARY_OPERATORS = ("sigmoid_gating", "sum")  # read `left` and `right` instead of `dense_inputs`
 MERGER_VECTORS = 8
-"""Sparse vectors that the dense-to-sparse merger adds to a block's sparse output (reference: DS_INTERACT_NUM_SPLITS)."""
+"""Sparse vectors that the dense-to-sparse merger adds to a block's sparse output (NasRec: DS_INTERACT_NUM_SPLITS)."""
 
 # Operator ids of the authors' configuration files, in the order of the config's node names.
 _NASREC_OPERATORS = {

@@ -1,4 +1,4 @@
-"""The two search spaces of NASRec (arXiv:2207.07187, table 1; search_space.md) and the check that a value lies in one."""
+"""The two search spaces of NASRec (arXiv:2207.07187, table 1; search_space.md) and the check that a value is in one."""
 
 import dataclasses
 import math

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
 Layer = Callable[..., Tensor]
 """A layer of either form: linear layers take a list of inputs, norms take one tensor."""
 

@@ -15,8 +15,9 @@ from modules.supernet.supernet import Slice
 class SlicedAdagrad:
     """Adagrad (Duchi et al. 2011) over slices: s += g², w −= η g / (√s + ε), as in torch.optim.Adagrad.
 
-    `initial_square` is where the accumulators start (torch: initial_accumulator_value): above 0 it tames the first steps,
-    which are ± η in every weight otherwise. One accumulator a parameter, as large as the parameter; a step costs what its slices hold.
+    `initial_square` is where the accumulators start (torch: initial_accumulator_value): above 0 it tames the first
+    steps, which are ± η in every weight otherwise. One accumulator a parameter, as large as the parameter; a step
+    costs what its slices hold.
     """
 
     def __init__(self, parameters: Mapping[str, Tensor], epsilon: float = 1e-10, initial_square: float = 0.0) -> None:
@@ -43,6 +44,8 @@ class SlicedAdagrad:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Copy accumulators in. Raises ValueError when names or shapes differ."""
         if state.keys() != self.squares.keys():
-            raise ValueError(f"optimizer state is of other parameters: {sorted(state.keys() ^ self.squares.keys())[:5]}")
+            raise ValueError(
+                f"optimizer state is of other parameters: {sorted(state.keys() ^ self.squares.keys())[:5]}"
+            )
         for name, squares in self.squares.items():
             squares.copy_(state[name])

@@ -154,7 +154,9 @@ class Subnet(nn.Module):
             for number, alive in enumerate(live(architecture), start=1)
         )
         last, merged = architecture.blocks[-1], architecture.blocks[-1].dense_to_sparse
-        self.head: Layer = weights.linear("head", layout.head(last.dense_width, last.sparse_width, merged), 1, bias=True)
+        self.head: Layer = weights.linear(
+            "head", layout.head(last.dense_width, last.sparse_width, merged), 1, bias=True
+        )
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
         """Dense [B, I], sparse [B, F, D] → logit [B]."""
@@ -250,7 +252,9 @@ def _build_dense(name: str, path: str, block: Block, inputs: _Inputs, weights: W
             )
         case "sigmoid_gating":
             gate = weights.linear(f"{path}.gate", [(0, left)], right, bias=True)
-            return SigmoidGating(block.left, block.right, gate, weights.linear(f"{path}.project", [(0, right)], d), norm)
+            return SigmoidGating(
+                block.left, block.right, gate, weights.linear(f"{path}.project", [(0, right)], d), norm
+            )
         case "sum":
             project = weights.linear(f"{path}.project", [(0, max(left, right))], d)
             return Sum(block.left, block.right, project, norm)

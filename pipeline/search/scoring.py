@@ -155,7 +155,9 @@ def score_all(
         finally:
             torch.set_num_threads(threads)
     gathered = processes.gather(scores)
-    return [gathered[index % processes.world_size][index // processes.world_size] for index in range(len(architectures))]
+    return [
+        gathered[index % processes.world_size][index // processes.world_size] for index in range(len(architectures))
+    ]
 
 
 def _features(network: Subnet, rows: FrozenRows) -> Tensor:

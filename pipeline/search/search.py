@@ -3,6 +3,7 @@
 Reads checkpoints/supernet, writes candidates.jsonl, search_state.json and winners.json.
 """
 
+import functools
 import json
 from typing import Any
 
@@ -46,7 +47,7 @@ def search(
         ]
         strategy.tell(scored)
         candidates += scored
-        processes.on_first(lambda: _save(run, strategy, candidates))
+        processes.on_first(functools.partial(_save, run, strategy, candidates))
         progress.update(len(scored))
         progress.set_postfix_str(f"best {min(candidate.score for candidate in candidates):.4f}")
     progress.close()
@@ -81,9 +82,7 @@ def read_winners(run: RunFolder) -> list[Candidate]:
     return [Candidate.from_json(entry) for entry in read_json(run.winners)["winners"]]
 
 
-def _candidate(
-    index: int, generation: int, architecture: Architecture, value: float, supernet: Supernet
-) -> Candidate:
+def _candidate(index: int, generation: int, architecture: Architecture, value: float, supernet: Supernet) -> Candidate:
     return Candidate(
         index=index,
         generation=generation,

@@ -12,6 +12,7 @@ from modules.space import NASREC_FULL, NASREC_SMALL, Architecture, InputShape, s
 
 
 def draw(seed: int, space=NASREC_FULL) -> Architecture:
+    """A random architecture."""
     return single_operator_any_connection(space, numpy.random.default_rng(seed))
 
 

@@ -31,7 +31,9 @@ def test_parameters_and_matrices_are_those_of_the_built_network(seed, space, sha
     architecture = single_operator_any_connection(space, numpy.random.default_rng(seed))
     subnet = Subnet(architecture, shape)
     assert parameter_count(architecture, shape) == sum(parameter.numel() for parameter in subnet.parameters())
-    counted = {m.name: (m.outputs, m.inputs) for operator in count_operators(architecture, shape) for m in operator.matrices}
+    counted = {
+        m.name: (m.outputs, m.inputs) for operator in count_operators(architecture, shape) for m in operator.matrices
+    }
     built = {name: tuple(m.weight.shape) for name, m in subnet.named_modules() if isinstance(m, Linear)}
     assert counted == built
 
@@ -43,7 +45,9 @@ def test_matrix_products_are_those_torch_runs(seed, space, shape):
     architecture = single_operator_any_connection(space, numpy.random.default_rng(seed))
     rows = 3
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        Subnet(architecture, shape)(torch.rand(rows, shape.integers), torch.rand(rows, shape.fields, shape.embedding_width))
+        Subnet(architecture, shape)(
+            torch.rand(rows, shape.integers), torch.rand(rows, shape.fields, shape.embedding_width)
+        )
     expected = 0
     for operator in count_operators(architecture, shape):
         expected += operator.multiply_accumulates
@@ -81,4 +85,6 @@ def test_published_small_architecture():
     ]  # fmt: skip
     architecture = Architecture.from_json({"blocks": blocks})
     NASREC_SMALL.check(architecture)
-    assert multiply_accumulates(architecture, InputShape(13, 26, 16), rule="reference") / 1e6 == pytest.approx(2.20, rel=0.01)
+    assert multiply_accumulates(architecture, InputShape(13, 26, 16), rule="reference") / 1e6 == pytest.approx(
+        2.20, rel=0.01
+    )

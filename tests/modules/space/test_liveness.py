@@ -15,6 +15,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def draw(seed: int) -> Architecture:
+    """A random architecture."""
     return single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(seed))
 
 
@@ -70,7 +71,9 @@ def test_equal_canonical_forms_are_the_same_function(seed, index, other):
     blocks = list(architecture.blocks)
     for field in dataclasses.fields(blocks[index]):
         candidate = blocks.copy()
-        candidate[index] = dataclasses.replace(candidate[index], **{field.name: getattr(donor.blocks[index], field.name)})
+        candidate[index] = dataclasses.replace(
+            candidate[index], **{field.name: getattr(donor.blocks[index], field.name)}
+        )
         if canonical(Architecture(tuple(candidate))) == canonical(architecture):
             blocks = candidate
     changed = Architecture(tuple(blocks))

@@ -46,10 +46,12 @@ def test_number_of_inputs_is_one_plus_binomial(outputs):
 
 def test_warm_up_draws_the_full_path_less_and_less():
     """The full path's share falls linearly from 1 to 0."""
+
     def share(step):
         sampler = warmed_up(single_operator_any_connection, step, 100)
         generator = numpy.random.default_rng(step)
         drawn = [sampler(NASREC_SMALL, generator) for _ in range(400)]
         return sum(len(path.blocks[0].dense_operators) == 2 for path in drawn) / len(drawn)
+
     assert share(0) == 1 and share(100) == share(500) == 0
     assert share(50) == pytest.approx(0.5, abs=0.1)

@@ -6,14 +6,23 @@ import itertools
 import numpy
 import pytest
 
-from modules.space import NASREC_FULL, NASREC_SMALL, Architecture, SearchSpace, full_path, single_operator_any_connection
+from modules.space import (
+    NASREC_FULL,
+    NASREC_SMALL,
+    Architecture,
+    SearchSpace,
+    full_path,
+    single_operator_any_connection,
+)
 
 
 def draw(space=NASREC_FULL) -> Architecture:
+    """A random architecture."""
     return single_operator_any_connection(space, numpy.random.default_rng(0))
 
 
 def changed(architecture: Architecture, index: int, **values) -> Architecture:
+    """The architecture with some fields of one block replaced."""
     blocks = list(architecture.blocks)
     blocks[index] = dataclasses.replace(blocks[index], **values)
     return Architecture(tuple(blocks))
@@ -52,6 +61,7 @@ def test_full_path_is_for_training_only():
 def test_size_counts_what_check_accepts():
     """`size` of a tiny space equals the brute-force number of accepted architectures."""
     space = SearchSpace("tiny", ("fc", "sum"), ("efc",), dense_widths=(1, 2), sparse_widths=(1,), num_blocks=2)
+
     def blocks(number):
         subsets = [s for k in range(1, number + 1) for s in itertools.combinations(range(number), k)]
         flags = (False, True)
@@ -64,6 +74,7 @@ def test_size_counts_what_check_accepts():
             yield dataclasses.replace(
                 space.widest_block(number), dense_operators=(operator,), sparse_operators=("efc",), **values, **mergers
             )
+
     count = 0
     for pair in itertools.product(blocks(1), blocks(2)):
         space.check(Architecture(pair))
@@ -71,7 +82,9 @@ def test_size_counts_what_check_accepts():
     assert space.size() == count
 
 
-@pytest.mark.parametrize("values", [{"num_blocks": 0}, {"max_inputs": 0}, {"dense_widths": (2, 1)}, {"sparse_widths": ()}])
+@pytest.mark.parametrize(
+    "values", [{"num_blocks": 0}, {"max_inputs": 0}, {"dense_widths": (2, 1)}, {"sparse_widths": ()}]
+)
 def test_an_impossible_space_is_refused(values):
     """Sizes below one and unordered widths are errors."""
     with pytest.raises(ValueError, match=next(iter(values))):

@@ -22,14 +22,17 @@ B, D = 3, 8
 
 @pytest.fixture
 def generator():
+    """A seeded generator."""
     return torch.Generator().manual_seed(0)
 
 
 def random(*shape, generator):
+    """Normal numbers in float64."""
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def linear(inputs, outputs, generator, bias=False):
+    """A layer with random weights."""
     layer = Linear(inputs, outputs, bias, generator).double()
     if bias:
         nn.init.normal_(layer.bias, generator=generator)
@@ -37,6 +40,7 @@ def linear(inputs, outputs, generator, bias=False):
 
 
 def norm(width, generator):
+    """A norm with random scale and shift."""
     layer = Norm(width).double()
     nn.init.normal_(layer.weight, generator=generator)
     nn.init.normal_(layer.bias, generator=generator)
@@ -50,6 +54,7 @@ def layer_norm(x, layer):
 
 
 def close(ours, formula):
+    """Equal to rounding, with the same shape."""
     assert ours.shape == formula.shape
     assert torch.allclose(ours, formula, rtol=1e-12, atol=1e-12)
 

@@ -11,6 +11,7 @@ SHAPE = InputShape(13, 26, 16)
 
 
 def inputs(shape, rows=4):
+    """Random rows."""
     generator = torch.Generator().manual_seed(1)
     size = (rows, shape.fields, shape.embedding_width)
     return torch.rand(rows, shape.integers, generator=generator), torch.rand(*size, generator=generator)
