@@ -69,10 +69,18 @@ def test_size_counts_what_check_accepts():
         for operator, width, dense, sparse, left, right, to_sparse, to_dense in itertools.product(
             space.dense_operators, space.dense_widths, subsets, subsets, sources, sources, flags, flags
         ):
-            values = dict(dense_width=width, sparse_width=1, dense_inputs=dense, sparse_inputs=sparse, left=left)
-            mergers = dict(right=right, dense_to_sparse=to_sparse, sparse_to_dense=to_dense)
             yield dataclasses.replace(
-                space.widest_block(number), dense_operators=(operator,), sparse_operators=("efc",), **values, **mergers
+                space.widest_block(number),
+                dense_operators=(operator,),
+                sparse_operators=("efc",),
+                dense_width=width,
+                sparse_width=1,
+                dense_inputs=dense,
+                sparse_inputs=sparse,
+                left=left,
+                right=right,
+                dense_to_sparse=to_sparse,
+                sparse_to_dense=to_dense,
             )
 
     count = 0
