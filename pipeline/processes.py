@@ -9,6 +9,7 @@ import datetime
 import logging
 import os
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -66,6 +67,18 @@ class Processes:
             raise outcome[1]
         result: T = outcome[0]
         return result
+
+
+def is_first_to_say(message: str) -> bool:
+    """Whether no rank said this before: the same error is met on many ranks, or on one alone, and told once.
+
+    No collective: the others may be gone, or wait for this rank in another one.
+    """
+    try:
+        store = distributed.distributed_c10d._get_default_store()
+        return bool(store.add(f"said {zlib.crc32(message.encode())}", 1) == 1)
+    except RuntimeError:  # the process that kept the store is gone, or there never was a group
+        return True
 
 
 @contextlib.contextmanager

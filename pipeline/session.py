@@ -6,7 +6,8 @@ python -m pipeline.<stage> [named run] [--run NAME] [--data.path ...] [--help]
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from modules.space import InputShape, SearchSpace
 from modules.space.search_space import SPACES
 from pipeline.config import FREE_FIELDS, NAMED_RUNS, RunConfig, describe
 from pipeline.data import Dataset, open_dataset
-from pipeline.processes import Processes, join
+from pipeline.data.dataset import SPLITS
+from pipeline.processes import Processes, is_first_to_say, join
 from pipeline.run_folder import RunFolder, plain
 
 STREAMS = ("weights", "paths", "search", "codesign", "validation")
@@ -85,16 +87,28 @@ def run_program(stages: Callable[[Session], object], name: str, arguments: Seque
     try:
         config = read_command_line(name, sys.argv[1:] if arguments is None else list(arguments))
         with join(config.device) as processes:
-            stages(open_session(config, processes))
-    except (ValueError, OSError) as error:
-        if os.environ.get("RANK", "0") == "0" or not _same_everywhere(error):
+            return _run(stages, name, config, processes)
+    except (ValueError, OSError) as error:  # a command line or device that is wrong is so on every rank
+        if os.environ.get("RANK", "0") == "0":
             print(f"{name}: {error}", file=sys.stderr, flush=True)
-        if os.environ.get("TRACEBACK"):
-            traceback.print_exc()
         return 1
     except KeyboardInterrupt:
         print(f"{name}: stopped; the same command goes on from here", file=sys.stderr)
         return 130
+
+
+def _run(stages: Callable[[Session], object], name: str, config: RunConfig, processes: Processes) -> int:
+    """Do the work; what a user did wrong is one line, from the rank that met it first. Returns the exit code."""
+    try:
+        with open_session(config, processes) as session:
+            stages(session)
+    except (ValueError, OSError) as error:
+        message = f"{name}: {error}"
+        if is_first_to_say(message):
+            print(message, file=sys.stderr, flush=True)
+        if os.environ.get("TRACEBACK"):
+            traceback.print_exc()
+        return 1
     return 0
 
 
@@ -108,14 +122,40 @@ def read_command_line(name: str, arguments: list[str]) -> RunConfig:
     return tyro.cli(RunConfig, prog=name, description=description, default=NAMED_RUNS[named](), args=arguments)
 
 
-def open_session(config: RunConfig, processes: Processes) -> Session:
-    """Claim the run folder and open the data set. Raises ValueError for a folder or data that do not fit."""
+@contextmanager
+def open_session(config: RunConfig, processes: Processes) -> Iterator[Session]:
+    """Lock the run folder, open the data set, claim the folder. Raises ValueError for a folder or data that do not fit.
+
+    Rank 0 holds the lock. The folder is claimed last: a command line that does not work does not bind the run's name.
+    """
     run = RunFolder(Path(config.runs) / config.run)
-    processes.on_first(lambda: run.claim(plain(config), FREE_FIELDS))
-    processes.on_first(lambda: open_dataset(config.data, str(run.data)).schema.name)  # rank 0 generates, the rest read
-    return Session(config, run, processes, open_dataset(config.data, str(run.data)))
+    with ExitStack() as held:
+        processes.on_first(lambda: held.enter_context(run.locked()))
+        processes.on_first(lambda: run.check(plain(config), FREE_FIELDS))
+        processes.on_first(lambda: open_dataset(config.data, str(run.data)).schema.name)  # it generates, the rest read
+        dataset = open_dataset(config.data, str(run.data))
+        _check_ranks(config, dataset, processes.world_size)
+        processes.on_first(lambda: run.claim(plain(config), FREE_FIELDS))
+        yield Session(config, run, processes, dataset)
 
 
-def _same_everywhere(error: Exception) -> bool:
-    """Whether rank 0 has surely met the same error: what users do wrong is found on every rank alike."""
-    return isinstance(error, ValueError)
+def _check_ranks(config: RunConfig, dataset: Dataset, world_size: int) -> None:
+    """Raise ValueError now, not after hours, when the ranks cannot share every split's rows and every step's."""
+    for split in SPLITS:
+        if dataset.rows(split) < world_size:
+            raise ValueError(
+                f"more ranks than rows: split {split!r} has {dataset.rows(split)} rows for {world_size} ranks; "
+                "use fewer processes or more data"
+            )
+    for stage, training in (("supernet", config.supernet), ("retrain", config.retrain)):
+        batch_size, rows = training.batch_size, dataset.rows("train")
+        if batch_size % world_size:
+            raise ValueError(
+                f"{stage}.batch_size is {batch_size}, which {world_size} ranks cannot share evenly; "
+                f"use a multiple of {world_size}"
+            )
+        if batch_size > rows:
+            raise ValueError(
+                f"{stage}.batch_size is {batch_size}, but split 'train' has only {rows} rows; "
+                f"lower it to {rows} or less, or use more data"
+            )
