@@ -12,7 +12,7 @@ from typing import Any
 
 import torch.distributed.checkpoint as dcp
 
-from pipeline.files import read_json, write_json
+from pipeline.files import read_json, sync_folder, write_json
 from pipeline.processes import Processes
 
 CHUNK_BYTES = 1 << 22
@@ -35,32 +35,19 @@ class Checkpoints:
         """
         final = self.folder / f"step_{step:08d}"
         partial = self.folder / f"partial_{step:08d}"
-        self.processes.on_first(lambda: _fresh_folder(partial))
         try:
+            self.processes.on_first(lambda: _fresh_folder(partial))
             dcp.save(tensors, checkpoint_id=str(partial))
-        except Exception as error:
+            own = [path for path in sorted(partial.iterdir()) if _written_by(path.name, self.processes.rank)]
+            gathered = self.processes.gather({path.name: _checksum(path) for path in own})
+            checksums = {name: entry for part in gathered for name, entry in part.items()}
+            self.processes.on_first(lambda: _finish(partial, final, progress, checksums))
+        except Exception as error:  # met by all ranks: DCP and on_first hand it on
             self.processes.on_first(lambda: shutil.rmtree(partial, ignore_errors=True))
             raise OSError(
                 f"{final}: the checkpoint could not be written ({_root(error)}); the earlier one is kept: "
                 "make room on the disk and run the same command again"
             ) from error
-        own = [path for path in sorted(partial.iterdir()) if _written_by(path.name, self.processes.rank)]
-        checksums = {path.name: _checksum(path) for path in own}
-        gathered = self.processes.gather(checksums)
-
-        def finish() -> None:
-            write_json(partial / "progress.json", progress)
-            everything = {name: entry for part in gathered for name, entry in part.items()}
-            everything["progress.json"] = _checksum(partial / "progress.json")
-            write_json(partial / "checksums.json", everything)
-            if final.exists():
-                shutil.rmtree(final)
-            partial.rename(final)
-            for other in self.folder.iterdir():
-                if other != final and other.name.startswith(("step_", "partial_")):
-                    shutil.rmtree(other)
-
-        self.processes.on_first(finish)
 
     def load(self, checkpoint: Path, tensors: dict[str, Any]) -> dict[str, Any]:
         """Read a checkpoint into the tensors given, in place; returns its progress.
@@ -81,7 +68,7 @@ class Checkpoints:
 
 def verify(checkpoint: Path, processes: Processes) -> None:
     """Raise ValueError, on every rank, when a file of the checkpoint is missing or damaged. Ranks share the reading."""
-    checksums = processes.on_first(lambda: read_json(checkpoint / "checksums.json"))
+    checksums = processes.on_first(lambda: _read_checksums(checkpoint / "checksums.json"))
     problems = []
     for index, (name, expected) in enumerate(sorted(checksums.items())):
         if index % processes.world_size == processes.rank:
@@ -98,10 +85,31 @@ def verify(checkpoint: Path, processes: Processes) -> None:
         )
 
 
+def _read_checksums(path: Path) -> dict[str, Any]:
+    checksums = read_json(path)
+    if not isinstance(checksums, dict) or "progress.json" not in checksums:
+        raise ValueError(f"{path}: not the checksums of a checkpoint; remove {path.parent} to start this stage again")
+    return checksums
+
+
 def _newest(folder: Path) -> Path | None:
     if not folder.exists():
         return None
     return max((path for path in folder.glob("step_*") if (path / "checksums.json").exists()), default=None)
+
+
+def _finish(partial: Path, final: Path, progress: dict[str, Any], checksums: dict[str, Any]) -> None:
+    """Give a folder of written tensors its progress, checksums and final name, and drop what is older."""
+    write_json(partial / "progress.json", progress)
+    checksums = {**checksums, "progress.json": _checksum(partial / "progress.json")}
+    write_json(partial / "checksums.json", checksums)
+    if final.exists():
+        shutil.rmtree(final)
+    partial.rename(final)
+    sync_folder(final.parent)  # before the older ones go
+    for other in final.parent.iterdir():
+        if other != final and other.name.startswith(("step_", "partial_")):
+            shutil.rmtree(other)
 
 
 def _fresh_folder(folder: Path) -> None:

@@ -31,7 +31,7 @@ def atomic_write(path: str | os.PathLike[str], text: bool = False) -> Iterator[I
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(temporary, target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -41,7 +41,7 @@ def atomic_write(path: str | os.PathLike[str], text: bool = False) -> Iterator[I
         raise
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Makes a rename in `folder` survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
