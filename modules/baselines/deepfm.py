@@ -28,10 +28,10 @@ class DeepFMConfig:
     deep_layers: tuple[int, ...] = (400, 400, 400)
     """Units of the deep part's layers, at least one layer. The default is the paper's for Criteo (section 3.1);
     SimpleDeepFMNN has one layer."""
-    crossing: Literal["all_pairs", "same_position"] = "all_pairs"
-    """What the factorization machine multiplies. `all_pairs`: SimpleDeepFMNN's, every number of the n · D with every
-    other. `same_position`: the paper's ½ Σ_d [(Σ_i v_id)² − Σ_i v_id²], far steadier: on 160,000 generated
-    Criteo-shaped rows (Adagrad 0.12, one epoch, two seeds) test AUC .74 and .72, where `all_pairs` had .61 and .64."""
+    crossing: Literal["same_position", "all_pairs"] = "same_position"
+    """What the factorization machine multiplies. `same_position`: the paper's ½ Σ_d [(Σ_i v_id)² − Σ_i v_id²].
+    `all_pairs`: SimpleDeepFMNN's, every number of the n · D with every other, which trains badly (DECISIONS.md) and
+    would be too easy to beat."""
 
     def __post_init__(self) -> None:
         if self.crossing not in ("same_position", "all_pairs"):
