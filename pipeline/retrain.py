@@ -66,7 +66,9 @@ def build(
     generator = session.torch_generator("weights", name)
     if architecture is not None:
         title = name.replace("_", " ").capitalize()
-        return Contender(name, title, Subnet(architecture, session.shape, generator), architecture, score)
+        subnet = Subnet(architecture, session.shape, generator)
+        nn.init.zeros_(dict(subnet.named_parameters())["head.weight"])  # as the supernet starts
+        return Contender(name, title, subnet, architecture, score)
     baseline = BASELINES[name]
     return Contender(name, baseline.title, baseline.build(session.shape, generator), None, None)
 

@@ -77,6 +77,7 @@ def build_supernet(session: Session) -> tuple[Supernet, Trainee]:
     """A new supernet and what its training changes; each step draws a path, the same on every rank."""
     config = session.config.supernet
     supernet = Supernet(session.space, session.shape, session.torch_generator("weights", SUPERNET))
+    nn.init.zeros_(supernet.parameters_by_name()["head.weight"])  # a random head is noise that training has to undo
     supernet.to(session.processes.device)
     generator = session.numpy_generator("paths")
     sampler = SAMPLERS[config.sampler]
