@@ -13,7 +13,7 @@ from modules.space import Architecture
 from pipeline.codesign import codesign
 from pipeline.export import export_best
 from pipeline.report import draw_text, write_report
-from pipeline.retrain import retrain
+from pipeline.retrain import best_model, retrain
 from pipeline.search.stage import search_supernet
 from pipeline.session import Session, run_program
 from pipeline.train import train_supernet
@@ -31,7 +31,7 @@ def run_chain(session: Session) -> None:
     }
     found = {name: _timed(session, name, stage) for name, stage in stages.items()}
     report = session.processes.on_first(lambda: write_report(session.run.path, command_line()))
-    best = next(entry for entry in found["retrain"]["models"] if entry["name"] == found["retrain"]["best"])
+    best = best_model(found["retrain"])
     session.say("\n" + draw_text(Architecture.from_json(best["architecture"]), session.shape))
     session.say(f"\nfound      {best['title']}; model {session.run.model}; report {report}")
 

@@ -26,7 +26,7 @@ from pim_codesign import (
     workload_of_subnet,
 )
 from pipeline.files import read_json, write_json
-from pipeline.retrain import build, read_results
+from pipeline.retrain import best_model, build, read_results
 from pipeline.search.scoring import FrozenRows, look_up
 from pipeline.session import Session, run_program
 from pipeline.train import train_standalone
@@ -40,8 +40,7 @@ def codesign(session: Session) -> dict[str, Any]:
     run, processes = session.run, session.processes
     if not processes.on_first(run.codesign.exists):
         results = processes.on_first(lambda: read_results(run))
-        best = next(entry for entry in results["models"] if entry["name"] == results["best"])
-        winner = _Measured(session, best)
+        winner = _Measured(session, best_model(results))
         baselines = [_Measured(session, entry) for entry in results["models"] if entry["kind"] == "baseline"]
         processes.on_first(lambda: write_json(run.codesign, _search(session, winner, baselines)))
     found: dict[str, Any] = processes.on_first(lambda: read_json(run.codesign))

@@ -16,7 +16,7 @@ from modules.space import Architecture
 from pipeline.checkpoint import Checkpoints, verify
 from pipeline.exported import export
 from pipeline.files import read_json, sha256
-from pipeline.retrain import build, read_results
+from pipeline.retrain import best_model, build, read_results
 from pipeline.session import Session, run_program
 
 
@@ -24,8 +24,7 @@ def export_best(session: Session) -> Path:
     """Write model.pt and model.json of the best winner; done before: only checks that the two belong together."""
     run = session.run
     if not session.processes.on_first(lambda: _is_complete(run.model)):
-        results = session.processes.on_first(lambda: read_results(run))
-        best = next(entry for entry in results["models"] if entry["name"] == results["best"])
+        best = best_model(session.processes.on_first(lambda: read_results(run)))
         newest = Checkpoints(run.checkpoints(f"retrain/{best['name']}"), session.processes).newest()
         if newest is None:
             raise ValueError(f"{run.checkpoints('retrain')}/{best['name']}: no checkpoint to export; retrain it first")

@@ -51,7 +51,9 @@ def retrain(session: Session) -> dict[str, Any]:
 
 def contenders(session: Session) -> list[Contender]:
     """The winners, best first, then the baselines; each with initial weights of its own stream."""
-    winners = session.processes.on_first(lambda: read_winners(session.run))[: session.config.retrain.winners]
+    winners = session.processes.on_first(lambda: read_winners(session.run, session.space))[
+        : session.config.retrain.winners
+    ]
     found = [
         build(session, f"winner_{number}", winner.architecture, winner.score)
         for number, winner in enumerate(winners, start=1)
@@ -88,11 +90,29 @@ def summary(session: Session, entries: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def read_results(run: RunFolder) -> dict[str, Any]:
-    """What `retrain` wrote. Raises ValueError when there is nothing yet."""
+    """What `retrain` wrote. Raises ValueError when there is nothing yet, or something else."""
     if not run.results.exists():
         raise ValueError(f"{run.results} does not exist; retrain the winners first (python -m pipeline.retrain)")
     results: dict[str, Any] = read_json(run.results)
+    try:
+        best_model(results)
+        for entry in results["models"]:
+            table_line(entry)
+            if entry["architecture"] is not None:
+                Architecture.from_json(entry["architecture"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{run.results}: not the results of a run ({type(error).__name__}: {error}); "
+            "repair the file, or remove it: the same command writes it again"
+        ) from error
     return results
+
+
+def best_model(results: dict[str, Any]) -> dict[str, Any]:
+    """The entry of the model that results.json calls the best."""
+    entries = {entry["name"]: entry for entry in results["models"]}
+    best: dict[str, Any] = entries[results["best"]]
+    return best
 
 
 def table_line(entry: dict[str, Any]) -> str:

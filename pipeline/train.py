@@ -39,7 +39,7 @@ class Trained:
 def train_supernet(session: Session) -> float:
     """Train the supernet to the end; returns its validation log loss. Done before: only reads the result."""
     result = session.run.result(SUPERNET)
-    if not session.processes.on_first(result.exists):
+    if not _is_trained(session, SUPERNET):
         supernet, trainee = build_supernet(session)
         _train(session, trainee, session.config.supernet, SUPERNET)
         log_loss = validate_supernet(session, supernet, trainee)
@@ -61,7 +61,7 @@ def train_standalone(session: Session, network: nn.Module, name: str) -> Trained
     stage = f"retrain/{name}"
     result = session.run.result(stage)
     trainee = build_trainee(session, network, session.config.retrain)
-    if session.processes.on_first(result.exists):
+    if _is_trained(session, stage):
         _load(session, trainee, stage)
     else:
         _train(session, trainee, session.config.retrain, stage)
@@ -140,12 +140,8 @@ def _embeddings(session: Session, config: TrainingConfig) -> DistributedModelPar
 
 def _own_batch_size(session: Session, config: TrainingConfig) -> int:
     """This rank's share of a step's rows."""
-    world_size = session.processes.world_size
-    if config.batch_size % world_size:
-        raise ValueError(
-            f"batch_size is {config.batch_size}, which {world_size} ranks cannot share evenly; use a multiple of it"
-        )
-    return config.batch_size // world_size
+    assert config.batch_size % session.processes.world_size == 0, "the session checks this when it opens"
+    return config.batch_size // session.processes.world_size
 
 
 def _train(session: Session, trainee: Trainee, config: TrainingConfig, stage: str) -> None:
@@ -159,6 +155,12 @@ def _train(session: Session, trainee: Trainee, config: TrainingConfig, stage: st
         epochs=config.epochs,
     )
     train(trainee, stream, config, session.run, stage, processes)
+
+
+def _is_trained(session: Session, stage: str) -> bool:
+    """Whether the stage has left its result and the weights that belong to it; without these it is done again."""
+    newest = Checkpoints(session.run.checkpoints(stage), session.processes).newest()
+    return newest is not None and session.processes.on_first(session.run.result(stage).exists)
 
 
 def _load(session: Session, trainee: Trainee, stage: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 from tqdm import tqdm
 
-from modules.space import Architecture, multiply_accumulates, parameter_count
+from modules.space import Architecture, SearchSpace, multiply_accumulates, parameter_count
 from modules.supernet import Supernet
 from pipeline.files import atomic_write, read_json, write_json
 from pipeline.processes import Processes
@@ -75,11 +75,27 @@ def write_winners(
     write_json(run.winners, winners)
 
 
-def read_winners(run: RunFolder) -> list[Candidate]:
-    """The winners of a finished search, best first. Raises ValueError when there is none yet."""
+def read_winners(run: RunFolder, space: SearchSpace) -> list[Candidate]:
+    """The winners of a finished search, best first.
+
+    Raises ValueError when there is none yet, and where the file holds something else or a network outside the space.
+    """
     if not run.winners.exists():
         raise ValueError(f"{run.winners} does not exist; run the search first (python -m pipeline.search)")
-    return [Candidate.from_json(entry) for entry in read_json(run.winners)["winners"]]
+    document = read_json(run.winners)
+    entries = document.get("winners") if isinstance(document, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(f'{run.winners}: no list "winners" in it; remove the file to search again')
+    winners = []
+    for number, entry in enumerate(entries, start=1):
+        try:
+            winners.append(Candidate.from_json(entry))
+            space.check(winners[-1].architecture)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{run.winners}, winner {number}: {error}; repair the file, or remove it to search again"
+            ) from error
+    return winners
 
 
 def _candidate(index: int, generation: int, architecture: Architecture, value: float, supernet: Supernet) -> Candidate:

@@ -28,7 +28,7 @@ def search_supernet(session: Session) -> list[Candidate]:
                 run, candidates, config.retrain.winners, session.space.name, config.search.strategy, log_loss
             )
         )
-    winners = processes.on_first(lambda: read_winners(run))
+    winners = processes.on_first(lambda: read_winners(run, session.space))
     for number, winner in enumerate(best(winners, len(winners)), start=1):
         session.say(
             f"search     winner {number}: validation log loss {winner.score:.4f} on the supernet's weights, "
