@@ -114,7 +114,7 @@ def export(
     target = Path(path)
     model = ExportedModel(tables, copy.deepcopy(interaction).cpu().float(), max(len(schema_json["integers"]), 1))
     model.eval().requires_grad_(False)
-    scripted = _script_apart(model)
+    scripted = _script_apart(model, target)
     with atomic_write(target) as handle:
         torch.jit.save(scripted, handle)
         handle.flush()
@@ -127,16 +127,17 @@ def script_file(source: str, target: str) -> None:
     torch.jit.save(torch.jit.script(torch.load(source, weights_only=False)), target)
 
 
-def _script_apart(model: ExportedModel) -> torch.jit.ScriptModule:
+def _script_apart(model: ExportedModel, path: Path) -> torch.jit.ScriptModule:
     """The scripted model, compiled in a fresh process, where TorchScript has compiled nothing before.
 
     It numbers classes of the same name by what was compiled earlier and writes constants in a set's order, so that here
     the bytes of model.pt would depend on the process's past and on Python's hash seed. Only a skeleton with one-row
-    tables travels; the tables are put in on return.
+    tables travels; the tables are put in on return. It travels beside `path`, where the run's next start finds what a
+    killed one left.
     """
     skeleton = copy.copy(model)
     skeleton._buffers = {**model._buffers, "embeddings": model.embeddings[:1].clone()}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{path.name}.tmp-", dir=path.parent) as folder:
         source, target = f"{folder}/skeleton.pt", f"{folder}/model.pt"
         torch.save(skeleton, source)
         environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONHASHSEED": "0"}
