@@ -51,12 +51,10 @@ def retrain(session: Session) -> dict[str, Any]:
 
 def contenders(session: Session) -> list[Contender]:
     """The winners, best first, then the baselines; each with initial weights of its own stream."""
-    winners = session.processes.on_first(lambda: read_winners(session.run, session.space))[
-        : session.config.retrain.winners
-    ]
+    winners = session.processes.on_first(lambda: read_winners(session.run, session.space))
     found = [
         build(session, f"winner_{number}", winner.architecture, winner.score)
-        for number, winner in enumerate(winners, start=1)
+        for number, winner in enumerate(winners[: session.config.retrain.winners], start=1)
     ]
     return found + [build(session, name) for name in session.config.retrain.baselines]
 
