@@ -28,7 +28,7 @@ def read_text(path: str, schema: Schema) -> Iterator[pa.RecordBatch]:
     header = read_header(path, schema)
     rows = 0
     try:
-        with _decompressed(path) as stream:
+        with decompressed(path) as stream:
             for columns in _parser(stream, schema, header):
                 label_values(columns.column(schema.label), schema.count_label)
                 rows += columns.num_rows
@@ -61,19 +61,25 @@ def read_header(path: str, schema: Schema) -> list[str]:
 
 
 def _parser(stream: pa.NativeFile, schema: Schema, header: list[str]) -> Iterator[pa.RecordBatch]:
+    skipped = 0 if schema.columns else 1
+    options = pa.csv.ReadOptions(block_size=BLOCK_BYTES, column_names=header, skip_rows=skipped)
+    return pa.csv.open_csv(stream, options, parse_options(schema), convert_options(schema))
+
+
+def parse_options(schema: Schema) -> pa.csv.ParseOptions:
+    """How Arrow cuts lines into columns."""
+    quote: str | bool = '"' if _is_quoted(schema) else False
+    return pa.csv.ParseOptions(delimiter=schema.delimiter, quote_char=quote, ignore_empty_lines=False)
+
+
+def convert_options(schema: Schema) -> pa.csv.ConvertOptions:
+    """What Arrow makes of the columns: label and numbers int64, the others text, nothing = null."""
     numbers = (schema.label, *schema.integers, *schema.integer_ids, *schema.hours)
-    return pa.csv.open_csv(
-        stream,
-        pa.csv.ReadOptions(block_size=BLOCK_BYTES, column_names=header, skip_rows=0 if schema.columns else 1),
-        pa.csv.ParseOptions(
-            delimiter=schema.delimiter, quote_char='"' if _is_quoted(schema) else False, ignore_empty_lines=False
-        ),
-        pa.csv.ConvertOptions(
-            include_columns=list(schema.inputs),
-            column_types={name: pa.int64() if name in numbers else pa.string() for name in schema.inputs},
-            null_values=[""],
-            strings_can_be_null=True,
-        ),
+    return pa.csv.ConvertOptions(
+        include_columns=list(schema.inputs),
+        column_types={name: pa.int64() if name in numbers else pa.string() for name in schema.inputs},
+        null_values=[""],
+        strings_can_be_null=True,
     )
 
 
@@ -82,7 +88,8 @@ def _is_quoted(schema: Schema) -> bool:
     return schema.delimiter == ","
 
 
-def _decompressed(path: str) -> pa.NativeFile:
+def decompressed(path: str) -> pa.NativeFile:
+    """The text as a stream of bytes."""
     file = pa.PythonFile(open_binary(path), "r")
     compression = COMPRESSIONS.get(Path(path).suffix)
     return pa.CompressedInputStream(file, compression) if compression else file
@@ -91,7 +98,7 @@ def _decompressed(path: str) -> pa.NativeFile:
 def _lines(path: str) -> Iterator[bytes]:
     """The file's lines without their ends."""
     try:
-        with _decompressed(path) as stream:
+        with decompressed(path) as stream:
             rest = b""
             while block := stream.read(1 << 20):
                 *lines, rest = (rest + block).split(b"\n")
