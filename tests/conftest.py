@@ -1,0 +1,43 @@
+"""Real processes for the tests that need several ranks."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
+
+
+@pytest.fixture
+def ranks() -> Ranks:
+    """`ranks(2, program, *arguments)`: Python source run in as many processes that torchrun would have started.
+
+    Gives what each ended with and printed, in the order of the ranks; with `check` (the default) all must end well.
+    """
+
+    def run(count: int, program: str, *arguments: str, check: bool = True) -> list[subprocess.CompletedProcess[str]]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        places = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-c", program, *arguments],
+                env={**os.environ, **places, "RANK": str(rank), "PYTHONPATH": os.pathsep.join(sys.path)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank in range(count)
+        ]
+        ended = []
+        for process in started:
+            printed, complaint = process.communicate(timeout=120)
+            ended.append(subprocess.CompletedProcess([], process.returncode, printed, complaint))
+        assert not check or all(process.returncode == 0 for process in ended), [process.stderr for process in ended]
+        return ended
+
+    return run
