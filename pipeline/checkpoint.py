@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.api import CheckpointException  # not an Exception, but a BaseException
 
 from pipeline.files import read_json, sync_folder, write_json
 from pipeline.processes import Processes
@@ -42,7 +43,7 @@ class Checkpoints:
             gathered = self.processes.gather({path.name: _checksum(path) for path in own})
             checksums = {name: entry for part in gathered for name, entry in part.items()}
             self.processes.on_first(lambda: _finish(partial, final, progress, checksums))
-        except Exception as error:  # met by all ranks: DCP and on_first hand it on
+        except (Exception, CheckpointException) as error:  # met by all ranks: DCP and on_first hand it on
             self.processes.on_first(lambda: shutil.rmtree(partial, ignore_errors=True))
             raise OSError(
                 f"{final}: the checkpoint could not be written ({_root(error)}); the earlier one is kept: "
@@ -57,7 +58,7 @@ class Checkpoints:
         verify(checkpoint, self.processes)
         try:
             dcp.load(tensors, checkpoint_id=str(checkpoint))
-        except Exception as error:
+        except (Exception, CheckpointException) as error:
             raise ValueError(
                 f"{checkpoint}: not a checkpoint of this model ({_root(error)}); "
                 "use the configuration it was written with, or remove the folder to start this stage again"
@@ -132,6 +133,8 @@ def _checksum(path: Path) -> dict[str, int]:
 
 def _root(error: BaseException) -> str:
     """What went wrong at the bottom of an exception's chain, in one line."""
+    if isinstance(error, CheckpointException):  # rank -> (exception, traceback)
+        error = next(iter(error.failures.values()))[0]
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else 'no message'}"

@@ -77,7 +77,7 @@ def is_first_to_say(message: str) -> bool:
     try:
         store = distributed.distributed_c10d._get_default_store()
         return bool(store.add(f"said {zlib.crc32(message.encode())}", 1) == 1)
-    except RuntimeError:  # the process that kept the store is gone, or there never was a group
+    except (RuntimeError, ValueError):  # the process that kept the store is gone, or there never was a group
         return True
 
 
