@@ -46,8 +46,8 @@ class Checkpoints:
         except (Exception, CheckpointException) as error:  # met by all ranks: DCP and on_first hand it on
             self.processes.on_first(lambda: shutil.rmtree(partial, ignore_errors=True))
             raise OSError(
-                f"{final}: the checkpoint could not be written ({_root(error)}); the earlier one is kept: "
-                "make room on the disk and run the same command again"
+                f"{final}: the checkpoint could not be written ({_root(error)}); is the disk full? "
+                "Make room and run the same command again: the earlier checkpoint is kept"
             ) from error
 
     def load(self, checkpoint: Path, tensors: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,69 @@
+"""A tiny run of the whole chain, made once, and copies of it to go on from."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from benchmarks.kill_and_resume import RUN, run_chain
+from pipeline.config import RunConfig
+from pipeline.session import read_command_line, run_program
+
+SIZES = """
+--device cpu --data.rows 1000 --data.max-table-rows 60 --model.space nasrec_small --model.embedding-width 4
+--supernet.batch-size 64 --supernet.validation-paths 2 --supernet.log-every 2 --supernet.checkpoint-every 3
+--search.initial-population 4 --search.generations 2 --search.tournament 2 --search.children 2
+--scoring.fine-tune-rows 200 --scoring.valid-rows 100
+--retrain.batch-size 64 --retrain.winners 1 --retrain.baselines deepfm --retrain.log-every 2
+--retrain.checkpoint-every 3
+--codesign.population 8 --codesign.generations 4 --codesign.rounds 1 --codesign.log-loss-measurements 5
+--codesign.pareto-points 4
+"""
+
+
+@dataclass(frozen=True)
+class TinyRun:
+    """A run's folder and the arguments that made it."""
+
+    folder: Path
+    """What `run_chain` was given: the run is in runs/ in it."""
+    sizes: tuple[str, ...]
+    """Arguments of the chain without the run's name and place."""
+    first_line_s: float
+    """Seconds from the start to the first line."""
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.folder / "runs" / RUN
+
+    @property
+    def arguments(self) -> list[str]:
+        """Arguments of any stage's program that go on with this run."""
+        return [*self.sizes, "--runs", str(self.folder / "runs"), "--run", RUN]
+
+    def program(self, stage: Callable[..., object], *changes: str) -> int:
+        """Run a stage's program on this run, in this process; returns its exit code."""
+        return run_program(stage, "program", [*self.arguments, *changes])
+
+    @property
+    def config(self) -> RunConfig:
+        """The run's configuration."""
+        return read_command_line("program", self.arguments)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
+    """A tiny run, finished in a process of its own. Not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    sizes = tuple(SIZES.split())
+    return TinyRun(folder, sizes, run_chain(folder, sizes))
+
+
+@pytest.fixture
+def copied(finished: TinyRun, tmp_path: Path) -> TinyRun:
+    """A copy of the finished run, for a test to change."""
+    shutil.copytree(finished.path, tmp_path / "runs" / RUN)
+    return TinyRun(tmp_path, finished.sizes, finished.first_line_s)
