@@ -3,8 +3,8 @@
 Arrow parses each block at once; only a block that holds a bad line is looked at line by line. A line is good when its
 bytes are in order (below) and Arrow alone accepts it, so that it does not matter which lines stand beside it.
 
-The bytes of a line: UTF-8, no NUL, no carriage return, at most MAX_LINE_BYTES, not blank. Files whose first line ends in
-CR LF have such line ends throughout; elsewhere the CR would belong to the last value, and the line is bad.
+The bytes of a line: UTF-8, no NUL, no carriage return, at most MAX_LINE_BYTES, not blank. Files whose first line ends
+in CR LF have such line ends throughout; elsewhere the CR would belong to the last value, and the line is bad.
 """
 
 import dataclasses
