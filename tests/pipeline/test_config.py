@@ -1,0 +1,120 @@
+"""The configuration: every field explained and checked, and command lines that say what is wrong."""
+
+import ast
+import dataclasses
+import inspect
+import textwrap
+from typing import Any
+
+import pytest
+
+from pipeline.config import NAMED_RUNS, ModelConfig, RetrainConfig, RunConfig, SupernetConfig, describe, quick
+from pipeline.run_folder import _flat, plain
+from pipeline.session import read_command_line
+
+CLASSES = [RunConfig] + [
+    type(getattr(RunConfig(), name)) for name in plain(RunConfig()) if name not in ("run", "runs", "seed", "device")
+]
+
+
+def explained(config: type) -> set[str]:
+    """Names of the fields that the class itself follows with a docstring."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(config))).body
+    assert isinstance(definition, ast.ClassDef)
+    pairs = zip(definition.body, definition.body[1:], strict=False)
+    return {
+        field.target.id
+        for field, text in pairs
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    }
+
+
+@pytest.mark.parametrize("config", CLASSES)
+def test_every_field_is_explained(config: type) -> None:
+    """Frozen, and a docstring under each field, from which tyro makes the help."""
+    found = set().union(*(explained(base) for base in config.__mro__ if base is not object))
+    assert {field.name for field in dataclasses.fields(config)} <= found
+    assert config.__dataclass_params__.frozen  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", NAMED_RUNS)
+def test_named_runs(name: str) -> None:
+    """Each is valid, has a line of description, a folder of its own, and is what its name gives on a command line."""
+    config = NAMED_RUNS[name]()
+    assert config.run == name and describe(name)
+    assert read_command_line("chain", [name]) == config
+
+
+WRONG: list[tuple[type, dict[str, Any], str]] = [
+    (RunConfig, {"run": ""}, "run is ''"),
+    (RunConfig, {"run": "a/b"}, "run is 'a/b'"),
+    (
+        RunConfig,
+        {
+            "run": "..",
+        },
+        "run is '..'",
+    ),
+    (RunConfig, {"seed": -1}, "seed is -1"),
+    (ModelConfig, {"space": "nasrec_huge"}, "model.space is 'nasrec_huge'"),
+    (ModelConfig, {"embedding_width": 0}, "model.embedding_width is 0"),
+    (SupernetConfig, {"sampler": "best_path"}, "supernet.sampler is 'best_path'"),
+    (SupernetConfig, {"validation_paths": 0}, "supernet.validation_paths is 0"),
+    (SupernetConfig, {"path_warm_up_steps": -1}, "supernet.path_warm_up_steps is -1"),
+    (RetrainConfig, {"winners": 0}, "retrain.winners is 0"),
+    (RetrainConfig, {"baselines": ("dlrm", "gbdt")}, "unknown model 'gbdt'"),
+    *(
+        (config, {field: value}, f"{field} is {value}")
+        for config in (SupernetConfig, RetrainConfig)
+        for field, value in [
+            ("batch_size", 0),
+            ("epochs", 0),
+            ("log_every", 0),
+            ("learning_rate", 0.0),
+            ("table_learning_rate", float("nan")),
+            ("clip_norm", -1.0),
+            ("epsilon", 0.0),
+            ("warm_up_share", 1.5),
+            ("initial_square", -0.1),
+            ("checkpoint_every", -1),
+        ]
+    ),
+]
+
+
+@pytest.mark.parametrize(("config", "fields", "message"), WRONG)
+def test_wrong_values(config: type, fields: dict[str, Any], message: str) -> None:
+    """A ValueError naming the field and the value found."""
+    with pytest.raises(ValueError, match=message.replace(".", r"\.")):
+        config(**fields)
+
+
+def test_single_fields_change_a_named_run() -> None:
+    """Flags after the name change those fields and no others."""
+    found = read_command_line("chain", ["quick", "--supernet.batch-size", "64", "--run", "mine"])
+    expected = quick()
+    expected = dataclasses.replace(expected, run="mine", supernet=dataclasses.replace(expected.supernet, batch_size=64))
+    assert found == expected
+    assert len(_flat(plain(found))) == len(_flat(plain(expected)))
+
+
+def test_unknown_named_run() -> None:
+    """A ValueError with the names there are."""
+    with pytest.raises(ValueError, match="unknown run 'quik'; named runs are default, quick"):
+        read_command_line("chain", ["quik"])
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--supernet.batch-siz", "64"], ["quick", "--data.rows", "many"], ["--seed", "-1"]]
+)
+def test_flags_that_do_not_fit(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Unknown flags and values of another type or range end with status 2, naming the flag."""
+    with pytest.raises(SystemExit) as raised:
+        read_command_line("chain", arguments)
+    assert raised.value.code == 2
+    said = capsys.readouterr()
+    assert arguments[-2].lstrip("-").split(".")[-1] in said.out + said.err

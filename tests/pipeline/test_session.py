@@ -1,0 +1,165 @@
+"""A stage's program: streams of random numbers, and every wrong command line ending in one clear line."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import torch
+
+from pipeline.processes import join
+from pipeline.session import STREAMS, Session, open_session, read_command_line, run_program
+
+TinyRun = Any
+Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
+
+
+def never(session: Session) -> None:
+    """A stage that must not be reached."""
+    raise AssertionError("the stage was begun")
+
+
+def nothing(session: Session) -> None:
+    """A stage with nothing to do."""
+
+
+def test_streams_are_independent(finished: TinyRun, tmp_path: Path) -> None:
+    """Each stream (and for weights each name) gives its own numbers, the same each time and another seed others."""
+
+    def draws(*changes: str) -> dict[str, tuple[float, ...]]:
+        config = read_command_line("program", [*finished.sizes, "--runs", str(tmp_path), *changes])
+        with join("cpu") as processes, open_session(config, processes) as session:
+            found = {stream: tuple(session.numpy_generator(stream).random(4)) for stream in STREAMS}
+            for name in ("supernet", "winner_1"):
+                found[name] = tuple(torch.rand(4, generator=session.torch_generator("weights", name)).tolist())
+            assert numpy.random.default_rng([config.seed, 2]).random() == found["search"][0]
+            return found
+
+    first, again, other = draws("--run", "a"), draws("--run", "b"), draws("--run", "c", "--seed", "1")
+    assert first == again
+    assert len({*first.values(), *other.values()}) == 2 * len(first)
+
+
+def test_shape_and_tables_follow_the_schema(copied: TinyRun) -> None:
+    """Tables of the schema's sizes and the configured width, one a field, and the row's shape beside them."""
+    with join("cpu") as processes, open_session(copied.config, processes) as session:
+        schema = session.dataset.schema
+        assert (session.shape.integers, session.shape.fields, session.shape.embedding_width) == (13, 26, 4)
+        assert [table.num_embeddings for table in session.tables()] == list(schema.table_sizes)
+        assert [table.feature_names for table in session.tables()] == [[name] for name in schema.categories]
+        assert {table.embedding_dim for table in session.tables()} == {4}
+
+
+def write_rows(folder: Path, **files: int) -> Path:
+    """Criteo TSV files of so many rows each."""
+    folder.mkdir()
+    for name, rows in files.items():
+        row = "\t".join(["1", *["3"] * 13, *["ab12cd34"] * 26])
+        (folder / f"{name}.tsv").write_text(f"{row}\n" * rows)
+    return folder
+
+
+WRONG_COMMANDS = {
+    "unknown run": (["quik"], r"unknown run 'quik'; named runs are "),
+    "missing path": (["--data.path", "{tmp}/nowhere"], r"data\.path '.*/nowhere' does not exist; give a file"),
+    "empty folder": (["--data.path", "{tmp}/empty", "--data.schema", "criteo"], r"{tmp}/empty"),
+    "empty file": (["--data.path", "{tmp}/empty.tsv", "--data.schema", "criteo"], r"{tmp}/empty\.tsv"),
+    "no schema": (["--data.path", "{tmp}/some"], r"data\.schema is empty and '.*' holds text"),
+    "few rows": (
+        ["--data.path", "{tmp}/some", "--data.schema", "criteo"],
+        r"supernet\.batch_size is 512, but split 'train' has only 30 rows; lower it to 30 or less, or use more data",
+    ),
+    "cuda": (["--device", "cuda"], r"device is cuda, but torch sees no CUDA device here .*; use --device cpu"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_COMMANDS)
+def test_wrong_commands(case: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """One line on stderr naming what, where and what to do; exit code 1; the run's name stays free."""
+    if case == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.tsv").touch()
+    write_rows(tmp_path / "some", train=30, valid=5, test=5)
+    arguments, message = WRONG_COMMANDS[case]
+    arguments = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
+    assert run_program(never, "program", [*arguments, "--runs", str(tmp_path / "runs")]) == 1
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert re.match("program: .*" + message.replace("{tmp}", str(tmp_path)), line)
+    assert not list(tmp_path.glob("runs/default/config.json"))
+
+
+def test_another_configuration(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
+    """The same run with other settings is refused, saying which differ; nothing in its folder changes."""
+    before = {path: path.read_bytes() for path in copied.path.rglob("*") if path.is_file() and path.name != "lock"}
+    assert copied.program(never, "--search.generations", "3", "--data.rows", "2000") == 1
+    said = capfd.readouterr().err
+    assert "holds a run of another configuration" in said
+    assert "  data.rows: 1000 there, 2000 here\n  search.generations: 2 there, 3 here\n" in said
+    after = {path: path.read_bytes() for path in copied.path.rglob("*") if path.is_file() and path.name != "lock"}
+    assert after == before
+
+
+def test_a_second_writer(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
+    """While one session is open, the same command elsewhere ends at once with the first one's process id."""
+
+    def again(session: Session) -> None:
+        command = [sys.executable, "-W", "ignore", "-m", "pipeline.train", *copied.arguments]
+        ended = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+        assert ended.returncode == 1
+        expected = f"pipeline.train: {copied.path} is being written by another process (pid {os.getpid()} on "
+        assert ended.stderr.startswith(expected) and len(ended.stderr.splitlines()) == 1
+
+    assert copied.program(again) == 0, capfd.readouterr().err
+    assert copied.program(nothing) == 0
+
+
+def test_stopped_by_hand(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C ends with status 130 and a word on how to go on, not with a stack."""
+
+    def interrupted(session: Session) -> None:
+        raise KeyboardInterrupt
+
+    assert copied.program(interrupted) == 130
+    assert capfd.readouterr().err == "program: stopped; the same command goes on from here\n"
+
+
+RANK = """
+import json, sys
+from pipeline.session import run_program
+def stage(session):
+    session.processes.gather(0)
+    if session.processes.rank == 1:
+        raise ValueError("a row that only rank 1 reads is broken")
+for arguments in json.loads(sys.argv[1]):
+    print(run_program(stage, "program", arguments), flush=True)
+"""
+
+
+def test_two_ranks_are_refused_once(ranks: Ranks, tmp_path: Path) -> None:
+    """More ranks than rows, a batch that ranks cannot share and an error on one rank alone: exit code 1, and the
+    message is there exactly once."""
+    few = write_rows(tmp_path / "few", train=30, valid=1, test=5)
+    enough = write_rows(tmp_path / "enough", train=30, valid=5, test=5)
+    cases = (
+        (few, 10, "more ranks than rows: split 'valid' has 1 rows for 2 ranks; use fewer processes or more data"),
+        (enough, 9, "supernet.batch_size is 9, which 2 ranks cannot share evenly; use a multiple of 2"),
+        (enough, 10, "a row that only rank 1 reads is broken"),
+    )
+    commands = [
+        [
+            *("--data.path", str(path), "--data.schema", "criteo", "--runs", str(tmp_path / "runs"), "--device", "cpu"),
+            *("--supernet.batch-size", str(batch_size), "--retrain.batch-size", str(batch_size)),
+        ]
+        for path, batch_size, _ in cases
+    ]
+    ended = ranks(2, RANK, json.dumps(commands), check=False)
+    said = "".join(process.stderr for process in ended)
+    assert [said.count(f"program: {message}\n") for _, _, message in cases] == [1, 1, 1], said
+    assert ended[1].stdout.split() == ["1", "1", "1"]
