@@ -108,3 +108,40 @@ def program_app(
         port_map={"c10d": port} if nodes > 1 else {},
     )
     return AppDef(name=name, roles=[role])
+
+
+def replicated_app(
+    name: str,
+    module: str,
+    program_args: Sequence[str],
+    *,
+    j: str,
+    cpu: int,
+    memMB: int,
+    h: str | None,
+    image: str,
+    python: str,
+    env: Mapping[str, str] | None,
+    max_retries: int,
+) -> AppDef:
+    """The app `name` of N programs `python -m module … --replica n --replicas N` that need no process group.
+
+    Raises:
+        ValueError: `j` is not Nx1.
+    """
+    replicas, processes = nodes_and_processes(j)
+    if processes != 1:
+        raise ValueError(f"-j is {j!r}, but a replica of {name} uses all cores of its node by itself: use {replicas}x1")
+    arguments = [argument.replace("$", "$$") for argument in program_args]  # TorchX substitutes its own macros
+    role = Role(
+        name=name,
+        image=image or torchx.IMAGE,
+        entrypoint=python or sys.executable,
+        args=["-m", module, *arguments, "--replica", macros.replica_id, "--replicas", str(replicas)],
+        env=dict(env or {}),
+        num_replicas=replicas,
+        max_retries=max_retries,
+        retry_policy=specs.RetryPolicy.REPLICA,  # the others go on meanwhile
+        resource=specs.resource(cpu=cpu if cpu > 0 else usable_cores(), gpu=0, memMB=memMB, h=h),
+    )
+    return AppDef(name=name, roles=[role])

@@ -1,0 +1,54 @@
+"""Raw click logs into Parquet ready to train on, on one machine or many.
+
+    torchx run launch/prepare.py [-j 8x1] -- --path ../logs --schema criteo --folder /shared/prepared
+
+What follows `--` are the options of `python -m pipeline.data.prepare`. The N replicas of `-j Nx1` deal the files among
+themselves and meet over the folder, which all of them must see: there is no process group, so that a lost replica is
+started again alone. TorchX executes this file inside a module of its own and reads the signature from the source,
+hence the few types of `typing` and nothing else here.
+"""
+
+from typing import Dict, Optional
+
+from torchx.specs import AppDef
+
+from launch.program import replicated_app
+
+
+def prepare(
+    *program_args: str,
+    j: str = "1x1",
+    cpu: int = 0,
+    memMB: int = 8192,
+    h: Optional[str] = None,
+    image: str = "",
+    python: str = "",
+    env: Optional[Dict[str, str]] = None,
+    max_retries: int = 3,
+) -> AppDef:
+    """Numbers categories, transforms integers and writes Parquet with schema, statistics and checksums.
+
+    Args:
+        program_args: after `--`, the options of `python -m pipeline.data.prepare`
+        j: replicas x 1; each replica is one program that uses all cores of its node
+        cpu: cores of a node; 0 is all of this machine's
+        memMB: memory of a node in MB, for the schedulers that reserve it
+        h: a resource registered with TorchX, in place of cpu and memMB
+        image: the container image, for the schedulers that run one
+        python: the interpreter; by default the one TorchX runs in, so name the image's own for containers
+        env: environment variables of the program, NAME=value,NAME=value
+        max_retries: how often the scheduler may start a lost replica again; it goes on where it stopped
+    """
+    return replicated_app(
+        "prepare",
+        "pipeline.data.prepare",
+        program_args,
+        j=j,
+        cpu=cpu,
+        memMB=memMB,
+        h=h,
+        image=image,
+        python=python,
+        env=env,
+        max_retries=max_retries,
+    )
