@@ -101,22 +101,30 @@ class Preparation:
         self.files = _raw_files(config.path)
         self.names = _target_names(self.files)
         self.settings = _settings(config, self.schema, self.files)
+        self._old_failures: set[tuple[float, str]] = set()
 
     def run(self) -> Path:
         """Everything that is left to do; returns the manifest's path."""
         manifest = self.folder / "manifest.json"
         if not _claim(self.folder, self.settings):
-            if self.vocabulary:
-                self._count()
-                self._merge()
-            self._prepare()
-            self._count_distinct()
-            if self.config.replica:
-                return manifest
-            self._finish(manifest)
+            self._old_failures = self._failures()
+            try:
+                self._run_stages(manifest)
+            except ValueError as error:  # no other replica should wait for this one
+                write_json(self.work / "failures" / f"{self.config.replica}.json", [time.time(), str(error)])
+                raise
         if not self.config.replica:
             shutil.rmtree(self.work, ignore_errors=True)
         return manifest
+
+    def _run_stages(self, manifest: Path) -> None:
+        if self.vocabulary:
+            self._count()
+            self._merge()
+        self._prepare()
+        self._count_distinct()
+        if not self.config.replica:
+            self._finish(manifest)
 
     def _count(self) -> None:
         """The first pass over the own files."""
@@ -252,10 +260,16 @@ class Preparation:
         while waiting := [path for path in waiting if not path.exists()]:
             if self.config.replicas == 1:
                 raise ValueError(f"{waiting[0]} is gone: somebody else works in the folder; run again")
+            for _, reason in self._failures() - self._old_failures:
+                raise ValueError(f"another replica stopped: {reason}")
             if time.monotonic() - told > 60:
                 told = time.monotonic()
                 logger.info("waiting for other replicas: %s %s", what, [path.stem for path in waiting[:5]])
             time.sleep(POLL_SECONDS)
+
+    def _failures(self) -> set[tuple[float, str]]:
+        """(when, why) replicas stopped for good, those of earlier runs included."""
+        return {tuple(read_json(path)) for path in (self.work / "failures").glob("*.json")}
 
 
 def prepare(config: PrepareConfig) -> Path:
@@ -347,19 +361,22 @@ def _settings(config: PrepareConfig, schema: Schema, files: list[str]) -> dict[s
 def _claim(folder: Path, settings: dict[str, Any]) -> bool:
     """Makes the folder this preparation's; whether it is finished already. Somebody else's is a ValueError."""
     manifest, begun = folder / "manifest.json", folder / "work" / "settings.json"
-    if manifest.exists():
-        _check_same_settings(folder, read_json(manifest).get("settings"), settings)
-        return True
+    # Looked at before the settings: what another replica has made by now, it has made after them.
+    others = sorted({file.name for file in folder.iterdir()} - {"work"}) if folder.is_dir() else []
     if begun.exists():
         _check_same_settings(folder, read_json(begun), settings)
-    elif folder.is_dir() and (others := sorted({file.name for file in folder.iterdir()} - {"work"})):
+    elif manifest.exists():
+        _check_same_settings(folder, read_json(manifest).get("settings"), settings)
+    elif others:
         raise ValueError(f"{folder}: holds {others[:3]}, which are not of a preparation; give a new folder")
-    for name in ("work/counts", "work/index", "work/parts", "work/quarantine", "work/sizes", "work/distinct"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    if settings["numbering"] == "vocabulary":
-        (folder / "vocabulary").mkdir(exist_ok=True)
+    if manifest.exists():
+        return True
+    for name in ("counts", "index", "parts", "quarantine", "sizes", "distinct", "failures"):
+        (folder / "work" / name).mkdir(parents=True, exist_ok=True)
     if not begun.exists():
         write_json(begun, settings)
+    if settings["numbering"] == "vocabulary":
+        (folder / "vocabulary").mkdir(exist_ok=True)
     return False
 
 
