@@ -1,4 +1,4 @@
-"""torchrun without its tracebacks: `python -m launch.agent --nproc-per-node=2 --standalone -m pipeline.chain ...`.
+"""torchrun without its tracebacks: `python -m launch.agent --nproc-per-node=2 --standalone -m -- pipeline.chain ...`.
 
 When a rank fails, its own message and the agent's line of which rank it was are all there is to say; torchrun would
 push them off the screen with the agent's stack.

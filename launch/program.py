@@ -56,9 +56,10 @@ def command_line(
 
     `$` in the program's arguments is doubled, since TorchX substitutes its own macros into what it is given.
     """
-    program = ["-m", module, *(argument.replace("$", "$$") for argument in program_args)]
+    program = [module, *(argument.replace("$", "$$") for argument in program_args)]
     if nodes == processes == 1:
-        return python, program
+        return python, ["-m", *program]
+    program = ["-m", "--", *program]  # without the dashes torchrun takes a program's --run for its own --run-path
     agent = ["-m", "launch.agent", f"--nnodes={nodes}", f"--nproc-per-node={processes}"]
     if nodes == 1:
         return python, [*agent, "--standalone", *program]

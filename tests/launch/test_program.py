@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from torch.distributed.run import parse_args
 from torchx.specs import AppDef, macros
 
 from launch.program import command_line, nodes_and_processes, program_app, usable_cores, visible_gpus
@@ -37,6 +38,7 @@ def test_other_forms_are_refused(j: str) -> None:
 
 
 @given(arguments, st.sampled_from([(1, 1), (1, 3), (2, 4)]))
+@example(["--run", "a"], (1, 3))
 def test_arguments_survive(program_args: list[str], shape: tuple[int, int]) -> None:
     """After TorchX's macros and the shell, the program's arguments are those that were given, byte for byte."""
     entrypoint, args = command_line("/opt/my python", "pipeline.chain", program_args, *shape, port=1234)
@@ -48,7 +50,12 @@ def test_arguments_survive(program_args: list[str], shape: tuple[int, int]) -> N
         assert "--rdzv-endpoint=${FIRST_NODE:-localhost}:1234" in words and "--rdzv-id=APP" in words
     assert words[0] == "/opt/my python"
     assert words[len(words) - len(program_args) :] == program_args
-    assert words[len(words) - len(program_args) - 2 : len(words) - len(program_args)] == ["-m", "pipeline.chain"]
+    if shape == (1, 1):
+        assert words == ["/opt/my python", "-m", "pipeline.chain", *program_args]
+    else:  # torchrun's own parser, which would take --run for an abbreviation of its --run-path
+        options = parse_args(words[words.index("launch.agent") + 1 :])
+        assert (options.module, options.training_script) == (True, "pipeline.chain")
+        assert options.training_script_args == program_args
 
 
 def test_the_shell_fills_in_the_first_node() -> None:
