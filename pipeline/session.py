@@ -15,6 +15,7 @@ import numpy
 import torch
 import tyro
 from torchrec import EmbeddingBagConfig
+from tqdm import tqdm
 
 from modules.space import InputShape, SearchSpace
 from modules.space.search_space import SPACES
@@ -104,6 +105,8 @@ def _run(stages: Callable[[Session], object], name: str, config: RunConfig, proc
             stages(session)
     except (ValueError, OSError) as error:
         message = f"{name}: {error}"
+        for bar in list(getattr(tqdm, "_instances", ())):
+            bar.close()  # it would be drawn again behind the message
         if is_first_to_say(message):
             print(message, file=sys.stderr, flush=True)
         if os.environ.get("TRACEBACK"):
