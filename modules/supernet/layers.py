@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.supernet.kernels import linear
+
 Layer = Callable[..., Tensor]
 """A layer of either form: linear layers take a list of inputs, norms take one tensor."""
 
@@ -38,11 +40,7 @@ class SlicedLinear:
 
     def __call__(self, inputs: list[Tensor]) -> Tensor:
         """Inputs [B, …, w_j] → [B, …, O]."""
-        rows = [part.reshape(-1, part.shape[-1]) for part in inputs]
-        output = functional.linear(rows[0], self.weights[0], self.bias)
-        for part, weight in zip(rows[1:], self.weights[1:], strict=True):
-            output = torch.addmm(output, part, weight.t())
-        return output.view(*inputs[0].shape[:-1], output.shape[-1])
+        return linear(inputs, self.weights, self.bias)
 
 
 class Norm(nn.Module):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.supernet.kernels import attention
 from modules.supernet.layers import Layer
 
 
@@ -135,8 +136,11 @@ class Attention(nn.Module):
 
     def attend(self, x: Tensor) -> Tensor:
         """Multi-head self-attention before its output projection: [B, n, D] → [B, n, D]."""
+        query_key_value = self.query_key_value([x])  # [B, n, 3 D]
+        if not torch.jit.is_scripting():
+            return attention(query_key_value, self.heads)
         batch, tokens, width = x.shape
-        split = self.query_key_value([x]).view(batch, tokens, 3, self.heads, width // self.heads)
+        split = query_key_value.view(batch, tokens, 3, self.heads, width // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, heads, n, D / heads]
         attended = functional.scaled_dot_product_attention(query, key, value)
         return attended.transpose(1, 2).reshape(batch, tokens, width)
