@@ -65,7 +65,7 @@ def test_the_shell_fills_in_the_first_node() -> None:
     for first_node, found in (("node7", "node7"), ("", "localhost"), (None, "localhost")):
         env = {"PATH": os.environ["PATH"]} | ({} if first_node is None else {"FIRST_NODE": first_node})
         said = subprocess.run(["bash", "-c", values.substitute(args[1])], env=env, capture_output=True, text=True)
-        assert f"--rdzv-endpoint={found}:1234 -m program $HOME\n" in said.stdout
+        assert f"--rdzv-endpoint={found}:1234 -m -- program $HOME\n" in said.stdout
 
 
 @pytest.mark.parametrize(
