@@ -1,0 +1,228 @@
+"""The whole chain, in real processes: finished, repeated, killed, on two ranks, and given what is broken."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.kill_and_resume import PROJECT, REPRODUCED, RUN, differing, kill_and_resume
+from pipeline.chain import run_chain
+from pipeline.codesign import codesign
+from pipeline.export import export_best
+from pipeline.retrain import retrain
+from pipeline.search.stage import search_supernet
+from pipeline.train import train_supernet
+
+TinyRun = Any
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    """The files that are the same however a run went."""
+    return {name: (run / name).read_bytes() for name in REPRODUCED}
+
+
+def test_a_run_leaves_whole_files_only(finished: TinyRun) -> None:
+    """Every file of the run folder is there, and nothing half-written; the terminal shows network, figures, paths."""
+    for name in (*REPRODUCED, "report.html", "timings.json"):
+        assert (finished.path / name).stat().st_size > 0
+    assert not [path for path in finished.path.rglob("*") if ".tmp-" in path.name or "partial" in path.name]
+    printed = (finished.folder / "printed.txt").read_text()
+    words = ("data ", "supernet ", "search ", "retrain ", "codesign ", "export ", "╭", "model.pt", "report.html")
+    assert all(f"\n{word}" in f"\n{printed}" or word in printed for word in words)
+    assert set(json.loads((finished.path / "timings.json").read_text())["stages"]) == {
+        *("supernet", "search", "retrain", "codesign", "export")
+    }
+
+
+def test_the_same_command_again_changes_nothing(
+    copied: TinyRun, finished: TinyRun, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A finished run only says again what it found, stage by stage."""
+    assert copied.program(run_chain) == 0
+    assert contents(copied.path) == contents(finished.path)
+    said = [line.split()[0] for line in capfd.readouterr().out.splitlines() if re.match(r"[a-z]+  ", line)]
+    assert said == ["data", "supernet", "search", "retrain", "retrain", *["codesign"] * 4, "export", "found"]
+
+
+def test_killed_and_continued(finished: TinyRun, tmp_path: Path) -> None:
+    """SIGKILL of the whole process group at seeded random moments, each time the same command again: in the end every
+    reproduced file equals the undisturbed run's byte for byte, and no other file lies about."""
+    kills = kill_and_resume(finished.folder, finished.first_line_s, tmp_path, finished.sizes, kills=3, seed=10)
+    assert sum(kill.hit for kill in kills) >= 2, kills
+    assert len({kill.stage for kill in kills}) == 3
+    assert differing(finished.folder, tmp_path) == []
+
+
+def test_on_two_ranks(finished: TinyRun, tmp_path: Path) -> None:
+    """torchrun's two gloo processes finish the chain; and from the supernet that they left, one rank's search finds the
+    same candidates and winners, byte for byte."""
+    torchrun = ["-m", "launch.agent", "--standalone", "--nproc-per-node=2", "-m", "--", "pipeline.chain"]
+    two = [*finished.sizes, "--runs", str(tmp_path / "two"), "--run", RUN]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
+    ended = subprocess.run([sys.executable, *torchrun, *two], env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert "2 process(es), cpu" in ended.stdout and ended.stdout.count("\nfound ") == 1
+    found, one = tmp_path / "two" / RUN, tmp_path / "runs" / RUN
+    shutil.copytree(found, one, ignore=shutil.ignore_patterns("winners.json", "candidates.jsonl", "search_state.json"))
+    assert type(finished)(tmp_path, finished.sizes, 0).program(search_supernet) == 0
+    for name in ("winners.json", "candidates.jsonl", "search_state.json"):
+        assert (one / name).read_bytes() == (found / name).read_bytes()
+    metrics = [json.loads(line) for line in (found / "metrics.jsonl").read_text().splitlines()]
+    alone = [json.loads(line) for line in (finished.path / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["stage"], line["step"]) for line in metrics] == [(line["stage"], line["step"]) for line in alone]
+
+
+@pytest.mark.parametrize(
+    ("stage", "needs", "message"),
+    [
+        (search_supernet, "checkpoints/supernet", "checkpoints/supernet: no checkpoint; train this stage first"),
+        (retrain, "winners.json", r"winners\.json does not exist; run the search first \(python -m pipeline\.search\)"),
+        (codesign, "results.json", r"results\.json does not exist; retrain the winners first"),
+        (export_best, "results.json", r"results\.json does not exist; retrain the winners first"),
+    ],
+)
+def test_a_stage_without_the_one_before(
+    copied: TinyRun, stage: Callable[..., object], needs: str, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A stage's own program says which file is missing and which program makes it."""
+    if (copied.path / needs).is_dir():
+        shutil.rmtree(copied.path / needs)
+    else:
+        (copied.path / needs).unlink()
+    for own in ("winners.json", "results.json", "codesign.json", "model.pt"):
+        if own != needs:
+            (copied.path / own).unlink()
+    assert copied.program(stage) == 1
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert re.search(message, line)
+
+
+def change_block(change: dict[str, Any]) -> Callable[[str], str]:
+    """Changes fields of the first winner's third block in winners.json."""
+
+    def edit(text: str) -> str:
+        document = json.loads(text)
+        document["winners"][0]["architecture"]["blocks"][2].update(change)
+        return json.dumps(document)
+
+    return edit
+
+
+BROKEN: dict[str, tuple[str, Callable[[str], str], str]] = {
+    "winners cut": ("winners.json", lambda text: text[:-40], r"winners\.json: not JSON at line \d+, column \d+"),
+    "no winners": ("winners.json", lambda _: '{"winners": []}', r'winners\.json: no list "winners" in it; remove'),
+    "no candidate": (
+        "winners.json",
+        lambda _: '{"winners": [3]}',
+        r"winners\.json, winner 1: a candidate is an object",
+    ),
+    "later block": (
+        "winners.json",
+        change_block({"dense_inputs": [5]}),
+        r"winners\.json, winner 1: block 3, dense_inputs: \[5\] has an input that is not an earlier output",
+    ),
+    "unknown operator": (
+        "winners.json",
+        change_block({"dense_operators": ["conv"]}),
+        r"winner 1: block 3, dense_operators: unknown operator 'conv'; known are",
+    ),
+    "other space": (
+        "winners.json",
+        change_block({"sparse_operators": ["attention"]}),
+        r"winner 1: block 3, sparse_operators: 'attention' is not in nasrec_small",
+    ),
+    "width": (
+        "winners.json",
+        change_block({"dense_width": 17}),
+        r"winner 1: block 3, dense_width: 17 is outside nasrec_small; it has \[16, 32",
+    ),
+    "results cut": ("results.json", lambda text: text[:-40], r"results\.json: not JSON at line \d+, column \d+"),
+    "no models": ("results.json", lambda _: "{}", r"results\.json: not the results of a run \(KeyError: 'models'\)"),
+    "no best": (
+        "results.json",
+        lambda text: text.replace('"best": "winner_1"', '"best": "winner_9"'),
+        r"results\.json: not the results of a run \(KeyError: 'winner_9'\)",
+    ),
+    "config cut": ("config.json", lambda text: text[:-40], r"config\.json: not JSON at line \d+"),
+    "search state cut": ("search_state.json", lambda text: text[:-40], r"search_state\.json: not JSON at line \d+"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_files(copied: TinyRun, case: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """The chain stops with one line naming the file, what is wrong in it and what to do, and changes nothing."""
+    name, edit, message = BROKEN[case]
+    later = ["report.html", "model.pt", "codesign.json", "results.json", "winners.json"]
+    if name in ("winners.json", "search_state.json"):
+        for other in later[: later.index("winners.json") + (name != "winners.json")]:
+            (copied.path / other).unlink()
+        shutil.rmtree(copied.path / "checkpoints" / "retrain")
+    broken = copied.path / name
+    broken.write_text(edit(broken.read_text()))
+    before = {path.name: path.read_bytes() for path in copied.path.glob("*.js*")}
+    assert copied.program(run_chain) == 1
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert re.search(message, line) and "Traceback" not in line
+    after = {path.name: path.read_bytes() for path in copied.path.glob("*.js*")}
+    assert {**after, "timings.json": b""} == {**before, "timings.json": b""}
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "missing", "progress"])
+def test_damaged_checkpoint(copied: TinyRun, damage: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """A run stopped in the middle of a stage with a damaged checkpoint says which file it is; with the folder removed,
+    as the message says, the stage is done again and its result is the undisturbed one's."""
+    result = copied.path / "checkpoints" / "supernet" / "result.json"
+    expected = result.read_bytes()
+    result.unlink()
+    (checkpoint,) = (copied.path / "checkpoints" / "supernet").glob("step_*")
+    damaged = checkpoint / ("progress.json" if damage == "progress" else "__0_0.distcp")
+    whole = damaged.read_bytes()
+    match damage:
+        case "flipped":
+            damaged.write_bytes(whole[:500] + bytes([whole[500] ^ 4]) + whole[501:])
+        case "truncated":
+            damaged.write_bytes(whole[: len(whole) // 2])
+        case "missing":
+            damaged.unlink()
+        case "progress":
+            damaged.write_bytes(whole[:-3])
+    assert copied.program(train_supernet) == 1
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert f"damaged checkpoint: {damaged} " in line and f"remove {checkpoint} to start this stage again" in line
+    if damage == "flipped":
+        shutil.rmtree(checkpoint)
+        assert copied.program(train_supernet) == 0
+        assert result.read_bytes() == expected
+
+
+def test_disk_full(finished: TinyRun, tmp_path: Path) -> None:
+    """With no room for a checkpoint the chain ends with one line and status 1, nothing half-written stays, and with
+    room again the same command goes on to the undisturbed run's supernet."""
+    arguments = [*finished.sizes, "--runs", str(tmp_path / "runs"), "--run", RUN]
+    limited = (
+        "import resource, sys; from pipeline.chain import run_chain; from pipeline.session import run_program;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY));"
+        "sys.exit(run_program(run_chain, 'pipeline.chain', sys.argv[1:]))"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-W", "ignore", "-c", limited, *arguments]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    run = tmp_path / "runs" / RUN
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    last = ended.stderr.strip().splitlines()[-1]
+    expected = rf"pipeline\.chain: {run}/checkpoints/supernet/step_0+3: the checkpoint could not be written"
+    assert re.search(expected + r" .* is the disk full\? Make room and run the same command again", last)
+    assert not [path for path in run.rglob("*") if ".tmp-" in path.name or "partial" in path.name]
+    assert not list(run.glob("checkpoints/supernet/*"))
+    assert type(finished)(tmp_path, finished.sizes, 0).program(train_supernet) == 0
+    result = "checkpoints/supernet/result.json"
+    assert (run / result).read_bytes() == (finished.path / result).read_bytes()
+    lines = (finished.path / "metrics.jsonl").read_text().splitlines()
+    assert (run / "metrics.jsonl").read_text().splitlines() == [line for line in lines if '"supernet"' in line]
