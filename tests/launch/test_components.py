@@ -63,4 +63,4 @@ def test_slurm_script(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "OMP_NUM_THREADS=12" in start
         assert "exec /opt/env/bin/python -m launch.agent --nnodes=2 --nproc-per-node=8" in start
         assert '"--rdzv-endpoint=${SLURM_JOB_NODELIST_HET_GROUP_0:-localhost}:4321"' in start
-        assert "-m pipeline.chain --run" in start and "big run" in start
+        assert "-m -- pipeline.chain --run" in start and "big run" in start
