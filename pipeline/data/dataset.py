@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from pipeline.data.config import DataConfig
 from pipeline.data.convert import convert
-from pipeline.data.features import Rows, mixed_row_numbers
+from pipeline.data.features import Columns, Rows, mixed_row_numbers
 from pipeline.data.generated import PROBABILITY_COLUMN, GenerateConfig, generate
 from pipeline.data.infer import infer_schema
+from pipeline.data.log import Log, Unit
 from pipeline.data.parquet import ParquetLog
 from pipeline.data.schema import Schema
 from pipeline.data.storage import is_parquet, list_files, split_of_name
@@ -29,48 +30,65 @@ _CHUNK_ROWS = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """The rows of one split, unit (row group) by unit: all rows of some files, or some tenths of every file's rows."""
+    """The rows of one split, unit by unit: those whose number is in a range and, hashed, in some tenths."""
 
     name: str
     """train, valid or test."""
-    log: ParquetLog
+    log: Log
     """Where the rows lie."""
-    tenths: tuple[int, int]
+    tenths: tuple[int, int] = (0, 10)
     """Rows whose number's hash modulo 10 is in [first, last) are of the split."""
+    range: tuple[int, int] = (0, 2**63 - 1)
+    """Rows numbered first, …, last - 1 of the log."""
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Names of the categorical columns."""
         return self.log.schema.categories
 
+    @property
+    def dense_width(self) -> int:
+        """max(I, 1)."""
+        return self.log.schema.dense_width
+
+    @property
+    def row_bytes(self) -> int:
+        """Of a decoded row."""
+        return Rows.bytes_per_row(self.log.schema)
+
     @functools.cached_property
     def counts(self) -> npt.NDArray[np.int64]:
         """Rows of the split in each unit."""
-        groups = self.log.row_groups
+        return np.array([self._count(unit) for unit in self.log.units], dtype=np.int64)
+
+    @functools.cached_property
+    def runs(self) -> npt.NDArray[np.int64]:
+        """The run of each unit."""
+        return np.array([unit.run for unit in self.log.units], dtype=np.int64)
+
+    def read(self, unit: int, order: npt.NDArray[np.int64] | None) -> Rows | Columns:
+        """The unit's rows of the given numbers, in that order; None: all."""
+        return self.log.read(unit, order)
+
+    def select(self, unit: int) -> npt.NDArray[np.int64] | None:
+        """Which of the unit's rows are of the split; None: all."""
+        low, high = self._overlap(self.log.units[unit])
+        first = self.log.units[unit].first_row
+        if self.tenths != (0, 10):
+            return low - first + np.flatnonzero(self._is_inside(low, high - low))
+        return None if high - low == self.log.units[unit].rows else np.arange(low - first, high - first)
+
+    def _count(self, unit: Unit) -> int:
+        low, high = self._overlap(unit)
         if self.tenths == (0, 10):
-            return np.array([group.rows for group in groups], dtype=np.int64)
-        counts = [
-            sum(
-                int(self._is_inside(group.first_row + start, min(_CHUNK_ROWS, group.rows - start)).sum())
-                for start in range(0, group.rows, _CHUNK_ROWS)
-            )
-            for group in groups
-        ]
-        return np.array(counts, dtype=np.int64)
+            return high - low
+        starts = range(low, high, _CHUNK_ROWS)
+        return sum(int(self._is_inside(start, min(_CHUNK_ROWS, high - start)).sum()) for start in starts)
 
-    @property
-    def max_unit_bytes(self) -> int:
-        """Of the largest unit, decoded."""
-        return max(group.rows for group in self.log.row_groups) * Rows.bytes_per_row(self.log.schema)
-
-    def read(self, unit: int) -> Rows:
-        """All rows of the unit."""
-        return self.log.read(unit)
-
-    def select(self, unit: int) -> npt.NDArray[np.int64]:
-        """Which of the unit's rows are of the split."""
-        group = self.log.row_groups[unit]
-        return np.flatnonzero(self._is_inside(group.first_row, group.rows))
+    def _overlap(self, unit: Unit) -> tuple[int, int]:
+        """Row numbers of the unit that are in the range."""
+        low = max(self.range[0], unit.first_row)
+        return low, max(low, min(self.range[1], unit.first_row + unit.rows))
 
     def _is_inside(self, first_row: int, rows: int) -> npt.NDArray[np.bool_]:
         tenth = mixed_row_numbers(first_row, rows) % np.uint64(10)
@@ -136,7 +154,8 @@ class Dataset:
         total = 0.0
         for unit in np.flatnonzero(chosen.counts):
             table, picked = chosen.log.columns(int(unit), names), chosen.select(int(unit))
-            columns = [table[name].to_numpy().astype(np.float64)[picked] for name in names]
+            columns = [table[name].to_numpy().astype(np.float64) for name in names]
+            columns = columns if picked is None else [column[picked] for column in columns]
             columns[0] = np.minimum(columns[0], 1.0)
             total += float(of(columns).sum())
         return total / self.rows(split)

@@ -66,7 +66,7 @@ class Rows:
     """Decoded rows, ready to be cut into batches."""
 
     dense: npt.NDArray[np.float32]
-    """[n, max(I, 1)]."""
+    """[max(I, 1), n]: column after column, as files hold them."""
     ids: npt.NDArray[np.int32]
     """[F, n]: table rows, field after field."""
     label: npt.NDArray[np.float32]
@@ -82,13 +82,35 @@ class Rows:
         """What one decoded row takes."""
         return 4 * (schema.dense_width + schema.num_categories + 1)
 
+    def take(self, order: npt.NDArray[np.int64] | None) -> "Rows":
+        """The rows of the given numbers, in that order; None: all as they are."""
+        if order is None:
+            return self
+        return Rows(
+            np.take(self.dense, order, axis=1, mode="clip"),
+            np.take(self.ids, order, axis=1, mode="clip"),
+            np.take(self.label, order, mode="clip"),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """Decoded rows where the file's reader left them: no copy, each column a memory of its own."""
+
+    dense: list[npt.NDArray[np.float32]]
+    """max(I, 1) of [n]."""
+    ids: list[npt.NDArray[np.int32]]
+    """F of [n]."""
+    label: npt.NDArray[np.int8]
+    """[n], 0 or 1."""
+
 
 def decode(columns: pa.RecordBatch, schema: Schema) -> Rows:
     """Applies the rules to raw columns. A bad label is a `LabelError`, which knows its row."""
     n = columns.num_rows
-    dense = np.ones((n, schema.dense_width), dtype=np.float32)
+    dense = np.ones((schema.dense_width, n), dtype=np.float32)
     for index, column in enumerate(schema.integers):
-        dense[:, index] = integer_feature(columns.column(column))
+        dense[index] = integer_feature(columns.column(column))
     ids = np.empty((schema.num_categories, n), dtype=np.int32)
     for index, (column, table_size) in enumerate(zip(schema.categories, schema.table_sizes, strict=True)):
         ids[index] = category_rows(columns.column(column), table_size, hour=column in schema.hours)

@@ -1,118 +1,210 @@
-"""Parquet click logs: row groups, the unit of reading, decoded into `Rows`; columns and types are checked first."""
+"""Parquet click logs, raw or prepared: row groups, the unit of reading, decoded into `Rows`.
 
-import dataclasses
+Columns and types are checked first. Shapes: n rows, I integers (1 without any), F fields.
+"""
+
 import functools
 import threading
-from collections import OrderedDict
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from pipeline.data.features import LabelError, Rows, decode
+from pipeline.data.features import Columns, LabelError, Rows, decode
+from pipeline.data.log import Unit
+from pipeline.data.prepared import Prepared, arrow_schema, read_prepared
 from pipeline.data.schema import Schema
-from pipeline.data.storage import check_same_columns, open_binary
+from pipeline.data.storage import check_same_columns, open_arrow
 
-CACHE_BYTES = 128 * 2**20
-"""Decoded row groups kept: a small log is decoded once, a large one streams through."""
-
-
-@dataclasses.dataclass(frozen=True)
-class RowGroup:
-    """A unit of reading."""
-
-    path: str
-    """Its file."""
-    index: int
-    """Its number in the file."""
-    first_row: int
-    """Number of its first row in the whole log (the files one behind the other)."""
-    rows: int
-    """Its rows, 1 or more."""
+Ids = npt.NDArray[np.int32]
+COLUMNS_AT_ONCE = 10
+"""Decoded together: 10 columns of 65,536 rows take 2.6 MB. One by one costs more calls, all 40 more cache misses."""
+OPEN_FILES = 4
+"""Files that each thread keeps open."""
 
 
 class ParquetLog:
-    """The row groups of some Parquet files, read one at a time, by any thread, with a bounded cache."""
+    """The row groups of some Parquet files, read one at a time, by any thread."""
 
     def __init__(self, files: list[str], schema: Schema) -> None:
         self.schema = schema
-        self.row_groups: list[RowGroup] = []
-        self._lock = threading.Lock()
-        self._cache: OrderedDict[int, Rows] = OrderedDict()
-        self._open = functools.lru_cache(maxsize=16)(functools.partial(_open_parquet, schema=schema))
+        self.units: list[Unit] = []
+        self._opened = threading.local()  # pyarrow does not promise that threads may share a file
+        first = self._open(files[0])
+        self._names = first.schema_arrow.names
+        self._prepared = read_prepared(first.metadata, files[0])
         first_row = 0
         for path in files:
             metadata = self._open(path).metadata
-            check_same_columns(path, self._names(path), files[0], self._names(files[0]))
+            check_same_columns(path, self._open(path).schema_arrow.names, files[0], self._names)
+            _check_same_preparation(path, read_prepared(metadata, path), files[0], self._prepared)
             if not metadata.num_rows:
                 raise ValueError(f"{path}: holds no rows; remove the file or write it again")
             for index in range(metadata.num_row_groups):
                 rows = metadata.row_group(index).num_rows
                 if rows:
-                    self.row_groups.append(RowGroup(path, index, first_row, rows))
+                    self.units.append(Unit(path, index, first_row, rows, run=len(self.units)))
                 first_row += rows
 
-    def read(self, unit: int) -> Rows:
-        """The decoded rows of row group `unit`."""
-        with self._lock:
-            rows = self._cache.pop(unit, None)
-            if rows is None:
-                rows = self._decode(unit)
-            self._cache[unit] = rows
-            held = sum(kept.nbytes for kept in self._cache.values())
-            while held > CACHE_BYTES and len(self._cache) > 1:
-                _, dropped = self._cache.popitem(last=False)
-                held -= dropped.nbytes
-            return rows
+    def read(self, unit: int, order: npt.NDArray[np.int64] | None = None) -> Rows | Columns:
+        """Rows of row group `unit`: those of the given numbers, in that order, or all."""
+        if self._prepared:
+            return self._read_prepared(unit, order)
+        columns = self.columns(unit, list(self.schema.inputs))
+        try:
+            return decode(columns.combine_chunks().to_batches()[0], self.schema).take(order)
+        except LabelError as error:
+            raise self._bad_label(unit, error.row, error.found, error.expected) from error
 
     def columns(self, unit: int, names: list[str]) -> pa.Table:
         """Some raw columns of row group `unit`."""
-        group = self.row_groups[unit]
+        path, index = self.units[unit].path, self.units[unit].number
         try:
-            return self._open(group.path).read_row_group(group.index, columns=names)
+            return self._open(path).read_row_group(index, columns=names, use_threads=False)
         except (pa.ArrowException, OSError) as error:
-            raise ValueError(
-                f"{group.path}: row group {group.index} cannot be read: {error}; write it again"
-            ) from error
+            raise ValueError(f"{path}: row group {index} cannot be read: {error}; write it again") from error
 
     def has_column(self, name: str) -> bool:
         """Whether the files hold a column beside the schema's."""
-        return name in self._names(self.row_groups[0].path)
+        return name in self._names
 
-    def _names(self, path: str) -> list[str]:
-        return self._open(path).schema_arrow.names
+    def _open(self, path: str) -> pq.ParquetFile:
+        if not hasattr(self._opened, "file"):
+            self._opened.file = functools.lru_cache(maxsize=OPEN_FILES)(functools.partial(_open_checked, self.schema))
+        file: pq.ParquetFile = self._opened.file(path)
+        return file
 
-    def _decode(self, unit: int) -> Rows:
-        group = self.row_groups[unit]
-        table = self.columns(unit, list(self.schema.inputs)).combine_chunks()
-        try:
-            return decode(table.to_batches()[0], self.schema)
-        except LabelError as error:
-            row = sum(other.rows for other in self.row_groups[:unit] if other.path == group.path) + error.row
-            raise ValueError(
-                f"{group.path}: row {row} (from 0), column {self.schema.label!r}: found label {error.found!r}, "
-                f"expected {error.expected}; repair or remove the row"
-            ) from error
+    def _read_prepared(self, unit: int, order: npt.NDArray[np.int64] | None) -> Rows | Columns:
+        schema = self.schema
+        if order is None:
+            table = self.columns(unit, list(schema.inputs))
+            columns = [table[name].to_numpy() for name in schema.inputs]
+            label, dense, ids = columns[0], columns[1 : 1 + schema.num_integers], columns[1 + schema.num_integers :]
+            ids = self._checked(unit, None, label, ids)
+            return Columns(dense or [np.ones(len(label), np.float32)], ids, label)
+        taken = _empty(1 + schema.dense_width + schema.num_categories, len(order))
+        labels, numbers, rows = (
+            taken[:1],
+            taken[1 : 1 + schema.dense_width].view(np.float32),
+            taken[1 + schema.dense_width :],
+        )
+        if not schema.integers:
+            numbers[:] = 1.0
+        targets = dict(zip(schema.inputs, [*labels, *numbers[: schema.num_integers], *rows], strict=True))
+        for first in range(0, len(schema.inputs), COLUMNS_AT_ONCE):
+            names = list(schema.inputs[first : first + COLUMNS_AT_ONCE])
+            table = self.columns(unit, names)
+            for name in names:
+                _take(table[name].to_numpy(), order, targets[name])
+        self._checked(unit, order, labels[0], list(rows))
+        return Rows(numbers, rows, labels[0].astype(np.float32))
+
+    def _checked(
+        self, unit: int, order: npt.NDArray[np.int64] | None, label: npt.NDArray[Any], ids: list[Ids]
+    ) -> list[Ids]:
+        """Labels are 0 or 1 and ids are rows of the tables, folded into smaller tables where asked for."""
+        if (bad := (label < 0) | (label > 1)).any():
+            row = int(np.argmax(bad))
+            raise self._bad_label(unit, row if order is None else int(order[row]), int(label[row]), "0 or 1")
+        assert self._prepared is not None
+        sizes = zip(self.schema.categories, self._prepared.schema.table_sizes, self.schema.table_sizes, strict=True)
+        for index, (name, size, own_size) in enumerate(sizes):
+            column = ids[index]
+            if len(column) and int(column.view(np.uint32).max()) >= size:  # negative numbers are large without a sign
+                raise ValueError(
+                    f"{self.units[unit].path}: row group {self.units[unit].number}, column {name!r}: holds rows "
+                    f"{column.min()} to {column.max()} of a table of {size}; prepare the file again"
+                )
+            if own_size < size:
+                ids[index] = column = column if column.flags.writeable else column.copy()
+                _fold(column, own_size)
+        return ids
+
+    def _bad_label(self, unit: int, row: int, found: object, expected: str) -> ValueError:
+        path = self.units[unit].path
+        row += sum(other.rows for other in self.units[:unit] if other.path == path)
+        return ValueError(
+            f"{path}: row {row} (from 0), column {self.schema.label!r}: found label {found!r}, expected {expected}; "
+            "repair or remove the row"
+        )
 
 
-def _open_parquet(path: str, schema: Schema) -> pq.ParquetFile:
-    """Opens and checks a file; text columns come as dictionaries, so that each distinct text is hashed once."""
-    handle = open_binary(path)
+def prepared_schema(path: str) -> Schema | None:
+    """The schema that a prepared file brings along; None for a raw one."""
+    found = read_prepared(_open_parquet(path).metadata, path)
+    return found.schema if found else None
+
+
+def _empty(columns: int, rows: int) -> npt.NDArray[np.int32]:
+    """[columns, rows] from Arrow's memory pool, which keeps what is freed: fresh pages cost as much as decoding."""
+    return np.frombuffer(pa.allocate_buffer(4 * columns * rows), np.int32).reshape(columns, rows)
+
+
+def _take(values: npt.NDArray[Any], order: npt.NDArray[np.int64] | None, out: npt.NDArray[Any]) -> None:
+    """The values, in the given order if there is one, into `out`."""
+    if order is None:
+        out[:] = values
+    elif values.dtype == out.dtype:
+        np.take(values, order, out=out, mode="clip")  # any other mode, or another type, buffers `out`
+    else:
+        out[:] = values[order]
+
+
+def _fold(ids: npt.NDArray[np.int32], table_size: int) -> None:
+    """Table rows into a smaller table, in place; 0 (missing) stays.
+
+    >>> ids = np.arange(8, dtype=np.int32)
+    >>> _fold(ids, 4)
+    >>> ids
+    array([0, 1, 2, 3, 1, 2, 3, 1], dtype=int32)
+    """
+    present = ids > 0
+    ids -= 1
+    ids %= table_size - 1
+    ids += 1
+    ids *= present
+
+
+def _open_parquet(path: str) -> pq.ParquetFile:
     try:
-        file = pq.ParquetFile(handle)
+        return pq.ParquetFile(open_arrow(path))
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path}: not a whole Parquet file: {error}; write or copy it again") from error
-    arrow_schema = file.schema_arrow
+
+
+def _open_checked(schema: Schema, path: str) -> pq.ParquetFile:
+    """Opens and checks a file; text columns come as dictionaries, so that each distinct text is hashed once."""
+    file = _open_parquet(path)
+    arrow = file.schema_arrow
+    prepared = arrow_schema(schema) if read_prepared(file.metadata, path) else None
     for column in schema.inputs:
-        found = arrow_schema.get_all_field_indices(column)
+        found = arrow.get_all_field_indices(column)
         if len(found) != 1:
             raise ValueError(
                 f"{path}: holds column {column!r} {len(found)} times, the schema {schema.name!r} needs it once; "
-                f"its columns are {arrow_schema.names}"
+                f"its columns are {arrow.names}"
             )
-        _check_type(path, column, arrow_schema.field(column).type, schema)
+        if prepared is None:
+            _check_type(path, column, arrow.field(column).type, schema)
+        elif not arrow.field(column).equals(prepared.field(column)):
+            raise ValueError(
+                f"{path}: is prepared, but its column {arrow.field(column)} is not {prepared.field(column)}; "
+                "prepare it again"
+            )
+    if prepared is not None:
+        return file
     text = [name for name in schema.categories if name not in (*schema.integer_ids, *schema.hours)]
-    return pq.ParquetFile(handle, metadata=file.metadata, read_dictionary=text)
+    return pq.ParquetFile(open_arrow(path), metadata=file.metadata, read_dictionary=text)
+
+
+def _check_same_preparation(path: str, found: Prepared | None, first_path: str, first: Prepared | None) -> None:
+    if found != first:
+        kinds = ["raw" if one is None else "prepared" for one in (found, first)]
+        reason = "their tables or numbering differ" if found and first else f"one is {kinds[0]}, one {kinds[1]}"
+        raise ValueError(f"{path}: cannot be one log with {first_path}: {reason}; prepare them together")
 
 
 def _check_type(path: str, column: str, found: pa.DataType, schema: Schema) -> None:

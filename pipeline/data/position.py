@@ -88,11 +88,24 @@ class Deal:
             for lane in range(rank * lanes, (rank + 1) * lanes):
                 start, rows = self._lane(lane)
                 pieces += self._slice(start + step * rows, start + (step + 1) * rows)
-        if step == self.steps - 1 and not self.drop_last:
-            start = self.full_steps * self.step_rows
-            low, high = (start + self.tail * r // self.world_size for r in (rank, rank + 1))
-            pieces += self._slice(low, high)
-        return pieces
+        return pieces + self.tail_pieces(rank) if step == self.steps - 1 else pieces
+
+    def stretches(self, rank: int, step: int) -> list[tuple[list[Interval], int]]:
+        """What `pieces` hands out from `step` on but for the tail: each lane's rest, and its rows a step."""
+        lanes = self._lanes // self.world_size
+        stretches = []
+        for lane in range(rank * lanes, (rank + 1) * lanes):
+            start, rows = self._lane(lane)
+            stretches.append((self._slice(start + step * rows, start + self.full_steps * rows), rows))
+        return stretches
+
+    def tail_pieces(self, rank: int) -> list[Interval]:
+        """The rank's share of the tail, which the last step hands out."""
+        if self.drop_last:
+            return []
+        start = self.full_steps * self.step_rows
+        low, high = (start + self.tail * r // self.world_size for r in (rank, rank + 1))
+        return self._slice(low, high)
 
     def remaining(self, steps: int) -> tuple[Interval, ...]:
         """What is left, of all ranks together, after `steps` steps of each."""

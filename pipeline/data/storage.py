@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+import pyarrow as pa
 from iopath.common.file_io import PathManager, PathManagerFactory
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
@@ -31,6 +32,13 @@ def open_binary(path: str) -> IO[bytes]:
         return path_manager().open(path, "rb")
     except OSError as error:
         raise ValueError(f"{path}: cannot be opened: {error.strerror or error}; check data.path") from error
+
+
+def open_arrow(path: str) -> pa.NativeFile:
+    """The same for Arrow, which reads local files without Python's help."""
+    if Path(path).is_file():
+        return pa.OSFile(path)
+    return pa.PythonFile(open_binary(path), "r")
 
 
 def file_size(path: str) -> int:

@@ -1,38 +1,33 @@
 """Batches of one split in a seeded order, with a position that any number of ranks can go on from.
 
-The order of an epoch: row groups in a seeded shuffle, the rows of each in a seeded shuffle, and ranks and lanes dealt
-from it as `position.py` says. Without a seed: the order of the files, a stretch a rank.
-
-Shapes: B batch, I integers (1 without any), F fields.
+The order of an epoch: runs of units (row groups; text files) in a seeded shuffle, the rows of each unit in a seeded
+shuffle, and ranks and lanes dealt from it as `position.py` says. The open units of all lanes are the shuffle's window.
+Without a seed: the order of the files, a stretch a rank.
 """
 
 import logging
-import queue
-import threading
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from pipeline.data.ahead import Read, batches_ahead
+from pipeline.data.background import Background
 from pipeline.data.batch import Batch
-from pipeline.data.features import Rows
+from pipeline.data.features import Columns, Rows
 from pipeline.data.position import Deal, Interval, Leg, deal_after
 
 logger = logging.getLogger(__name__)
 
 MAX_LANES = 8
-"""Row groups open at once on one rank: rows of a batch come from so many places."""
-LANE_BYTES = 256 * 2**20
-"""Decoded rows open at once on one rank; large row groups make fewer lanes."""
-READ_AHEAD = 2
-"""Batches made in the background."""
+"""Units open at once on one rank: rows of a batch come from so many places."""
+MAX_READY = 8
+"""Finished batches that wait for training."""
 
 
 class SplitRows(Protocol):
-    """What a stream reads: the units (row groups) of one split."""
+    """What a stream reads: the units (row groups, blocks of lines) of one split."""
 
     @property
     def name(self) -> str:
@@ -43,43 +38,68 @@ class SplitRows(Protocol):
         """Names of the categorical columns."""
 
     @property
+    def dense_width(self) -> int:
+        """max(I, 1)."""
+
+    @property
     def counts(self) -> npt.NDArray[np.int64]:
         """Rows of the split in each unit."""
 
     @property
-    def max_unit_bytes(self) -> int:
-        """Of the largest unit, decoded."""
+    def runs(self) -> npt.NDArray[np.int64]:
+        """The run of each unit: ascending; units of one run are read one after the other."""
 
-    def read(self, unit: int) -> Rows:
-        """All rows of the unit."""
+    @property
+    def row_bytes(self) -> int:
+        """Of a decoded row."""
 
-    def select(self, unit: int) -> npt.NDArray[np.int64]:
-        """Which of them are of the split."""
+    def select(self, unit: int) -> npt.NDArray[np.int64] | None:
+        """Which of the unit's rows are of the split; None: all."""
+
+    def read(self, unit: int, order: npt.NDArray[np.int64] | None) -> Rows | Columns:
+        """The unit's rows of the given numbers, in that order; None: all."""
 
 
 class EpochOrder:
     """Position → (unit, row): the order of one epoch."""
 
-    def __init__(self, counts: npt.NDArray[np.int64], seed: int | None, epoch: int) -> None:
-        self.seed, self.epoch = seed, epoch
-        self.units = np.arange(len(counts))
+    def __init__(self, rows: SplitRows, seed: int | None, epoch: int) -> None:
+        self.rows, self.seed, self.epoch = rows, seed, epoch
+        self.units = np.arange(len(rows.counts))
         if seed is not None:
-            self.units = _generator(seed, epoch, 0).permutation(self.units)
-        self.stops = np.cumsum(counts[self.units])  # position behind the last row of each unit, in this order
+            runs, of_unit = np.unique(rows.runs, return_inverse=True)
+            place = _generator(seed, epoch, 0).permutation(len(runs))  # of each run
+            self.units = np.argsort(place[of_unit], kind="stable")
+            self._shuffled = _generator(seed, epoch, 1).permutation(int(rows.counts.max()))
+        self.stops = np.cumsum(rows.counts[self.units])  # position behind the last row of each unit, in this order
 
-    def locate(self, interval: Interval) -> Iterator[tuple[int, int, int]]:
-        """(unit, first, stop): the interval as ranges within the orders of its units."""
-        position, stop = interval
-        place = int(np.searchsorted(self.stops, position, side="right"))
-        while position < stop:
-            start = int(self.stops[place - 1]) if place else 0
-            end = min(stop, int(self.stops[place]))
-            yield int(self.units[place]), position - start, end - start
-            position, place = end, place + 1
+    def locate(self, intervals: list[Interval]) -> Iterator[tuple[int, int, int]]:
+        """(unit, first, stop): the intervals as ranges within the orders of their units."""
+        for position, stop in intervals:
+            place = int(np.searchsorted(self.stops, position, side="right"))
+            while position < stop:
+                start = int(self.stops[place - 1]) if place else 0
+                end = min(stop, int(self.stops[place]))
+                if position < end:
+                    yield int(self.units[place]), position - start, end - start
+                position, place = end, place + 1
 
-    def within(self, unit: int, selected: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def read(self, unit: int) -> Rows | Columns:
         """The unit's rows in their order."""
-        return selected if self.seed is None else _generator(self.seed, self.epoch, unit + 1).permutation(selected)
+        selected = self.rows.select(unit)
+        if self.seed is None:
+            return self.rows.read(unit, selected)
+        order = self._shuffle(unit)
+        return self.rows.read(unit, order if selected is None else selected[order])
+
+    def _shuffle(self, unit: int) -> npt.NDArray[np.int64]:
+        """All units share one permutation, begun at another place in each: drawing one a unit would take a tenth of the
+        time of reading it."""
+        assert self.seed is not None
+        rows = int(self.rows.counts[unit])
+        start = int(_generator(self.seed, self.epoch, 2 + unit).integers(len(self._shuffled)))
+        order = np.concatenate([self._shuffled[start:], self._shuffled[:start]])
+        return order if rows == len(order) else order[order < rows]
 
 
 def _generator(*key: int) -> np.random.Generator:
@@ -89,8 +109,8 @@ def _generator(*key: int) -> np.random.Generator:
 class Stream(Iterator[Batch]):
     """One rank's batches of a split over some epochs. `len` and the position are the same on every rank.
 
-    Batches are made ahead in a thread; the position counts those handed out. `close` (or a `with` block, or the end of
-    the stream) ends the thread.
+    Batches are made ahead in threads, within `ahead_bytes` of memory; the position counts those handed out. `close` (or
+    a `with` block, or the end of the stream) ends the threads.
     """
 
     def __init__(
@@ -102,6 +122,8 @@ class Stream(Iterator[Batch]):
         shuffle_seed: int | None = None,
         epochs: int = 1,
         drop_last: bool = False,
+        ahead_bytes: int = 256 * 2**20,
+        threads: int = 2,
     ) -> None:
         if batch_size < 1 or epochs < 1:
             raise ValueError(f"batch_size is {batch_size} and epochs {epochs}; both are 1 or more")
@@ -112,11 +134,11 @@ class Stream(Iterator[Batch]):
         self._rows, self._batch_size, self._rank, self._world_size = rows, batch_size, rank, world_size
         self._seed, self._epochs, self._drop_last = shuffle_seed, epochs, drop_last
         self._num_rows = int(rows.counts.sum())
-        lanes = max(1, min(MAX_LANES, LANE_BYTES // rows.max_unit_bytes))
-        self._base_lanes = 1 if shuffle_seed is None else lanes
+        self._ahead_bytes, self._threads = ahead_bytes, threads
+        self._base_lanes = 1 if shuffle_seed is None else _lanes(rows, ahead_bytes)
         self._epoch, self._steps, self._batches, self._rows_dropped = 0, 0, 0, 0
         self._legs: list[Leg] = []
-        self._ahead: _ReadAhead | None = None
+        self._ahead: Background[Batch] | None = None
         self._fresh = fresh = self._deal([])  # of a whole epoch
         self._current = fresh  # of what the finished legs have left of this one
         if self._num_rows < world_size:
@@ -170,7 +192,8 @@ class Stream(Iterator[Batch]):
             # The batches to come hold no reference to the stream, so that a forgotten stream ends its thread.
             deals = [self._current, *[self._fresh] * (self._epochs - self._epoch - 1)]
             epochs = list(enumerate(deals, start=self._epoch))
-            self._ahead = _ReadAhead(_make_batches(self._rows, self._seed, self._rank, epochs, self._steps), READ_AHEAD)
+            plan = _plan(self._rows, self._seed, self._rank, epochs, self._steps)
+            self._ahead = self._start(plan)
         try:
             batch = next(self._ahead)
         except BaseException:
@@ -243,6 +266,13 @@ class Stream(Iterator[Batch]):
             "lanes": self._base_lanes,
         }
 
+    def _start(self, plan: Iterator[list[Read]]) -> Background[Batch]:
+        batch_bytes = 2 * self._batch_size * self._rows.row_bytes  # ids take 8 bytes there, and lengths come along
+        ready = max(1, min(MAX_READY, self._ahead_bytes // (8 * batch_bytes)))
+        budget = self._ahead_bytes - ready * batch_bytes
+        batches = batches_ahead(plan, self._rows.keys, self._rows.dense_width, budget, self._threads)
+        return Background(batches, ready)
+
     def _deal(self, legs: list[Leg]) -> Deal:
         lanes = self._base_lanes
         return deal_after(self._num_rows, legs, self._world_size, self._batch_size, lanes, self._drop_last)
@@ -253,87 +283,43 @@ class Stream(Iterator[Batch]):
             self._epoch, self._steps, self._legs, self._current = self._epoch + 1, 0, [], self._fresh
 
 
-def _make_batches(
+def _lanes(rows: SplitRows, ahead_bytes: int) -> int:
+    """As many as may be open in half of the memory; 1 where a lane would have to read all that lies before it."""
+    if len(np.unique(rows.runs)) < len(rows.runs):
+        return 1
+    return max(1, min(MAX_LANES, ahead_bytes // 2 // (int(rows.counts.max()) * rows.row_bytes)))
+
+
+def _plan(
     rows: SplitRows, seed: int | None, rank: int, epochs: list[tuple[int, Deal]], step: int
-) -> Iterator[Batch]:
-    """Batches of the given epochs, from `step` of the first on."""
+) -> Iterator[list[Read]]:
+    """What each batch of the given epochs is made of, from `step` of the first on."""
     for epoch, deal in epochs:
-        order = EpochOrder(rows.counts, seed, epoch)
-        opened: dict[int, tuple[Rows, npt.NDArray[np.int64]]] = {}
+        order = EpochOrder(rows, seed, epoch)
+        lanes = [(_Lane(order.locate(intervals)), lane_rows) for intervals, lane_rows in deal.stretches(rank, step)]
         for current in range(step, deal.steps):
-            ranges = [piece for interval in deal.pieces(rank, current) for piece in order.locate(interval)]
-            used = {unit for unit, _, _ in ranges}
-            opened = {unit: item for unit, item in opened.items() if unit in used}  # let go before opening more
-            for unit in used - opened.keys():
-                opened[unit] = rows.read(unit), order.within(unit, rows.select(unit))
-            yield _assemble(rows, [(*opened[unit], first, stop) for unit, first, stop in ranges])
+            ranges = [piece for lane, lane_rows in lanes if current < deal.full_steps for piece in lane.take(lane_rows)]
+            if current == deal.steps - 1:
+                ranges += order.locate(deal.tail_pieces(rank))
+            yield [
+                Read((epoch, unit), order.read, int(rows.counts[unit]) * rows.row_bytes, first, stop)
+                for unit, first, stop in ranges
+            ]
         step = 0
 
 
-def _assemble(rows: SplitRows, ranges: list[tuple[Rows, npt.NDArray[np.int64], int, int]]) -> Batch:
-    """Copies the rows of one batch together."""
-    total = sum(stop - first for _, _, first, stop in ranges)
-    sample = ranges[0][0] if ranges else rows.read(0)
-    dense = np.empty((total, sample.dense.shape[1]), np.float32)  # [B, max(I, 1)]
-    ids = np.empty((len(rows.keys), total), np.int64)  # [F, B]
-    label = np.empty(total, np.float32)  # [B]
-    start = 0
-    for unit_rows, order, first, stop in ranges:
-        picked, end = order[first:stop], start + stop - first
-        dense[start:end] = unit_rows.dense[picked]
-        ids[:, start:end] = unit_rows.ids[:, picked]
-        label[start:end] = unit_rows.label[picked]
-        start = end
-    return Batch.of_ids(torch.from_numpy(dense), torch.from_numpy(ids), torch.from_numpy(label), rows.keys)
+class _Lane:
+    """Ranges handed out some rows at a time."""
 
+    def __init__(self, ranges: Iterator[tuple[int, int, int]]) -> None:
+        self._ranges = ranges
+        self._unit, self._first, self._stop = 0, 0, 0
 
-class _ReadAhead:
-    """Runs an iterator in a thread, a few items ahead; its errors come out of `__next__`, its thread ends on close."""
-
-    def __init__(self, items: Iterator[Batch], depth: int) -> None:
-        self._queue: queue.Queue[Callable[[], Batch]] = queue.Queue(maxsize=depth)
-        self._stop = threading.Event()
-        arguments = (items, self._queue, self._stop)
-        self._thread = threading.Thread(target=_fill, args=arguments, name="data-read-ahead", daemon=True)
-        self._thread.start()
-        self._finalizer = weakref.finalize(self, _end, self._thread, self._queue, self._stop)
-
-    def __next__(self) -> Batch:
-        return self._queue.get()()
-
-    def close(self) -> None:
-        self._finalizer()
-
-
-def _fill(items: Iterator[Batch], filled: "queue.Queue[Callable[[], Batch]]", stop: threading.Event) -> None:
-    """The thread: puts a function that gives the next batch, or raises what went wrong."""
-
-    def put(give: Callable[[], Batch]) -> bool:
-        while not stop.is_set():
-            try:
-                filled.put(give, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def failing(error: BaseException) -> Callable[[], Batch]:
-        def give() -> Batch:
-            raise error
-
-        return give
-
-    try:
-        for item in items:
-            if not put(lambda item=item: item):  # type: ignore[misc]
-                return
-        put(failing(AssertionError("more batches asked for than dealt")))
-    except BaseException as error:  # whatever it is, it belongs to the reader
-        put(failing(error))
-
-
-def _end(thread: threading.Thread, filled: "queue.Queue[Callable[[], Batch]]", stop: threading.Event) -> None:
-    stop.set()
-    while not filled.empty():
-        filled.get_nowait()
-    thread.join()
+    def take(self, rows: int) -> Iterator[tuple[int, int, int]]:
+        """The next `rows` rows."""
+        while rows:
+            if self._first == self._stop:
+                self._unit, self._first, self._stop = next(self._ranges)
+            first, self._first = self._first, min(self._stop, self._first + rows)
+            rows -= self._first - first
+            yield self._unit, first, self._first

@@ -147,7 +147,7 @@ def test_constant_input_without_integers() -> None:
     """Without numeric columns the dense input is one column of 1.0."""
     schema = Schema("s", "y", (), ("a",), (10,), integer_ids=("a",))
     rows = decode(pa.RecordBatch.from_pydict({"y": [0, 1], "a": [3, None]}), schema)
-    assert rows.dense.tolist() == [[1.0], [1.0]]
+    assert rows.dense.tolist() == [[1.0, 1.0]]
     assert rows.ids.tolist() == [[4, 0]]
     assert rows.nbytes == 2 * Rows.bytes_per_row(schema)
 

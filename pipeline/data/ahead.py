@@ -1,0 +1,120 @@
+"""Units read and decoded in threads before their batches are due, within a budget of bytes; batches cut from them.
+
+Shapes: B batch, I dense inputs, F fields.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import torch
+
+from pipeline.data.batch import Batch
+from pipeline.data.features import Columns, Rows
+
+MAX_PLANNED = 4096
+"""Batches planned ahead: enough to fill any budget with units, and the plan stays small where units are."""
+
+UnitOfEpoch = tuple[int, int]
+"""(epoch, unit): each epoch has an order of its own."""
+
+
+class Read(NamedTuple):
+    """Some rows of a unit as a part of a batch."""
+
+    unit: UnitOfEpoch
+    """Which."""
+    read: Callable[[int], Rows | Columns]
+    """Reads the unit, given its number."""
+    nbytes: int
+    """What the unit takes when it has been read."""
+    first: int
+    """The rows first, …, stop - 1 of the unit."""
+    stop: int
+    """One behind the last."""
+
+
+class Units:
+    """The units of the batches to come: read in the order in which batches need them, as many as fit into the budget.
+
+    Those of the next batch are read even if they alone exceed it. A unit is let go when no planned batch needs it.
+    """
+
+    def __init__(self, plan: Iterator[list[Read]], budget_bytes: int, pool: ThreadPoolExecutor) -> None:
+        self._plan, self._budget, self._pool = plan, budget_bytes, pool
+        self._planned: deque[list[Read]] = deque()  # all of their units are held
+        self._held: dict[UnitOfEpoch, Future[Rows | Columns]] = {}
+        self._uses: dict[UnitOfEpoch, int] = {}  # batches that need the unit: the planned ones and the next to plan
+        self.held_bytes = 0
+        self._next = self._draw()  # not yet planned
+
+    def next_batch(self) -> list[tuple[Rows | Columns, int, int]] | None:
+        """The parts of the next batch as (rows, first, stop), once they have been read; None at the end."""
+        self._read_ahead()
+        if not self._planned:
+            return None
+        reads = self._planned.popleft()
+        parts = [(self._held[read.unit].result(), read.first, read.stop) for read in reads]
+        for read in reads:
+            self._uses[read.unit] -= 1
+            if not self._uses[read.unit]:
+                self.held_bytes -= read.nbytes
+                del self._uses[read.unit], self._held[read.unit]
+        return parts
+
+    def _read_ahead(self) -> None:
+        while self._next is not None and len(self._planned) < MAX_PLANNED:
+            new = {read.unit: read for read in self._next if read.unit not in self._held}
+            new_bytes = sum(read.nbytes for read in new.values())
+            if self._planned and self.held_bytes + new_bytes > self._budget:
+                return
+            for unit, read in new.items():
+                self._held[unit] = self._pool.submit(read.read, unit[1])
+            self.held_bytes += new_bytes
+            self._planned.append(self._next)
+            self._next = self._draw()
+
+    def _draw(self) -> list[Read] | None:
+        reads = next(self._plan, None)
+        for read in reads or ():
+            self._uses[read.unit] = self._uses.get(read.unit, 0) + 1
+        return reads
+
+
+def batches_ahead(
+    plan: Iterator[list[Read]], keys: tuple[str, ...], dense_width: int, budget_bytes: int, threads: int
+) -> Generator[Batch, None, None]:
+    """The planned batches, in page-locked memory where there is CUDA."""
+    pinned = torch.cuda.is_available()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="data-read")
+    try:
+        units = Units(plan, budget_bytes, pool)
+        while (parts := units.next_batch()) is not None:
+            yield assemble(parts, keys, dense_width, pinned)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def assemble(
+    parts: list[tuple[Rows | Columns, int, int]], keys: tuple[str, ...], dense_width: int, pinned: bool = False
+) -> Batch:
+    """Copies the parts together, each column a stretch of memory at a time."""
+    total = sum(stop - first for _, first, stop in parts)
+    dense = torch.empty(total, dense_width, pin_memory=pinned)  # [B, I]
+    ids = torch.empty(len(keys), total, dtype=torch.int64, pin_memory=pinned)  # [F, B]
+    label = torch.empty(total, pin_memory=pinned)  # [B]
+    start = 0
+    for rows, first, stop in parts:
+        end = start + stop - first
+        if isinstance(rows, Rows):
+            dense.numpy()[start:end] = rows.dense[:, first:stop].T
+            ids.numpy()[:, start:end] = rows.ids[:, first:stop]
+        else:
+            for column, values in enumerate(rows.dense):
+                dense.numpy()[start:end, column] = values[first:stop]
+            for field, numbers in enumerate(rows.ids):
+                ids.numpy()[field, start:end] = numbers[first:stop]
+        label.numpy()[start:end] = rows.label[first:stop]
+        start = end
+    return Batch.of_ids(dense, ids, label, keys)
