@@ -27,7 +27,10 @@ def export_best(session: Session) -> Path:
         best = best_model(session.processes.on_first(lambda: read_results(run)))
         newest = Checkpoints(run.checkpoints(f"retrain/{best['name']}"), session.processes).newest()
         if newest is None:
-            raise ValueError(f"{run.checkpoints('retrain')}/{best['name']}: no checkpoint to export; retrain it first")
+            raise ValueError(
+                f"{run.checkpoints('retrain')}/{best['name']}: no checkpoint to export; "
+                f"remove {run.results} and retrain what is missing (python -m pipeline.retrain)"
+            )
         verify(newest, session.processes)
         session.processes.on_first(lambda: _export(session, best, newest))
     session.say(

@@ -1,0 +1,103 @@
+"""Training as a stage: what it measures, what it leaves, and that it is done once."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from modules.supernet import extract
+from pipeline.files import read_json
+from pipeline.processes import join
+from pipeline.search.scoring import look_up
+from pipeline.session import Session, open_session
+from pipeline.train import build_supernet, load_supernet, train_supernet, validation_architectures
+
+TinyRun = Any
+
+
+@pytest.fixture
+def session(copied: TinyRun) -> Iterator[Session]:
+    """An open session on a copy of the finished run."""
+    with join("cpu") as processes, open_session(copied.config, processes) as opened:
+        yield opened
+
+
+def test_result_is_the_mean_log_loss_of_the_validation_paths(session: Session) -> None:
+    """result.json's figure is that of the loaded supernet, run as a supernet on the validation rows."""
+    supernet, trainee = load_supernet(session)
+    rows = look_up(trainee.embeddings, session.dataset, "valid", 10**9, session.processes)
+    assert len(rows.label) == session.dataset.rows("valid")
+    losses = []
+    for architecture in validation_architectures(session):
+        with torch.no_grad():
+            logit = supernet(rows.dense, rows.embedded, architecture).double()
+        losses.append(float(binary_cross_entropy_with_logits(logit, rows.label.double())))
+    assert len(set(losses)) == 2
+    found = read_json(session.run.result("supernet"))["valid_log_loss"]
+    assert found == pytest.approx(sum(losses) / 2, rel=1e-6)
+
+
+def test_training_has_moved_every_kind_of_weight(session: Session) -> None:
+    """Against a new supernet of the same seed: tables, dense weights and both optimizers' states have changed."""
+    _, new = build_supernet(session)
+    _, loaded = load_supernet(session)
+    before, after = new.tensors(), loaded.tensors()
+    for kind in ("dense", "dense_optimizer"):
+        changed = [name for name, value in before[kind].items() if not torch.equal(value, after[kind][name])]
+        assert len(changed) > len(before[kind]) / 4, kind
+    for name, table in before["embeddings"].items():
+        own, other = table.local_shards()[0].tensor, after["embeddings"][name].local_shards()[0].tensor
+        assert not torch.equal(own, other)
+
+
+def test_metrics_lines(copied: TinyRun) -> None:
+    """A line every log_every steps and at the end, with rows counted and the schedule's learning rate falling to 0."""
+    lines = [json.loads(line) for line in (copied.path / "metrics.jsonl").read_text().splitlines()]
+    supernet = [line for line in lines if line["stage"] == "supernet"]
+    assert [line["step"] for line in supernet] == [2, 4, 6, 8, 10, 12]
+    assert [line["rows"] for line in supernet] == [64 * step for step in (2, 4, 6, 8, 10, 12)]
+    assert supernet[-1]["learning_rate"] < supernet[1]["learning_rate"] / 10
+    stages = list(dict.fromkeys(line["stage"] for line in lines))
+    assert stages == ["supernet", "retrain/winner_1", "retrain/deepfm"]
+
+
+def test_a_finished_stage_is_not_trained_again(copied: TinyRun) -> None:
+    """With result and checkpoint there, nothing is written but the report of it."""
+    before = {path: path.stat().st_mtime_ns for path in copied.path.glob("checkpoints/supernet/**/*")}
+    assert copied.program(train_supernet) == 0
+    assert {path: path.stat().st_mtime_ns for path in copied.path.glob("checkpoints/supernet/**/*")} == before
+
+
+def test_a_stage_without_its_checkpoint_is_trained_again(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
+    """A checkpoint removed by hand is made anew, and with it the same result."""
+    result = copied.path / "checkpoints" / "supernet" / "result.json"
+    expected = result.read_bytes()
+    (checkpoint,) = result.parent.glob("step_*")
+    shutil.rmtree(checkpoint)
+    assert copied.program(train_supernet) == 0, capfd.readouterr().err
+    assert checkpoint.is_dir() and result.read_bytes() == expected
+
+
+def test_a_diverging_loss_stops_the_run(finished: TinyRun, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A loss that is no number ends the stage with one line; the checkpoint before it is kept."""
+    run = type(finished)(tmp_path, finished.sizes, 0)
+    assert run.program(train_supernet, "--supernet.table-learning-rate", "1e38", "--supernet.log-every", "1") == 1
+    last = capfd.readouterr().err.strip().splitlines()[-1]
+    assert "program: supernet: the loss is nan at step" in last and "lower the learning rates" in last
+    assert not (run.path / "checkpoints" / "supernet" / "result.json").exists()
+
+
+def test_extracted_from_the_loaded_supernet(session: Session) -> None:
+    """A sub-network extracted from the checkpoint gives the supernet's logits."""
+    supernet, trainee = load_supernet(session)
+    rows = look_up(trainee.embeddings, session.dataset, "valid", 50, session.processes)
+    architecture = validation_architectures(session)[0]
+    with torch.no_grad():
+        expected = supernet(rows.dense, rows.embedded, architecture)
+        found = extract(supernet, architecture)(rows.dense, rows.embedded)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
