@@ -40,6 +40,10 @@ class SupernetConfig(TrainingConfig):
     path_warm_up_steps: int = 0
     """Steps over which the full path is drawn with a probability falling from 1 to 0 (published: 15,000 on Criteo; a
     full path costs about 40 ordinary ones)."""
+    paths_per_step: int = 1
+    """Paths that a step draws, at least 1: they share its rows and one embedding lookup, their gradients averaged."""
+    distinct_paths: bool = False
+    """Each rank draws paths of its own, their gradients averaged over the union; off: all ranks train the same."""
     validation_paths: int = 8
     """Random sub-networks, always the same, whose mean validation log loss stands for the supernet's."""
 
@@ -47,7 +51,7 @@ class SupernetConfig(TrainingConfig):
         super().__post_init__()
         if self.sampler not in SAMPLERS:
             raise ValueError(f"supernet.sampler is {self.sampler!r}; choose one of {sorted(SAMPLERS)}")
-        for name, least in (("path_warm_up_steps", 0), ("validation_paths", 1)):
+        for name, least in (("path_warm_up_steps", 0), ("paths_per_step", 1), ("validation_paths", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"supernet.{name} is {getattr(self, name)}; it must be at least {least}")
 

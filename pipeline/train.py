@@ -14,12 +14,21 @@ from torchrec.distributed import DistributedModelParallel
 from modules.embeddings import shard_embeddings
 from modules.space import Architecture, single_operator_any_connection
 from modules.space.sampling import SAMPLERS, warmed_up
-from modules.supernet import Path, SlicedAdagrad, Supernet, extract
+from modules.supernet import Supernet, common_slices, extract
 from pipeline.checkpoint import Checkpoints
 from pipeline.evaluate import Metrics
 from pipeline.files import read_json, write_json
 from pipeline.session import Session, run_program
-from pipeline.training import Trainee, TrainingConfig, evaluate, load_tables, train, whole
+from pipeline.training import (
+    StepPaths,
+    Trainee,
+    TrainingConfig,
+    dense_optimizer,
+    evaluate,
+    load_tables,
+    train,
+    whole,
+)
 
 SUPERNET = "supernet"
 
@@ -74,7 +83,7 @@ def train_standalone(session: Session, network: nn.Module, name: str) -> Trained
 
 
 def build_supernet(session: Session) -> tuple[Supernet, Trainee]:
-    """A new supernet and what its training changes; each step draws a path, the same on every rank."""
+    """A new supernet and what its training changes; each step draws its paths, the same draws on every rank."""
     config = session.config.supernet
     supernet = Supernet(session.space, session.shape, session.torch_generator("weights", SUPERNET))
     nn.init.zeros_(supernet.parameters_by_name()["head.weight"])  # a random head is noise that training has to undo
@@ -82,15 +91,23 @@ def build_supernet(session: Session) -> tuple[Supernet, Trainee]:
     generator = session.numpy_generator("paths")
     sampler = SAMPLERS[config.sampler]
 
-    def path(step: int) -> Path:
-        return supernet.path(warmed_up(sampler, step, config.path_warm_up_steps)(session.space, generator))
-
     parameters = supernet.parameters_by_name()
+    rank, world_size = session.processes.rank, session.processes.world_size
+    own = slice(0, config.paths_per_step)
+    if config.distinct_paths:
+        own = slice(rank * config.paths_per_step, (rank + 1) * config.paths_per_step)
+
+    def path(step: int) -> StepPaths:
+        sample = warmed_up(sampler, step, config.path_warm_up_steps)
+        count = config.paths_per_step * (world_size if config.distinct_paths else 1)
+        paths = [supernet.path(sample(session.space, generator)) for _ in range(count)]
+        return StepPaths(tuple(paths[own]), common_slices(paths, parameters))
+
     trainee = Trainee(
         embeddings=_embeddings(session, config),
         parameters=parameters,
         path=path,
-        optimizer=SlicedAdagrad(parameters, config.epsilon, config.initial_square),
+        optimizer=dense_optimizer(config, parameters),
         generator_state=lambda: generator.bit_generator.state,
         restore_generator=lambda state: setattr(generator.bit_generator, "state", state),
     )
@@ -105,7 +122,7 @@ def build_trainee(session: Session, network: nn.Module, config: TrainingConfig) 
         embeddings=_embeddings(session, config),
         parameters=parameters,
         path=whole(network),
-        optimizer=SlicedAdagrad(parameters, config.epsilon, config.initial_square),
+        optimizer=dense_optimizer(config, parameters),
     )
 
 

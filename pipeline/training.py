@@ -1,13 +1,14 @@
 """The trainer: one loop for the supernet, a standalone architecture and the baselines.
 
-What is trained is given as a function `path(step)`: the network to run on this step's rows, and the slices of weights
-it may change. A supernet gives another sub-network each step; everything else gives all of itself.
+What is trained is given as a function `path(step)`: the networks to run on this step's rows, and the slices of weights
+that the step may change. A supernet gives other sub-networks each step; everything else gives all of itself.
 
 B batch, I dense inputs, F fields, D embedding width.
 """
 
+import contextlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from torchrec.distributed import DistributedModelParallel
 from tqdm import tqdm
 
 from modules.embeddings import embed, set_learning_rate
-from modules.supernet import Path, Slice, SlicedAdagrad
+from modules.supernet import Path, Slice, SlicedAdagrad, SlicedAdam, SlicedOptimizer, SlicedSGD, sum_gradients
 from pipeline.checkpoint import Checkpoints
 from pipeline.data import Batch, Stream
 from pipeline.evaluate import Evaluation, Metrics
@@ -50,6 +51,11 @@ class TrainingConfig:
     epsilon: float = 1e-8
     """Both Adagrads' ε, above 0. (Gradients are means over the batch: with the published 1e-2 a table row, whose
     gradient is about 1e-4, would learn a hundred times too slowly.)"""
+    optimizer: Literal["adagrad", "adam", "sgd"] = "adagrad"
+    """Of the dense part. Weights that a step's path does not hold rest (modules/supernet/optimizer.py); for Adam that
+    is a rule of ours. The tables have TorchRec's fused row-wise Adagrad in any case."""
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    """Of the dense part's products in training: tf32 (CUDA only) or bf16 by autocast; weights stay float32."""
     log_every: int = 50
     """Steps between lines in metrics.jsonl."""
     checkpoint_every: int = 200
@@ -70,6 +76,16 @@ class TrainingConfig:
             raise ValueError(f"checkpoint_every is {self.checkpoint_every}; use 0 for one checkpoint at the end")
 
 
+@dataclass(frozen=True)
+class StepPaths:
+    """What one step trains."""
+
+    paths: tuple[Path, ...]
+    """The networks that this rank runs; the step's loss is the mean of theirs."""
+    slices: tuple[Slice, ...]
+    """All weights that the step changes on any rank: the same, in the same order, on every rank."""
+
+
 @dataclass
 class Trainee:
     """Everything that training changes, and so everything that a checkpoint holds."""
@@ -78,9 +94,9 @@ class Trainee:
     """The sharded tables with their fused optimizer."""
     parameters: Mapping[str, nn.Parameter]
     """The dense parameters by name: equal on every rank."""
-    path: Callable[[int], Path]
-    """The network and slices of a step."""
-    optimizer: SlicedAdagrad
+    path: Callable[[int], StepPaths]
+    """The networks and slices of a step."""
+    optimizer: SlicedOptimizer
     """Updates the slices."""
     generator_state: Callable[[], Any] = lambda: None
     """The state of what `path` draws from."""
@@ -97,11 +113,36 @@ class Trainee:
         }
 
 
-def whole(network: nn.Module) -> Callable[[int], Path]:
+def whole(network: nn.Module) -> Callable[[int], StepPaths]:
     """The path of a standalone network: all of it, each step."""
     slices = tuple(Slice(name, (), parameter) for name, parameter in network.named_parameters())
-    path = Path(network, slices)
-    return lambda step: path
+    paths = StepPaths((Path(network, slices),), slices)
+    return lambda step: paths
+
+
+def dense_optimizer(config: TrainingConfig, parameters: Mapping[str, Tensor]) -> SlicedOptimizer:
+    """The configured optimizer of the dense part."""
+    match config.optimizer:
+        case "adagrad":
+            return SlicedAdagrad(parameters, config.epsilon, config.initial_square)
+        case "adam":
+            return SlicedAdam(parameters, config.epsilon)
+        case "sgd":
+            return SlicedSGD()
+
+
+@contextlib.contextmanager
+def matrix_precision(config: TrainingConfig, device: torch.device) -> Iterator[None]:
+    """Products of the configured precision inside the block. Raises ValueError for tf32 where there is none."""
+    if config.precision == "tf32" and device.type != "cuda":
+        raise ValueError(f"precision is tf32, which only CUDA has; this run is on {device.type}: use float32 or bf16")
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if config.precision == "tf32" else before)
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def learning_rate_factor(config: TrainingConfig, step: int, total_steps: int) -> float:
@@ -155,28 +196,41 @@ def train(
 
 
 def train_step(
-    trainee: Trainee, path: Path, batch: Batch, config: TrainingConfig, factor: float, processes: Processes
+    trainee: Trainee, step: StepPaths, batch: Batch, config: TrainingConfig, factor: float, processes: Processes
 ) -> Tensor:
     """One step on this rank's rows at a share of the peak learning rates; returns their mean log loss, detached.
 
-    The backward updates the tables; the slices' gradients are averaged over ranks, clipped and applied here.
+    One lookup serves all paths, and its backward updates the tables; the slices' gradients are averaged over paths and
+    ranks, clipped and applied here.
     """
     batch = batch.to(processes.device, non_blocking=True)
     set_learning_rate(trainee.embeddings, factor * config.table_learning_rate)
-    logit = path.network(batch.dense, embed(trainee.embeddings, batch.sparse))
-    loss = binary_cross_entropy_with_logits(logit, batch.label)
-    loss.backward()
-    average_gradients(path.slices, processes)
-    nn.utils.clip_grad_norm_([part.leaf for part in path.slices], config.clip_norm)
-    trainee.optimizer.step(path.slices, factor * config.learning_rate)
-    return loss.detach()
+    looked_up = embed(trainee.embeddings, batch.sparse)
+    embedded = looked_up.detach().requires_grad_()
+    mean_loss = torch.zeros((), device=processes.device)
+    with matrix_precision(config, processes.device):
+        for path in step.paths:  # one after the other, so that only one's activations are held
+            logit = path.network(batch.dense, embedded).float()
+            loss = binary_cross_entropy_with_logits(logit, batch.label) / len(step.paths)
+            loss.backward()
+            mean_loss += loss.detach()
+    looked_up.backward(torch.zeros_like(embedded) if embedded.grad is None else embedded.grad)
+    if step.slices is not step.paths[0].slices:
+        sum_gradients(step.paths, step.slices)
+    average_gradients(step.slices, processes)
+    nn.utils.clip_grad_norm_([part.leaf for part in step.slices], config.clip_norm)
+    trainee.optimizer.step(step.slices, factor * config.learning_rate)
+    return mean_loss
 
 
 def average_gradients(slices: Iterable[Slice], processes: Processes) -> None:
     """Average the slices' gradients over ranks in one flat all-reduce of exactly the active weights."""
     if processes.world_size == 1:
         return
-    gradients = [part.leaf.grad for part in slices if part.leaf.grad is not None]
+    gradients = []
+    for part in slices:  # every rank sends every slice, whatever its own path used
+        part.leaf.grad = torch.zeros_like(part.leaf) if part.leaf.grad is None else part.leaf.grad
+        gradients.append(part.leaf.grad)
     flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
     distributed.all_reduce(flat)
     flat /= processes.world_size

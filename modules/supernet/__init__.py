@@ -1,7 +1,19 @@
 """One weight-sharing network, its sub-networks as views of its weights, and the optimizer that walks only those."""
 
-from modules.supernet.optimizer import SlicedAdagrad
+from modules.supernet.optimizer import SlicedAdagrad, SlicedAdam, SlicedOptimizer, SlicedSGD
 from modules.supernet.subnet import Subnet
-from modules.supernet.supernet import Path, Slice, Supernet, extract
+from modules.supernet.supernet import Path, Slice, Supernet, common_slices, extract, sum_gradients
 
-__all__ = ["Path", "Slice", "SlicedAdagrad", "Subnet", "Supernet", "extract"]
+__all__ = [
+    "Path",
+    "Slice",
+    "SlicedAdagrad",
+    "SlicedAdam",
+    "SlicedOptimizer",
+    "SlicedSGD",
+    "Subnet",
+    "Supernet",
+    "common_slices",
+    "extract",
+    "sum_gradients",
+]

@@ -26,7 +26,9 @@ SCORES_A_CHUNK = 2**19
 
 
 def linear(inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None) -> Tensor:
-    """Σ_j x_j W_jᵀ (+ b): inputs [B, …, w_j], weights [O, w_j] → [B, …, O]; joins no inputs and copies no weight."""
+    """Σ_j x_j W_jᵀ (+ b): inputs [B, …, w_j], weights [O, w_j] → [B, …, O]; on CPU nothing is joined or copied."""
+    if _is_for_torch(inputs[0]):
+        return functional.linear(torch.cat(list(inputs), dim=-1), torch.cat(list(weights), dim=1), bias)
     rows = [part.reshape(-1, part.shape[-1]) for part in inputs]
     output: Tensor = _Linear.apply(len(rows), bias, *rows, *weights)
     return output.view(*inputs[0].shape[:-1], output.shape[-1])
@@ -39,13 +41,18 @@ def attention(query_key_value: Tensor, heads: int) -> Tensor:
     """
     batch, tokens, joined = query_key_value.shape
     width = joined // (3 * heads)
-    if query_key_value.is_cuda or width > WIDEST_NARROW_HEAD:
+    if _is_for_torch(query_key_value) or width > WIDEST_NARROW_HEAD:
         split = query_key_value.view(batch, tokens, 3, heads, width).permute(2, 0, 3, 1, 4)
         query, key, value = split.unbind(0)  # each [B, H, n, w]
         attended = functional.scaled_dot_product_attention(query, key, value)
         return attended.transpose(1, 2).reshape(batch, tokens, heads * width)
     narrow: Tensor = _NarrowAttention.apply(query_key_value, heads)
     return narrow
+
+
+def _is_for_torch(x: Tensor) -> bool:
+    """Whether torch's own kernels serve better: on CUDA few large ones do, and autocast knows only its own."""
+    return x.is_cuda or torch.is_autocast_enabled(x.device.type)
 
 
 class _Linear(torch.autograd.Function):

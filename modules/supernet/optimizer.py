@@ -1,15 +1,57 @@
-"""Adagrad that walks only the slices a step touched: exactly the dense optimizer's result.
+"""Optimizers that walk only the slices that a step touched.
 
-Adagrad with a zero gradient changes neither weight nor state (no weight decay), so leaving untouched slices out is
-exact, not approximate.
+What happens to weights that a step does not touch:
+
+- SGD and Adagrad: nothing, which is exactly what the dense optimizer does with a zero gradient (there is no weight
+  decay and no momentum). The result is the dense optimizer's.
+- Adam: nothing either, and here that is a rule of our own: dense Adam would go on moving them by their old momentum.
+  Every weight has torch.optim.Adam of its own, whose steps are those that touched it: its moments rest in between,
+  and its bias correction counts its own steps.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from modules.supernet.supernet import Slice
+
+
+class SlicedOptimizer(Protocol):
+    """What a training loop needs of an optimizer."""
+
+    def step(self, slices: Sequence[Slice], learning_rate: float) -> None:
+        """Update every slice that has a gradient, then drop the gradients."""
+        ...
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The state by name (the tensors themselves, not copies)."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Copy a state in. Raises ValueError when names differ."""
+        ...
+
+
+class SlicedSGD:
+    """w −= η g."""
+
+    @torch.no_grad()
+    def step(self, slices: Sequence[Slice], learning_rate: float) -> None:
+        """Update every slice that has a gradient, then drop the gradients."""
+        for part in slices:
+            if part.leaf.grad is not None:
+                part.leaf.data.add_(part.leaf.grad, alpha=-learning_rate)
+                part.leaf.grad = None
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Nothing: SGD without momentum has no state."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Raises ValueError when the state is another optimizer's."""
+        _copy_state(state, {})
 
 
 class SlicedAdagrad:
@@ -40,12 +82,53 @@ class SlicedAdagrad:
         """The accumulators by parameter name (the tensors themselves, not copies)."""
         return dict(self.squares)
 
-    @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Copy accumulators in. Raises ValueError when names or shapes differ."""
-        if state.keys() != self.squares.keys():
-            raise ValueError(
-                f"optimizer state is of other parameters: {sorted(state.keys() ^ self.squares.keys())[:5]}"
-            )
-        for name, squares in self.squares.items():
-            squares.copy_(state[name])
+        """Copy accumulators in. Raises ValueError when names differ."""
+        _copy_state(state, self.squares)
+
+
+class SlicedAdam:
+    """Adam (Kingma and Ba 2015) over slices, weight by weight as in torch.optim.Adam on the steps that touched it."""
+
+    def __init__(
+        self, parameters: Mapping[str, Tensor], epsilon: float = 1e-8, betas: tuple[float, float] = (0.9, 0.999)
+    ) -> None:
+        self.epsilon, self.betas = epsilon, betas
+        self.state = {
+            f"{name}.{kind}": torch.zeros_like(parameter)
+            for name, parameter in parameters.items()
+            for kind in ("steps", "mean", "square")
+        }
+
+    @torch.no_grad()
+    def step(self, slices: Sequence[Slice], learning_rate: float) -> None:
+        """Update every slice that has a gradient, then drop the gradients."""
+        first, second = self.betas
+        for part in slices:
+            gradient = part.leaf.grad
+            if gradient is None:
+                continue
+            kinds = ("steps", "mean", "square")
+            steps, mean, square = (self.state[f"{part.name}.{kind}"][part.index] for kind in kinds)
+            steps += 1
+            mean.lerp_(gradient, 1 - first)
+            square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
+            deviation = (square / (1 - second**steps)).sqrt_().add_(self.epsilon)
+            part.leaf.data.addcdiv_(mean / (1 - first**steps), deviation, value=-learning_rate)
+            part.leaf.grad = None
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Steps and moments by parameter name (the tensors themselves, not copies)."""
+        return dict(self.state)
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Copy steps and moments in. Raises ValueError when names differ."""
+        _copy_state(state, self.state)
+
+
+@torch.no_grad()
+def _copy_state(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
+    if source.keys() != target.keys():
+        raise ValueError(f"optimizer state is of other parameters: {sorted(source.keys() ^ target.keys())[:5]}")
+    for name, tensor in target.items():
+        tensor.copy_(source[name])

@@ -4,7 +4,7 @@ B batch, I integers, F fields, D embedding width.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -95,6 +95,55 @@ def extract(supernet: Supernet, architecture: Architecture) -> Subnet:
         for name, parameter in own.items():
             parameter.data = torch.cat(gathered[name], dim=-1)
     return subnet
+
+
+def common_slices(paths: Sequence[Path], parameters: Mapping[str, Tensor]) -> tuple[Slice, ...]:
+    """Disjoint rectangles that hold all slices of several paths, in a fixed order; one path's are its own.
+
+    Slices that overlap are replaced by the rectangle around them. Where no path reaches, its gradient is zero.
+    """
+    if len(paths) == 1:
+        return paths[0].slices
+    found: dict[str, list[tuple[slice, ...]]] = {}
+    for part in (part for path in paths for part in path.slices):
+        rectangles, grown = found.setdefault(part.name, []), part.index
+        while overlapping := [other for other in rectangles if _overlap(grown, other)]:
+            for other in overlapping:
+                rectangles.remove(other)
+                grown = _around(grown, other)
+        rectangles.append(grown)
+    return tuple(
+        Slice(name, index, parameters[name].detach()[index].requires_grad_())
+        for name, rectangles in found.items()
+        for index in rectangles
+    )
+
+
+def sum_gradients(paths: Sequence[Path], common: Sequence[Slice]) -> None:
+    """Add the gradients of the paths' slices up in those of the common ones, and drop them."""
+    by_name: dict[str, list[Slice]] = {}
+    for part in common:
+        part.leaf.grad = torch.zeros_like(part.leaf)
+        by_name.setdefault(part.name, []).append(part)
+    for part in (part for path in paths for part in path.slices):
+        (around,) = (other for other in by_name[part.name] if _overlap(part.index, other.index))
+        assert around.leaf.grad is not None
+        if part.leaf.grad is not None:
+            around.leaf.grad[_within(part.index, around.index)] += part.leaf.grad
+            part.leaf.grad = None
+
+
+def _overlap(one: tuple[slice, ...], other: tuple[slice, ...]) -> bool:
+    return all(a.start < b.stop and b.start < a.stop for a, b in zip(one, other, strict=True))
+
+
+def _around(one: tuple[slice, ...], other: tuple[slice, ...]) -> tuple[slice, ...]:
+    pairs = zip(one, other, strict=True)
+    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in pairs)
+
+
+def _within(inner: tuple[slice, ...], outer: tuple[slice, ...]) -> tuple[slice, ...]:
+    return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True))
 
 
 class _SlicedWeights:

@@ -1,0 +1,130 @@
+"""The authors' code (facebookresearch/NasRec) behind the few functions that a comparison needs.
+
+It is read from a checkout that the user names, never from this repository, and runs as it is published.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from modules.space import Architecture, InputShape, SearchSpace
+
+CONFIGS = {"nasrec_small": "autoctr", "nasrec_full": "xlarge"}
+"""Our space's name → the reference's configuration."""
+
+OPERATORS = {
+    "nasrec_small": ("fc", "dot_product", "efc"),
+    "nasrec_full": ("fc", "dot_product", "sigmoid_gating", "sum", "attention", "efc"),
+}
+"""Our operators in the order of the reference's `node_names`."""
+
+PUBLISHED_SHAPES = {
+    "criteo": InputShape(13, 26, 16),
+    "avazu": InputShape(1, 23, 16),
+    "kdd": InputShape(3, 10, 16),
+}
+"""Inputs of the data sets whose best architectures are published (search_space.md)."""
+
+Step = Callable[[Tensor, Tensor, Tensor], None]
+
+
+def open_reference(checkout: str) -> Any:
+    """The reference's module `nasrec.supernet.supernet`. Raises ValueError when the checkout does not hold it."""
+    if not (Path(checkout) / "nasrec/supernet/supernet.py").exists():
+        raise ValueError(f"--reference {checkout}: no nasrec/supernet/supernet.py there; give a checkout of NasRec")
+    sys.path.insert(0, checkout)
+    from nasrec.supernet import supernet
+
+    return supernet
+
+
+def published(checkout: str) -> list[tuple[str, InputShape, dict[str, Any]]]:
+    """(name, inputs, choice) of every best architecture that the authors publish."""
+    found = []
+    for data, shape in PUBLISHED_SHAPES.items():
+        for path in sorted((Path(checkout) / "nasrec/configs" / data).glob("*_best_*.json")):
+            found.append((path.stem, shape, json.loads(path.read_text())))
+    return found
+
+
+def choice_of(architecture: Architecture, space: SearchSpace) -> dict[str, Any]:
+    """The reference's choice dictionary for one of our architectures."""
+    names = OPERATORS[space.name]
+    micro = [
+        {
+            "active_nodes": sorted(names.index(name) for name in block.dense_operators + block.sparse_operators),
+            "dense_in_dims": block.dense_width,
+            "sparse_in_dims": block.sparse_width,
+            "dense_sparse_interact": int(block.dense_to_sparse),
+            "deep_fm": int(block.sparse_to_dense),
+        }
+        for block in architecture.blocks
+    ]
+    macro = [
+        {
+            "dense_idx": list(block.dense_inputs),
+            "sparse_idx": list(block.sparse_inputs),
+            "dense_left_idx": [block.left],
+            "dense_right_idx": [block.right],
+        }
+        for block in architecture.blocks
+    ]
+    return {"micro": micro, "macro": macro}
+
+
+def build_supernet(reference: Any, space: SearchSpace, shape: InputShape, table_rows: int, device: str) -> nn.Module:
+    """The reference's supernet, its lazy layers made by one full path as in its train_supernet.py."""
+    model = reference.SuperNet(
+        num_blocks=space.num_blocks,
+        ops_config=reference.ops_config_lib[CONFIGS[space.name]],
+        use_layernorm=True,
+        num_embeddings=[table_rows] * shape.fields,
+        sparse_input_size=shape.fields,
+        embedding_dim=shape.embedding_width,
+        path_sampling_strategy="full-path",
+    )
+    model = model.to(device)
+    _make_lazy_layers(model, shape, device)
+    model.configure_path_sampling_strategy("fixed-path")
+    return model
+
+
+def build_standalone(reference: Any, choice: dict[str, Any], shape: InputShape, table_rows: int) -> nn.Module:
+    """One published architecture, as the reference's main_train.py trains it: without layer norms."""
+    model = reference.SuperNet(
+        num_blocks=choice["num_blocks"],
+        ops_config=reference.ops_config_lib[choice["config"]],
+        use_layernorm=False,
+        num_embeddings=[table_rows] * shape.fields,
+        sparse_input_size=shape.fields,
+        embedding_dim=shape.embedding_width,
+        path_sampling_strategy="fixed-path",
+        fixed=True,
+        fixed_choice=choice,
+    )
+    _make_lazy_layers(model, shape, "cpu")
+    return model
+
+
+def train_step(model: nn.Module, learning_rate: float, clip_norm: float) -> Step:
+    """One step as in the reference's train_utils.py: forward, backward, clip, torch's Adagrad."""
+    optimizer = torch.optim.Adagrad(model.parameters(), lr=learning_rate, eps=1e-2)
+
+    def step(dense: Tensor, ids: Tensor, label: Tensor) -> None:
+        optimizer.zero_grad()
+        loss = nn.functional.binary_cross_entropy_with_logits(model(dense, ids), label[:, None])
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        optimizer.step()
+
+    return step
+
+
+def _make_lazy_layers(model: nn.Module, shape: InputShape, device: str) -> None:
+    with torch.no_grad():
+        model(torch.zeros(2, shape.integers, device=device), torch.zeros(2, shape.fields, dtype=torch.long).to(device))
