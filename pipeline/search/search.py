@@ -18,8 +18,9 @@ from pipeline.run_folder import RunFolder
 from pipeline.search.scoring import FrozenRows, ScoringConfig, score_all
 from pipeline.search.strategy import Candidate, SearchConfig, Strategy, build_strategy
 
-ASKED_AT_ONCE = 32
-"""Architectures asked of a strategy between two saves of its state."""
+ASKED_A_RANK = 8
+"""Architectures asked of a strategy for every rank between two saves of its state (what is asked at once does not
+change which ones come)."""
 
 
 def search(
@@ -38,7 +39,7 @@ def search(
     progress = tqdm(
         total=config.candidates, initial=len(candidates), desc="search", unit="net", disable=not processes.is_first
     )
-    while architectures := strategy.ask(ASKED_AT_ONCE):
+    while architectures := strategy.ask(ASKED_A_RANK * processes.world_size):
         generation = strategy.generation
         scores = score_all(supernet, architectures, fine_tune, valid, scoring, processes)
         scored = [
