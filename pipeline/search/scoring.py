@@ -30,13 +30,13 @@ CHUNK_ROWS = 2048
 class ScoringConfig:
     """How a candidate is judged. The published search fine-tunes on 500 × 512 rows and judges on 150 × 8,192."""
 
-    fine_tune_rows: int = 16_384
+    fine_tune_rows: int = 8_192
     """Training rows that the last layer is fitted on before scoring; 0: the supernet's head as it is."""
     fine_tune_iterations: int = 10
     """L-BFGS iterations of that fit, at least 1."""
     fine_tune_penalty: float = 1e-4
     """Weight of the squared distance from the supernet's head in the fit, at least 0."""
-    valid_rows: int = 16_384
+    valid_rows: int = 8_192
     """Validation rows that give the score (fewer if the split is smaller), at least 1."""
 
     def __post_init__(self) -> None:
