@@ -1,0 +1,50 @@
+"""The search as a stage: from one supernet checkpoint, the same files each time."""
+
+import json
+from typing import Any
+
+import pytest
+
+from pipeline.search.stage import search_supernet
+
+TinyRun = Any
+WRITTEN = ("winners.json", "candidates.jsonl", "search_state.json")
+
+
+def test_searched_again_the_files_are_the_same(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
+    """From the supernet's checkpoint alone the search writes what the chain's did, byte for byte, and says its best."""
+    expected = {name: (copied.path / name).read_bytes() for name in WRITTEN}
+    for name in WRITTEN:
+        (copied.path / name).unlink()
+    assert copied.program(search_supernet) == 0
+    assert {name: (copied.path / name).read_bytes() for name in WRITTEN} == expected
+    (winner,) = json.loads(expected["winners.json"])["winners"]
+    line = f"search     winner 1: validation log loss {winner['score']:.4f} on the supernet's weights"
+    assert line in capfd.readouterr().out
+
+
+def test_cut_in_the_middle(copied: TinyRun) -> None:
+    """With the state of an earlier generation in place of the last one, it goes on to the same winners."""
+    expected = {name: (copied.path / name).read_bytes() for name in WRITTEN}
+    for name in WRITTEN[:2]:
+        (copied.path / name).unlink()
+    assert copied.program(search_supernet) == 0
+    assert {name: (copied.path / name).read_bytes() for name in WRITTEN} == expected
+
+
+def test_winners_json_belongs_to_the_candidates(finished: TinyRun) -> None:
+    """The winner is the best line of candidates.jsonl, counted beside the supernet's own log loss."""
+    winners = json.loads((finished.path / "winners.json").read_text())
+    lines = [json.loads(line) for line in (finished.path / "candidates.jsonl").read_text().splitlines()]
+    assert winners["candidates"] == len(lines) == 8
+    assert winners["winners"] == [min(lines, key=lambda line: (line["score"], line["index"]))]
+    result = json.loads((finished.path / "checkpoints" / "supernet" / "result.json").read_text())
+    assert winners["supernet_valid_log_loss"] == result["valid_log_loss"]
+    assert (winners["space"], winners["strategy"]) == ("nasrec_small", "evolution")
+
+
+def test_done_before(copied: TinyRun) -> None:
+    """With winners.json there, the stage only reads it: the supernet's checkpoint is not needed."""
+    for path in copied.path.glob("checkpoints/supernet/step_*/*"):
+        path.unlink()
+    assert copied.program(search_supernet) == 0
