@@ -62,7 +62,11 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
 
 def read_json(path: str | os.PathLike[str]) -> Any:
     """The JSON document in `path`; a ValueError names the file, line and column where it breaks."""
-    contents = Path(path).read_bytes()
+    return parse_json(Path(path).read_bytes(), path)
+
+
+def parse_json(contents: bytes, path: str | os.PathLike[str]) -> Any:
+    """The JSON document in the bytes of `path`, with the same errors."""
     try:
         return json.loads(contents.decode("utf-8"))
     except json.JSONDecodeError as error:

@@ -1,6 +1,7 @@
 """The data settings of a run, a frozen dataclass that tyro makes a command line from."""
 
 import dataclasses
+from typing import Literal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -8,7 +9,8 @@ class DataConfig:
     """Where the click log comes from."""
 
     path: str = ""
-    """A file, folder or glob of click logs: Criteo TSV or CSV (plain, .gz, .zst) or Parquet. Empty: generated data."""
+    """A file, folder or glob of click logs: Criteo TSV or CSV (plain, .gz, .zst) or Parquet, raw or prepared; local,
+    s3://, gs://, hdfs://, http:// and what fsspec knows. Empty: generated data."""
     schema: str = ""
     """criteo, criteo_terabyte, avazu, kdd2012, or a JSON file. Empty: schema.json in the folder, else inferred
     (Parquet with a column `label`)."""
@@ -22,6 +24,17 @@ class DataConfig:
     """No embedding table gets more rows (row 0 = missing included); larger ones of the schema are hashed into these.
     Raise it for data of production size: Criteo Terabyte's largest table has 48,937,458 rows."""
 
+    split: Literal["auto", "file_names", "random_80_10_10", "mlperf_days"] = "auto"
+    """mlperf_days: files named day_0, day_1, …; train on all days but the last, validate on the first half of the last
+    (Criteo Terabyte: day 23), test on its second half, as MLPerf does. random_80_10_10: by row, hashed, as the
+    published splits of Criteo Kaggle and Avazu. file_names: files named train, valid and test. auto: by file names
+    where they speak of splits, else random_80_10_10."""
+    read_ahead_mb: int = 64
+    """Memory of a process for rows read ahead of training, in MiB: open and coming row groups, finished batches. Half
+    of it is the shuffle's window. A batch's own row groups are held even if they take more."""
+    read_threads: int = 2
+    """Threads of a process that read and decode."""
+
     def __post_init__(self) -> None:
         """Checks ranges; settings of the generator beside a path would be ignored, so they are refused."""
         for name, low, high in (
@@ -29,6 +42,8 @@ class DataConfig:
             ("days", 1, 10_000),
             ("seed", 0, 2**63 - 1),
             ("max_table_rows", 2, 2**31 - 1),
+            ("read_ahead_mb", 1, 2**20),
+            ("read_threads", 1, 256),
         ):
             value = getattr(self, name)
             if not low <= value <= high:

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.data.config import DataConfig
-from pipeline.data.convert import convert
 from pipeline.data.features import Columns, Rows, mixed_row_numbers
 from pipeline.data.generated import PROBABILITY_COLUMN, GenerateConfig, generate
 from pipeline.data.infer import infer_schema
 from pipeline.data.log import Log, Unit
-from pipeline.data.parquet import ParquetLog
+from pipeline.data.parquet import ParquetLog, prepared_schema
 from pipeline.data.schema import Schema
-from pipeline.data.storage import is_parquet, list_files, split_of_name
+from pipeline.data.storage import day_of_name, is_parquet, list_files, path_manager, split_of_name
 from pipeline.data.stream import Stream
+from pipeline.data.text_log import TextLog
 
 logger = logging.getLogger(__name__)
 
@@ -98,8 +97,8 @@ class Split:
 class Dataset:
     """A click log with its splits. Made by `open_dataset`."""
 
-    def __init__(self, schema: Schema, splits: dict[str, Split]) -> None:
-        self.schema = schema
+    def __init__(self, schema: Schema, splits: dict[str, Split], config: DataConfig) -> None:
+        self.schema, self._config = schema, config
         self._splits = splits
         for name, split in splits.items():
             if not split.counts.sum():
@@ -126,7 +125,11 @@ class Dataset:
         """
         if drop_last is None:
             drop_last = split == "train"
-        return Stream(self._split(split), batch_size, rank, world_size, shuffle_seed, epochs, drop_last)
+        return Stream(
+            *(self._split(split), batch_size, rank, world_size, shuffle_seed, epochs, drop_last),
+            ahead_bytes=self._config.read_ahead_mb * 2**20,
+            threads=self._config.read_threads,
+        )
 
     def label_ratio(self, split: str) -> float:
         """Share of clicks."""
@@ -167,7 +170,7 @@ class Dataset:
 
 
 def open_dataset(config: DataConfig, folder: str) -> Dataset:
-    """Opens the log that the settings name; `folder` keeps what is made on the way (generated or converted data).
+    """Opens the log that the settings name; `folder` keeps what is made on the way (generated data, counts of lines).
 
     Every rank may call it: one at a time makes the files, the others find them. Bad input is a ValueError that names
     file, line or field, what was found and what to do.
@@ -178,15 +181,16 @@ def open_dataset(config: DataConfig, folder: str) -> Dataset:
         if schema.name != "criteo":
             raise ValueError(f"data.schema is {config.schema!r}, but generated data are criteo's; give data.path too")
         generated = GenerateConfig(str(home / "generated"), config.rows, config.days, config.seed)
-        return _with_splits(_cap(schema, config), generate(generated))
+        return Dataset(_cap(schema, config), _splits(config, _cap(schema, config), generate(generated), home), config)
     files = list_files(config.path)
-    kinds = {is_parquet(file) for file in files}
-    if len(kinds) > 1:
+    if len({is_parquet(file) for file in files}) > 1:
         raise ValueError(f"data.path {config.path!r} holds both Parquet and text files; keep one kind")
-    schema = _schema_for(config, files)
-    parquet_files = files if is_parquet(files[0]) else convert(files, schema, home / "converted")
-    names = dict(zip(parquet_files, files, strict=True))
-    return _with_splits(_cap(schema, config), parquet_files, names)
+    schema = _cap(_schema_for(config, files), config)
+    return Dataset(schema, _splits(config, schema, files, home), config)
+
+
+def _open_log(files: list[str], schema: Schema, home: Path) -> Log:
+    return ParquetLog(files, schema) if is_parquet(files[0]) else TextLog(files, schema, home / "lines")
 
 
 def _cap(schema: Schema, config: DataConfig) -> Schema:
@@ -198,33 +202,64 @@ def _cap(schema: Schema, config: DataConfig) -> Schema:
     return capped
 
 
-def _with_splits(schema: Schema, files: list[str], source_names: dict[str, str] | None = None) -> Dataset:
-    """Splits by file names where they speak of train, valid and test; else 80/10/10 by row number, hashed.
-
-    The hash spreads every split evenly over the log, so that drift over time is shared.
-    """
+def _splits(config: DataConfig, schema: Schema, files: list[str], home: Path) -> dict[str, Split]:
+    """train, valid and test as `config.split` says."""
+    if config.split == "mlperf_days":
+        return _split_by_day(schema, files, home)
     by_name: dict[str | None, list[str]] = {}
-    for file in files:
-        by_name.setdefault(split_of_name((source_names or {}).get(file, file)), []).append(file)
+    for file in files if config.split != "random_80_10_10" else ():
+        by_name.setdefault(split_of_name(file), []).append(file)
     if set(by_name) == set(SPLITS):
-        logs = {name: ParquetLog(by_name[name], schema) for name in SPLITS}
-        ParquetLog([by_name[name][0] for name in SPLITS], schema)  # the three must have the same columns
-        return Dataset(schema, {name: Split(name, log, (0, 10)) for name, log in logs.items()})
-    if len(by_name) > 1:
+        logs = {name: _open_log(by_name[name], schema, home) for name in SPLITS}
+        _open_log([by_name[name][0] for name in SPLITS], schema, home)  # the three must have the same columns
+        return {name: Split(name, log) for name, log in logs.items()}
+    if len(by_name) > 1 or config.split == "file_names":
         found = {name or "no split": [Path(file).name for file in some][:3] for name, some in by_name.items()}
         raise ValueError(
-            f"file names speak of some splits only: {found}; name files of all of train, valid and test, or of none"
+            f"file names speak of some splits only: {found}; name files of all of train, valid and test, or of none, "
+            "or choose another data.split"
         )
-    log = ParquetLog(files, schema)
-    return Dataset(schema, {name: Split(name, log, tenths) for name, tenths in _TENTHS.items()})
+    log = _open_log(files, schema, home)
+    return {name: Split(name, log, tenths) for name, tenths in _TENTHS.items()}
+
+
+def _split_by_day(schema: Schema, files: list[str], home: Path) -> dict[str, Split]:
+    """All days but the last; the first half of the last (the larger one, as in MLPerf); its second half."""
+    by_day: dict[int, list[str]] = {}
+    for file in files:
+        day = day_of_name(file)
+        if day is None:
+            raise ValueError(f"{file}: its name says no day; data.split mlperf_days is for files named day_0, day_1, …")
+        by_day.setdefault(day, []).append(file)
+    last = max(by_day)
+    if missing := sorted(set(range(min(by_day), last)) - set(by_day)):
+        raise ValueError(
+            f"data.split is mlperf_days, but the days {missing} between the first and the last are missing"
+        )
+    if len(by_day) < 2:
+        raise ValueError(f"data.split is mlperf_days, but there is only day {last}; give two days or more")
+    log = _open_log([file for day in sorted(by_day) for file in by_day[day]], schema, home)
+    start = next(unit.first_row for unit in log.units if day_of_name(unit.path) == last)
+    end = log.units[-1].first_row + log.units[-1].rows
+    middle = start + (end - start + 1) // 2
+    ranges = {"train": (0, start), "valid": (start, middle), "test": (middle, end)}
+    return {name: Split(name, log, range=rows) for name, rows in ranges.items()}
 
 
 def _schema_for(config: DataConfig, files: list[str]) -> Schema:
-    """The schema asked for, else schema.json beside the files, else what Parquet says of itself."""
+    """What prepared files bring along, else the schema asked for, else schema.json beside, else what Parquet says."""
+    prepared = prepared_schema(files[0]) if is_parquet(files[0]) else None
+    if prepared is not None:
+        if config.schema and Schema.load(config.schema).inputs != prepared.inputs:
+            raise ValueError(
+                f"data.schema is {config.schema!r}, but {files[0]} was prepared as {prepared.name!r}, with other "
+                "columns; leave data.schema out"
+            )
+        return prepared
     if config.schema:
         return Schema.load(config.schema)
-    beside = os.path.join(config.path, "schema.json")
-    if os.path.isfile(beside):
+    beside = f"{config.path.rstrip('/')}/schema.json"
+    if path_manager().isfile(beside):
         return Schema.load(beside)
     if not is_parquet(files[0]):
         raise ValueError(

@@ -16,6 +16,7 @@ import pyarrow.types as pt
 from pipeline.data.features import Columns, LabelError, Rows, decode
 from pipeline.data.log import Unit
 from pipeline.data.prepared import Prepared, arrow_schema, read_prepared
+from pipeline.data.remote import StorageError
 from pipeline.data.schema import Schema
 from pipeline.data.storage import check_same_columns, open_arrow
 
@@ -64,6 +65,8 @@ class ParquetLog:
         path, index = self.units[unit].path, self.units[unit].number
         try:
             return self._open(path).read_row_group(index, columns=names, use_threads=False)
+        except StorageError:
+            raise
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{path}: row group {index} cannot be read: {error}; write it again") from error
 
@@ -171,6 +174,8 @@ def _fold(ids: npt.NDArray[np.int32], table_size: int) -> None:
 def _open_parquet(path: str) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(open_arrow(path))
+    except StorageError:
+        raise
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path}: not a whole Parquet file: {error}; write or copy it again") from error
 

@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pipeline.files import read_json, write_json
+from pipeline.data.storage import open_binary, path_manager
+from pipeline.files import parse_json, write_json
 
 MAX_TABLE_ROWS = 2**31 - 1
 """Rows are numbered in 32 bits inside the stream."""
@@ -146,12 +147,13 @@ class Schema:
         """A built-in schema by name, or a user's own by the path of its JSON file."""
         if name_or_path in BUILT_IN:
             return BUILT_IN[name_or_path]
-        if not os.path.isfile(name_or_path):
+        if not path_manager().isfile(name_or_path):
             raise ValueError(
                 f"schema {name_or_path!r} is neither a file nor built in; "
                 f"give the path of a JSON file or one of {sorted(BUILT_IN)}"
             )
-        document = read_json(name_or_path)
+        with open_binary(name_or_path) as handle:
+            document = parse_json(handle.read(), name_or_path)
         if isinstance(document, dict):
             document = {"name": Path(name_or_path).stem, **document}
         return cls.from_json(document, where=name_or_path)

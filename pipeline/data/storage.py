@@ -1,18 +1,22 @@
 """Where data lie: every path of a click log is listed and opened here, through iopath.
 
-`path_manager` is the one place to register handlers for other stores (s3://, hdfs://, …).
+`path_manager` knows local paths and the stores of `remote.py`.
 """
 
 import contextlib
 import fcntl
+import fnmatch
 import functools
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO, cast
 
 import pyarrow as pa
 from iopath.common.file_io import PathManager, PathManagerFactory
+
+from pipeline.data.remote import StorageError, register
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 """What a text file's last suffix says about its compression, in Arrow's words."""
@@ -22,23 +26,30 @@ _SPLIT_WORDS = {"train": "train", "valid": "valid", "val": "valid", "validation"
 
 @functools.cache
 def path_manager() -> PathManager:
-    """The process's PathManager; local paths need no handler."""
-    return PathManagerFactory.get("pipeline.data")
+    """The process's PathManager, which knows the stores of `remote.py`; local paths need no handler."""
+    manager = PathManagerFactory.get("pipeline.data")
+    register(manager)
+    return manager
 
 
-def open_binary(path: str) -> IO[bytes]:
-    """The file's bytes as stored; a ValueError where there is no such file."""
+def open_binary(path: str) -> BinaryIO:
+    """The file's bytes as stored; a ValueError where there is no such file, a StorageError where its store fails."""
     try:
-        return path_manager().open(path, "rb")
+        handle: BinaryIO = path_manager().open(path, "rb")
+    except StorageError:
+        raise
     except OSError as error:
         raise ValueError(f"{path}: cannot be opened: {error.strerror or error}; check data.path") from error
+    return handle
 
 
 def open_arrow(path: str) -> pa.NativeFile:
-    """The same for Arrow, which reads local files without Python's help."""
+    """The same for Arrow, which reads local files without Python's help and knows what it needs of others."""
+    handle = open_binary(path)
     if Path(path).is_file():
+        handle.close()
         return pa.OSFile(path)
-    return pa.PythonFile(open_binary(path), "r")
+    return pa.PythonFile(cast(io.BufferedReader, handle).detach(), "r")
 
 
 def file_size(path: str) -> int:
@@ -48,7 +59,7 @@ def file_size(path: str) -> int:
 
 
 def list_files(path: str) -> list[str]:
-    """The click logs under a file, a folder or a local glob, in natural order (day_2 before day_10).
+    """The click logs under a file, a folder or a glob, in natural order (day_2 before day_10).
 
     Of a folder: Parquet, or text (.tsv, .csv, .txt, .log or no suffix, then perhaps .gz or .zst); other files, hidden
     ones and subfolders are left out. Nothing found is a ValueError.
@@ -61,13 +72,21 @@ def list_files(path: str) -> list[str]:
         files = [file for file in found if _is_log(file) and manager.isfile(file)]
         what = "is a folder without click logs (Parquet, or .tsv / .csv / .txt / no suffix, plain, .gz or .zst)"
     elif any(character in path for character in "*?["):
-        files = [str(file) for file in Path("/").glob(str(Path(path).absolute()).lstrip("/")) if file.is_file()]
+        files = _glob(path)
         what = "matches no file"
     else:
         files, what = [], "does not exist"
     if not files:
         raise ValueError(f"data.path {path!r} {what}; give a file, a folder or a glob of click logs")
     return sorted(files, key=_natural_key)
+
+
+def _glob(path: str) -> list[str]:
+    """Files that match; of a store, in one folder."""
+    if "://" not in path:
+        return [str(file) for file in Path("/").glob(str(Path(path).absolute()).lstrip("/")) if file.is_file()]
+    folder, _, pattern = path.rpartition("/")
+    return [f"{folder}/{name}" for name in path_manager().ls(folder) if fnmatch.fnmatchcase(name, pattern)]
 
 
 def check_same_columns(path: str, columns: list[str], first_path: str, first_columns: list[str]) -> None:
@@ -94,6 +113,16 @@ def split_of_name(path: str) -> str | None:
     if len(found) > 1:
         raise ValueError(f"{path}: the name speaks of several splits {sorted(found)}; rename the file")
     return found.pop() if found else None
+
+
+def day_of_name(path: str) -> int | None:
+    """The day that a file name speaks of, if it does.
+
+    >>> day_of_name("criteo/day_3.gz"), day_of_name("day_23-00001.parquet"), day_of_name("monday_1.tsv")
+    (3, 23, None)
+    """
+    found = re.search(r"(?<![a-z])day_?(\d+)", Path(path).name.lower())
+    return int(found[1]) if found else None
 
 
 def _is_log(path: str) -> bool:

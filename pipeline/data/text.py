@@ -5,13 +5,18 @@ Arrow parses; only when it refuses, or a label is bad, a slow second pass finds 
 
 import csv
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.csv
+from isal import igzip
+from isal.igzip_lib import IsalError
 
 from pipeline.data.features import LabelError, label_values
+from pipeline.data.remote import StorageError
 from pipeline.data.schema import Schema
 from pipeline.data.storage import COMPRESSIONS, open_binary
 
@@ -88,11 +93,34 @@ def _is_quoted(schema: Schema) -> bool:
     return schema.delimiter == ","
 
 
-def decompressed(path: str) -> pa.NativeFile:
-    """The text as a stream of bytes."""
-    file = pa.PythonFile(open_binary(path), "r")
-    compression = COMPRESSIONS.get(Path(path).suffix)
-    return pa.CompressedInputStream(file, compression) if compression else file
+def decompressed(path: str) -> BinaryIO:
+    """The text as a stream of bytes. Damaged or truncated compressed data are an OSError of `read`."""
+    raw = open_binary(path)
+    match COMPRESSIONS.get(Path(path).suffix):
+        case None:
+            return raw
+        case "gzip":
+            return cast(BinaryIO, _Gunzip(raw))
+        case other:
+            return cast(BinaryIO, pa.CompressedInputStream(pa.PythonFile(raw, "r"), other))
+
+
+class _Gunzip(igzip.IGzipFile):
+    """Intel's ISA-L inflates 3 times as fast as zlib, which would take half of the time of a stream of raw text."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        super().__init__(fileobj=raw, mode="rb")
+        self._raw = raw
+
+    def read(self, size: int | None = -1) -> bytes:
+        try:
+            return super().read(-1 if size is None else size)
+        except (EOFError, zlib.error, IsalError) as error:
+            raise OSError(str(error)) from error
+
+    def close(self) -> None:
+        super().close()
+        self._raw.close()
 
 
 def _lines(path: str) -> Iterator[bytes]:
@@ -106,9 +134,16 @@ def _lines(path: str) -> Iterator[bytes]:
             if rest:
                 yield rest.removesuffix(b"\r")
     except (pa.ArrowException, OSError) as error:
-        kind = COMPRESSIONS.get(Path(path).suffix, "")
-        reason = f"the {kind} data are truncated or damaged ({error}); copy the file again" if kind else str(error)
-        raise ValueError(f"{path}: {reason}") from error
+        raise damaged(path, error) from error
+
+
+def damaged(path: str, error: Exception) -> Exception:
+    """What to raise when a text file cannot be read to its end."""
+    if isinstance(error, StorageError):
+        return error
+    kind = COMPRESSIONS.get(Path(path).suffix, "")
+    reason = f"the {kind} data are truncated or damaged ({error}); copy the file again" if kind else str(error)
+    return ValueError(f"{path}: {reason}")
 
 
 def _whats_wrong(path: str, schema: Schema, header: list[str]) -> str:
