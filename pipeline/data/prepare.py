@@ -14,18 +14,20 @@ files that are there alone, so that a lost one is simply started again.
 """
 
 import dataclasses
-import functools
 import logging
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+import duckdb
 import tyro
 
+from pipeline.data.features import MISSING_INTEGER
 from pipeline.data.prepare_file import FileTask, count_file, file_name, index_path, prepare_file, remove_leftovers
 from pipeline.data.schema import MAX_TABLE_ROWS, Schema
 from pipeline.data.statistics import summary
@@ -37,9 +39,13 @@ from pipeline.files import atomic_write, read_json, write_json
 
 logger = logging.getLogger("pipeline.data.prepare")  # also when this is the program
 
+Item = TypeVar("Item")
+
 _VERSION = 1
 PROCESS_BYTES = 450 * 2**20
 """What a process takes beside DuckDB; measured (DECISIONS.md)."""
+MIN_DATABASE_BYTES = 2**28
+"""Less makes DuckDB slow."""
 POLL_SECONDS = 0.5
 """Between looks for what other replicas have finished."""
 
@@ -107,6 +113,7 @@ class Preparation:
         """Everything that is left to do; returns the manifest's path."""
         manifest = self.folder / "manifest.json"
         if not _claim(self.folder, self.settings):
+            (self.work / "failures" / f"{self.config.replica}.json").unlink(missing_ok=True)
             self._old_failures = self._failures()
             try:
                 self._run_stages(manifest)
@@ -127,61 +134,76 @@ class Preparation:
             self._finish(manifest)
 
     def _count(self) -> None:
-        """The first pass over the own files."""
-        processes, threads = self._crew(len(self.files))
-        for_each = (self.config.memory_gb * 2**30 - processes * PROCESS_BYTES) / processes
-        spill = self.work / "spill"
+        """The first of two passes over the own files."""
+        processes, threads = self._crew()
+        database_bytes = int(self.config.memory_gb * 2**30 / processes) - PROCESS_BYTES
+        tasks = self._tasks(self.schema)
         todo = [
-            (task, Resources(int(max(for_each, 2**28)), threads, spill / f"count-{task.name}"))
-            for task in self._own_tasks(self.schema)
+            (
+                task,
+                Resources(max(database_bytes, MIN_DATABASE_BYTES), threads, self.work / "spill" / f"count-{task.name}"),
+            )
+            for task in self._own(tasks)
             if not task.counts.exists()
         ]
         self._run("counted", _count, todo, processes, threads)
-        self._wait_for("counts of", [task.counts for task in self._tasks(self.schema)])
+        self._wait_for("counts of", [task.counts for task in tasks])
 
     def _merge(self) -> None:
         """The vocabularies of the own columns, one at a time: DuckDB itself uses all cores."""
-        todo = [column for column in self._own_columns() if not self._size_path(column).exists()]
-        for column in todo:
-            remove_leftovers(self._vocabulary_path(column))
-            for suffix in (".keys.npy", ".rows.npy"):
-                remove_leftovers(index_path(self.folder, column).with_suffix(suffix))
-        merge = functools.partial(
-            _merge_column,
-            folder=self.folder,
-            schema=self.schema,
-            counts=[task.counts for task in self._tasks(self.schema)],
-            config=self.config,
-        )
-        self._run("vocabulary of", merge, todo, 1, _usable_cores())
+        todo = [column for column in self._own(self.schema.categories) if not self._size_path(column).exists()]
+        with self._database() as connection:
+            for column in todo:
+                size = self._merge_column(connection, column)
+                logger.info("vocabulary of %s: %d of %d values", column, size.kept, size.seen)
         self._wait_for("vocabularies of", [self._size_path(column) for column in self.schema.categories])
+
+    def _merge_column(self, connection: duckdb.DuckDBPyConnection, column: str) -> VocabularySize:
+        """Its size is written last and says that the vocabulary is there."""
+        target = self.folder / "vocabulary" / f"{file_name(column)}.parquet"
+        index = index_path(self.folder, column)
+        for path in (target, index.with_suffix(".keys.npy"), index.with_suffix(".rows.npy")):
+            remove_leftovers(path)
+        size = merge_counts(
+            connection,
+            [task.counts for task in self._tasks(self.schema)],
+            column=self.schema.categories.index(column),
+            whole_numbers=column in (*self.schema.integer_ids, *self.schema.hours),
+            min_count=self.config.min_count,
+            max_table_rows=self.config.max_table_rows,
+            target=target,
+            index=index,
+        )
+        write_json(self._size_path(column), dataclasses.asdict(size))
+        return size
 
     def _prepare(self) -> None:
         """The own files, as they are to be."""
-        processes, threads = self._crew(len(self.files))
+        processes, threads = self._crew()
         tasks = self._tasks(self._final_schema())
-        todo = [task for task in tasks[self.config.replica :: self.config.replicas] if not task.part.exists()]
+        todo = [task for task in self._own(tasks) if not task.part.exists()]
         self._run("prepared", prepare_file, todo, processes, threads)
         self._wait_for("files", [task.part for task in tasks])
 
     def _count_distinct(self) -> None:
-        """Distinct values of the own columns in all prepared files."""
+        """Distinct values, other than missing, of the own columns in all prepared files."""
         columns = [*self.schema.integers, *self.schema.categories]
-        todo = [
-            column
-            for column in columns[self.config.replica :: self.config.replicas]
-            if not self._distinct_path(column).exists()
-        ]
-        count = functools.partial(
-            _count_distinct,
-            folder=self.folder,
-            schema=self.schema,
-            files=[task.target for task in self._tasks(self.schema)],
-            memory_gb=self.config.memory_gb,
-        )
-        self._run("distinct values of", count, todo, 1, _usable_cores())
+        files = [str(task.target) for task in self._tasks(self.schema)]
+        with self._database() as connection:
+            for column in self._own(columns):
+                if not self._distinct_path(column).exists():
+                    quoted = '"' + column.replace('"', '""') + '"'
+                    query = f"SELECT count(DISTINCT {quoted}) FROM read_parquet($files) WHERE {quoted} <> $missing"
+                    missing = MISSING_INTEGER if column in self.schema.integers else 0
+                    ((distinct,),) = connection.execute(query, {"files": files, "missing": missing}).fetchall()
+                    write_json(self._distinct_path(column), distinct)
         if not self.config.replica:
             self._wait_for("distinct values of", [self._distinct_path(column) for column in columns])
+
+    def _database(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """For work that is done alone: half of the memory for DuckDB, the rest for what is made of its answers."""
+        spill = self.work / "spill" / f"replica-{self.config.replica}"
+        return database(Resources(int(self.config.memory_gb * 2**30 / 2), _usable_cores(), spill))
 
     def _finish(self, manifest: Path) -> None:
         """Adds up what the files' parts say; the manifest comes last."""
@@ -224,14 +246,9 @@ class Preparation:
             for source, name in zip(self.files, self.names, strict=True)
         ]
 
-    def _own_tasks(self, schema: Schema) -> list[FileTask]:
-        return self._tasks(schema)[self.config.replica :: self.config.replicas]
-
-    def _own_columns(self) -> list[str]:
-        return list(self.schema.categories[self.config.replica :: self.config.replicas])
-
-    def _vocabulary_path(self, column: str) -> Path:
-        return self.folder / "vocabulary" / f"{file_name(column)}.parquet"
+    def _own(self, all_of_them: Sequence[Item]) -> Sequence[Item]:
+        """Dealt to this replica: every n-th."""
+        return all_of_them[self.config.replica :: self.config.replicas]
 
     def _size_path(self, column: str) -> Path:
         return self.work / "sizes" / f"{file_name(column)}.json"
@@ -239,12 +256,11 @@ class Preparation:
     def _distinct_path(self, column: str) -> Path:
         return self.work / "distinct" / f"{file_name(column)}.json"
 
-    def _crew(self, files: int) -> tuple[int, int]:
+    def _crew(self) -> tuple[int, int]:
         """(processes, Arrow threads of each): all cores, within the memory."""
         cores = _usable_cores()
-        own = max(1, -(-files // self.config.replicas))
-        fitting = max(1, int(self.config.memory_gb * 2**30 / (2 * PROCESS_BYTES)))
-        processes = self.config.processes or min(cores, own, fitting)
+        fitting = max(1, int(self.config.memory_gb * 2**30 / (PROCESS_BYTES + MIN_DATABASE_BYTES)))
+        processes = self.config.processes or min(cores, len(self._own(self.files)) or 1, fitting)
         return processes, max(1, cores // processes)
 
     def _run(self, done: str, function: Callable[[Any], str], todo: list[Any], processes: int, threads: int) -> None:
@@ -263,7 +279,10 @@ class Preparation:
             for _, reason in self._failures() - self._old_failures:
                 raise ValueError(f"another replica stopped: {reason}")
             if time.monotonic() - told > 60:
-                told = time.monotonic()
+                told, self._old_failures = (
+                    time.monotonic(),
+                    set(),
+                )  # a replica to be started again would be there by now
                 logger.info("waiting for other replicas: %s %s", what, [path.stem for path in waiting[:5]])
             time.sleep(POLL_SECONDS)
 
@@ -282,40 +301,6 @@ def prepare(config: PrepareConfig) -> Path:
 
 def _count(task_and_resources: tuple[FileTask, Resources]) -> str:
     return count_file(*task_and_resources)
-
-
-def _merge_column(column: str, folder: Path, schema: Schema, counts: list[Path], config: PrepareConfig) -> str:
-    """One column's vocabulary; its size is written last and says that it is there."""
-    name = file_name(column)
-    size = merge_counts(
-        counts,
-        column=schema.categories.index(column),
-        whole_numbers=column in (*schema.integer_ids, *schema.hours),
-        min_count=config.min_count,
-        max_table_rows=config.max_table_rows,
-        target=folder / "vocabulary" / f"{name}.parquet",
-        index=index_path(folder, column),
-        resources=_all_of(config.memory_gb, folder / "work" / "spill" / f"merge-{name}"),
-    )
-    write_json(folder / "work" / "sizes" / f"{name}.json", dataclasses.asdict(size))
-    return column
-
-
-def _count_distinct(column: str, folder: Path, schema: Schema, files: list[Path], memory_gb: float) -> str:
-    name = file_name(column)
-    missing = -1.0 if column in schema.integers else 0
-    quoted = '"' + column.replace('"', '""') + '"'
-    with database(_all_of(memory_gb, folder / "work" / "spill" / f"distinct-{name}")) as connection:
-        query = f"SELECT count(DISTINCT {quoted}) FROM read_parquet($files) WHERE {quoted} <> $missing"
-        values = {"files": [str(file) for file in files], "missing": missing}
-        ((distinct,),) = connection.execute(query, values).fetchall()
-    write_json(folder / "work" / "distinct" / f"{name}.json", distinct)
-    return column
-
-
-def _all_of(memory_gb: float, spill: Path) -> Resources:
-    """For a task that runs alone: half of the memory for DuckDB, the rest for what is made of its answer."""
-    return Resources(int(memory_gb * 2**30 / 2), _usable_cores(), spill)
 
 
 def _usable_cores() -> int:

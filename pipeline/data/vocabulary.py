@@ -110,6 +110,7 @@ class VocabularySize:
 
 
 def merge_counts(
+    connection: duckdb.DuckDBPyConnection,
     counts: list[Path],
     column: int,
     whole_numbers: bool,
@@ -117,27 +118,22 @@ def merge_counts(
     max_table_rows: int,
     target: Path,
     index: Path,
-    resources: Resources,
 ) -> VocabularySize:
     """Adds the files' counts of one column up and writes its vocabulary (value, count, row), then its index."""
     value = "value::BIGINT" if whole_numbers else "value"
+    connection.execute(
+        f'CREATE OR REPLACE TEMP TABLE counts AS SELECT {value} AS value, sum("count")::BIGINT AS "count" '
+        'FROM read_parquet($files) WHERE "column" = $column GROUP BY ALL',
+        {"files": [str(path) for path in counts], "column": column},
+    )
+    query = 'SELECT count(*), count(*) FILTER ("count" >= $min_count) FROM counts'
+    ((seen, frequent),) = connection.execute(query, {"min_count": min_count}).fetchall()
     limit = max_table_rows - FIRST_ROW
-    with database(resources) as connection:
-        connection.execute(
-            f'CREATE TEMP TABLE counts AS SELECT {value} AS value, sum("count")::BIGINT AS "count" '
-            'FROM read_parquet($files) WHERE "column" = $column GROUP BY ALL',
-            {"files": [str(path) for path in counts], "column": column},
-        )
-        query = 'SELECT count(*), count(*) FILTER ("count" >= $min_count) FROM counts'
-        ((seen, frequent),) = connection.execute(query, {"min_count": min_count}).fetchall()
-        size = VocabularySize(seen, min(frequent, limit))
-        query = (
-            'SELECT value, "count" FROM counts WHERE "count" >= $min_count ORDER BY "count" DESC, value LIMIT $limit'
-        )
-        ranked = connection.sql(query, params={"min_count": min_count, "limit": limit})
-        keys = np.empty(size.kept, np.uint64)
-        batches = ranked.to_arrow_reader(_FETCHED_ROWS)
-        _write_vocabulary(batches, pa.int64() if whole_numbers else pa.string(), target, keys)
+    size = VocabularySize(seen, min(frequent, limit))
+    query = 'SELECT value, "count" FROM counts WHERE "count" >= $min_count ORDER BY "count" DESC, value LIMIT $limit'
+    ranked = connection.sql(query, params={"min_count": min_count, "limit": limit}).to_arrow_reader(_FETCHED_ROWS)
+    keys = np.empty(size.kept, np.uint64)
+    _write_vocabulary(ranked, pa.int64() if whole_numbers else pa.string(), target, keys)
     _write_index(keys, index, target)
     return size
 

@@ -19,7 +19,13 @@ Result = TypeVar("Result")
 def run_tasks(
     function: Callable[[Task], Result], tasks: Iterable[Task], processes: int, threads: int
 ) -> Iterator[Result]:
-    """What `function` returns for each task, in the order they end; each process gives Arrow `threads` threads."""
+    """What `function` returns for each task, in the order they end; each process gives Arrow `threads` threads.
+
+    A single process is this one.
+    """
+    if processes == 1:
+        yield from map(function, tasks)
+        return
     pool = concurrent.futures.ProcessPoolExecutor(
         processes, multiprocessing.get_context("spawn"), initializer=_start, initargs=(threads,)
     )

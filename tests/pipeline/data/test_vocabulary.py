@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.data import vocabulary
 from pipeline.data.schema import Schema
-from pipeline.data.vocabulary import Resources, VocabularyIndex, category_values, count_values, merge_counts
+from pipeline.data.vocabulary import Resources, VocabularyIndex, category_values, count_values, database, merge_counts
 
 SCHEMA = Schema("log", "y", (), ("word", "number", "when"), (9, 9, 9), ("number",), ("when",))
 TYPES = pa.schema([("word", pa.string()), ("number", pa.int64()), ("when", pa.int64())])
@@ -43,7 +43,7 @@ def counted(folder: Path, logs: list[list[pa.RecordBatch]]) -> list[Path]:
     return paths
 
 
-@settings(max_examples=20)  # each starts seven databases
+@settings(max_examples=10)  # each starts seven databases
 @given(logs=files, min_count=st.sampled_from([1, 2, 4]))
 def test_brute_force(tmp_path_factory: pytest.TempPathFactory, logs: list[list[Row]], min_count: int) -> None:
     """Rows, sizes and the vocabulary's file are those of counting in plain Python: falling count, then value."""
@@ -58,7 +58,8 @@ def test_brute_force(tmp_path_factory: pytest.TempPathFactory, logs: list[list[R
             key=lambda value: (-counts[value], value.encode() if isinstance(value, str) else value),
         )
         target, index = folder / f"v{column}.parquet", folder / f"index{column}"
-        size = merge_counts(paths, column, column > 0, min_count, 2**31 - 1, target, index, resources(folder))
+        with database(resources(folder)) as connection:
+            size = merge_counts(connection, paths, column, column > 0, min_count, 2**31 - 1, target, index)
         assert (size.seen, size.kept, size.table_rows) == (len(counts), len(ranked), len(ranked) + 2)
         found = pq.read_table(target).to_pydict()
         assert found == {
@@ -75,7 +76,8 @@ def test_the_most_frequent_are_kept(tmp_path: Path) -> None:
     """A limit of rows keeps the most frequent values; the rest share row 1."""
     rows: list[Row] = [(word, None, None) for word in "aaaaabbbbcccdde"]
     (path,) = counted(tmp_path, [[block(rows)]])
-    size = merge_counts([path], 0, False, 1, 5, tmp_path / "v", tmp_path / "index", resources(tmp_path))
+    with database(resources(tmp_path)) as connection:
+        size = merge_counts(connection, [path], 0, False, 1, 5, tmp_path / "v", tmp_path / "index")
     assert (size.seen, size.kept) == (5, 3)
     found = VocabularyIndex(tmp_path / "index").rows(pa.array(["a", "b", "c", "d", "e", ""]))
     assert found.tolist() == [2, 3, 4, 1, 1, 0]
@@ -91,7 +93,9 @@ def test_more_values_than_memory(tmp_path: Path) -> None:
         blocks.append(pa.RecordBatch.from_arrays([nulls, pa.array(chunk), nulls.cast(pa.int64())], schema=TYPES))
     limited = resources(tmp_path, 100 * 2**20)
     count_values(blocks, SCHEMA, tmp_path / "counts", limited)
-    size = merge_counts([tmp_path / "counts"], 1, True, 2, 2**31 - 1, tmp_path / "v", tmp_path / "index", limited)
+    counts = [tmp_path / "counts"]
+    with database(limited) as connection:
+        size = merge_counts(connection, counts, 1, True, 2, 2**31 - 1, tmp_path / "v", tmp_path / "index")
     assert (size.seen, size.kept) == (distinct, distinct // 2)
     found = pq.read_table(tmp_path / "v")
     assert (found["value"].to_numpy() == np.sort(values[: distinct // 2])).all()
@@ -103,5 +107,5 @@ def test_two_values_of_one_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (path,) = counted(tmp_path, [[block([("a", None, None), ("b", None, None)])]])
     same = (np.zeros(2, np.uint64), np.ones(2, np.bool_))
     monkeypatch.setattr(vocabulary, "category_keys", lambda values: same)
-    with pytest.raises(ValueError, match="two values share a 64-bit hash"):
-        merge_counts([path], 0, False, 1, 100, tmp_path / "v", tmp_path / "index", resources(tmp_path))
+    with database(resources(tmp_path)) as connection, pytest.raises(ValueError, match="share a 64-bit hash"):
+        merge_counts(connection, [path], 0, False, 1, 100, tmp_path / "v", tmp_path / "index")

@@ -17,14 +17,15 @@ ROOT = Path(__file__).parents[3]
 def test_failures_come_out() -> None:
     """Every task runs; what one raises is raised here."""
     assert sorted(run_tasks(abs, [-1, 2, -3], processes=2, threads=1)) == [1, 2, 3]
-    with pytest.raises(ValueError, match="invalid literal"):
-        list(run_tasks(int, ["1", "x", "2"], processes=2, threads=1))
+    for processes in (1, 2):
+        with pytest.raises(ValueError, match="invalid literal"):
+            list(run_tasks(int, ["1", "x", "2"], processes=processes, threads=1))
 
 
 def test_a_killed_worker() -> None:
     """A process that is killed, as for want of memory, is an error that says so, not a hang."""
     with pytest.raises(ValueError, match="a process was killed"):
-        list(run_tasks(os._exit, [9], processes=1, threads=1))
+        list(run_tasks(os._exit, [9, 9], processes=2, threads=1))
 
 
 def test_workers_end_with_their_parent() -> None:
