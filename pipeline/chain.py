@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modules.space import Architecture
+from pipeline.architectures import read_architectures
 from pipeline.codesign import codesign
 from pipeline.export import export_best
 from pipeline.report import draw_text, write_report
@@ -21,6 +22,10 @@ from pipeline.train import train_supernet
 
 def run_chain(session: Session) -> None:
     """Data → supernet → search → retrain → co-design → export → report."""
+    given = session.config.retrain.architectures
+    session.processes.on_first(
+        lambda: read_architectures(given, session.space)
+    )  # wrong ones are told now, not in hours
     describe_data(session)
     stages: dict[str, Callable[[Session], Any]] = {
         "supernet": train_supernet,

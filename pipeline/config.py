@@ -64,6 +64,8 @@ class RetrainConfig(TrainingConfig):
     """Best candidates to retrain, at least 1."""
     baselines: tuple[str, ...] = ("dlrm", "dlrm_dcn", "deepfm")
     """Models trained beside them on the same data and budget: dlrm, dlrm_dcn, deepfm."""
+    architectures: tuple[str, ...] = ()
+    """JSON files of further architectures to train beside them: this project's format, or NasRec's own."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""Retrain the best candidates from scratch, beside the baselines on the same rows and recipe; writes results.json.
+"""Retrain the best candidates from scratch, beside baselines on the same rows and recipe; writes results.json.
 
 python -m pipeline.retrain [named run] [--run NAME] [--field value ...]
 """
@@ -13,6 +13,7 @@ from modules import baselines
 from modules.baselines import BASELINES, DCNInteraction, DeepFMInteraction, DLRMInteraction
 from modules.space import Architecture, multiply_accumulates, parameter_count
 from modules.supernet import Subnet
+from pipeline.architectures import read_architectures
 from pipeline.evaluate import Metrics
 from pipeline.files import read_json, write_json
 from pipeline.run_folder import RunFolder
@@ -32,7 +33,7 @@ class Contender:
     network: nn.Module
     """Untrained."""
     architecture: Architecture | None
-    """None for a baseline."""
+    """None for torchrec's models."""
     supernet_score: float | None
     """Its validation log loss on the supernet's weights; None for a baseline."""
 
@@ -51,12 +52,15 @@ def retrain(session: Session) -> dict[str, Any]:
 
 def contenders(session: Session) -> list[Contender]:
     """The winners, best first, then the baselines; each with initial weights of its own stream."""
+    config = session.config.retrain
+    given = session.processes.on_first(lambda: read_architectures(config.architectures, session.space))
     winners = session.processes.on_first(lambda: read_winners(session.run, session.space))
     found = [
         build(session, f"winner_{number}", winner.architecture, winner.score)
-        for number, winner in enumerate(winners[: session.config.retrain.winners], start=1)
+        for number, winner in enumerate(winners[: config.winners], start=1)
     ]
-    return found + [build(session, name) for name in session.config.retrain.baselines]
+    found += [build(session, name, architecture) for name, architecture in given.items()]
+    return found + [build(session, name) for name in config.baselines]
 
 
 def build(
@@ -134,7 +138,7 @@ def _train_one(session: Session, contender: Contender) -> dict[str, Any]:
         parameters = parameter_count(contender.architecture, session.shape)
     return {
         "name": contender.name,
-        "kind": "baseline" if contender.architecture is None else "winner",
+        "kind": "baseline" if contender.supernet_score is None else "winner",
         "title": contender.title,
         "architecture": contender.architecture and contender.architecture.to_json(),
         "supernet_score": contender.supernet_score,
