@@ -61,6 +61,10 @@ def database(resources: Resources) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         connection.execute("SET enable_progress_bar = false")
         yield connection
+    except duckdb.Error as error:
+        raise ValueError(
+            f"counting failed: {error}; give it more memory_gb, or more disk under {resources.spill}"
+        ) from error
     finally:
         connection.close()
         shutil.rmtree(resources.spill, ignore_errors=True)
@@ -76,13 +80,27 @@ def category_values(column: pa.Array, hour: bool) -> pa.Array:
 
 def count_values(blocks: Iterable[pa.RecordBatch], schema: Schema, target: Path, resources: Resources) -> None:
     """Counts every value of every categorical column of one file into Parquet (column number, value as text, count)."""
-    entries = pa.RecordBatchReader.from_batches(_ENTRIES, _block_counts(blocks, schema))
-    with database(resources) as connection:
-        connection.register("entries", entries)
-        query = 'SELECT "column", value, sum("count")::BIGINT AS "count" FROM entries GROUP BY ALL ORDER BY "column"'
-        with atomic_write(target) as handle, pq.ParquetWriter(handle, _ENTRIES, compression="zstd") as writer:
-            for batch in connection.sql(query).to_arrow_reader(_FETCHED_ROWS):
-                writer.write_batch(batch.cast(_ENTRIES))
+    failures: list[Exception] = []  # what goes wrong while reading, which DuckDB would wrap in words of its own
+    entries = pa.RecordBatchReader.from_batches(_ENTRIES, _noting(failures, _block_counts(blocks, schema)))
+    query = 'SELECT "column", value, sum("count")::BIGINT AS "count" FROM entries GROUP BY ALL ORDER BY "column"'
+    try:
+        with database(resources) as connection:
+            connection.register("entries", entries)
+            with atomic_write(target) as handle, pq.ParquetWriter(handle, _ENTRIES, compression="zstd") as writer:
+                for batch in connection.sql(query).to_arrow_reader(_FETCHED_ROWS):
+                    writer.write_batch(batch.cast(_ENTRIES))
+    except ValueError:
+        if failures:
+            raise failures[0] from None
+        raise
+
+
+def _noting(failures: list[Exception], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from batches
+    except Exception as error:
+        failures.append(error)
+        raise
 
 
 def _block_counts(blocks: Iterable[pa.RecordBatch], schema: Schema) -> Iterator[pa.RecordBatch]:
