@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import FREE_FIELDS, RunConfig, quick
@@ -60,6 +60,7 @@ def test_a_broken_config_is_named(tmp_path: Path) -> None:
         RunFolder(tmp_path).claim(CONFIG, frozenset())
 
 
+@settings(max_examples=25)
 @given(st.recursive(st.integers() | st.text(), lambda inner: st.dictionaries(st.text("ab", min_size=1), inner)))
 def test_flat_keeps_every_value(tree: Any) -> None:
     """Each leaf under its dotted path."""

@@ -72,7 +72,7 @@ WRONG_COMMANDS = {
     "empty file": (["--data.path", "{tmp}/empty.tsv", "--data.schema", "criteo"], r"{tmp}/empty\.tsv"),
     "no schema": (["--data.path", "{tmp}/some"], r"data\.schema is empty and '.*' holds text"),
     "few rows": (
-        ["--data.path", "{tmp}/some", "--data.schema", "criteo"],
+        ["--data.path", "{tmp}/some", "--data.schema", "criteo", "--supernet.batch-size", "512"],
         r"supernet\.batch_size is 512, but split 'train' has only 30 rows; lower it to 30 or less, or use more data",
     ),
     "cuda": (["--device", "cuda"], r"device is cuda, but torch sees no CUDA device here .*; use --device cpu"),
