@@ -110,7 +110,7 @@ class RunConfig:
             raise ValueError(f"seed is {self.seed}; it must be at least 0")
 
 
-FREE_FIELDS = frozenset({"runs", "device"})
+FREE_FIELDS = frozenset({"runs", "device", "data.read_threads"})
 """Fields that may differ when a run goes on: they do not change what is computed."""
 
 
@@ -139,10 +139,23 @@ def criteo_kaggle() -> RunConfig:
     )
 
 
+def criteo_terabyte() -> RunConfig:
+    """Criteo Terabyte, prepared (give --data.path): full tables, days as MLPerf splits them, large batches."""
+    return RunConfig(
+        run="criteo_terabyte",
+        data=DataConfig(split="mlperf_days", max_table_rows=2**31 - 1, read_ahead_mb=1024),
+        supernet=SupernetConfig(batch_size=16_384, path_warm_up_steps=15_000, checkpoint_every=5_000, log_every=500),
+        search=SearchConfig(initial_population=128, generations=240, tournament=64, children=8),
+        scoring=ScoringConfig(fine_tune_rows=256_000, valid_rows=1_228_800),
+        retrain=RetrainConfig(winners=5, batch_size=16_384, checkpoint_every=5_000, log_every=500),
+    )
+
+
 NAMED_RUNS: dict[str, Callable[[], RunConfig]] = {
     "default": RunConfig,
     "quick": quick,
     "criteo_kaggle": criteo_kaggle,
+    "criteo_terabyte": criteo_terabyte,
 }
 """Runs by name: the first argument of a program; further arguments change single fields."""
 
