@@ -19,8 +19,9 @@ from pipeline.training import TrainingConfig
 class ModelConfig:
     """What is searched."""
 
-    space: Literal["nasrec_full", "nasrec_small"] = "nasrec_full"
-    """NASRec-Full (fc, dot product, gating, sum; EFC, attention) or NASRec-Small (fc, dot product; EFC)."""
+    space: Literal["nasrec_small", "nasrec_full"] = "nasrec_small"
+    """NASRec-Small (fc, dot product; EFC) or NASRec-Full (gating, sum and attention too: a supernet step costs over
+    twice as much, and it takes more rows to become good)."""
     embedding_width: int = 16
     """Width D of every embedding vector, at least 1 (FBGEMM's kernels on CUDA want a multiple of 4)."""
 
