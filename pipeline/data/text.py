@@ -115,7 +115,7 @@ class _Gunzip(igzip.IGzipFile):
     def read(self, size: int | None = -1) -> bytes:
         try:
             return super().read(-1 if size is None else size)
-        except (EOFError, zlib.error, IsalError) as error:
+        except (EOFError, zlib.error, IsalError) as error:  # type: ignore[misc]  # isal's stubs call it a value
             raise OSError(str(error)) from error
 
     def close(self) -> None:
