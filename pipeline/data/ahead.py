@@ -87,19 +87,24 @@ def batches_ahead(
 ) -> Generator[Batch, None, None]:
     """The planned batches, in page-locked memory where there is CUDA."""
     pinned = torch.cuda.is_available()
+    lengths = torch.empty(0, dtype=torch.int32)  # of the batch before: all but the last have the same
     pool = ThreadPoolExecutor(threads, thread_name_prefix="data-read")
     try:
         units = Units(plan, budget_bytes, pool)
         while (parts := units.next_batch()) is not None:
-            yield assemble(parts, keys, dense_width, pinned)
+            ids = len(keys) * sum(stop - first for _, first, stop in parts)
+            if ids != len(lengths):
+                lengths = torch.ones(ids, dtype=torch.int32, pin_memory=pinned)
+            yield assemble(parts, keys, dense_width, lengths)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def assemble(
-    parts: list[tuple[Rows | Columns, int, int]], keys: tuple[str, ...], dense_width: int, pinned: bool = False
+    parts: list[tuple[Rows | Columns, int, int]], keys: tuple[str, ...], dense_width: int, lengths: torch.Tensor
 ) -> Batch:
-    """Copies the parts together, each column a stretch of memory at a time."""
+    """Copies the parts together, each column a stretch of memory at a time, into memory pinned as `lengths` is."""
+    pinned = lengths.is_pinned()
     total = sum(stop - first for _, first, stop in parts)
     dense = torch.empty(total, dense_width, pin_memory=pinned)  # [B, I]
     ids = torch.empty(len(keys), total, dtype=torch.int64, pin_memory=pinned)  # [F, B]
@@ -117,4 +122,4 @@ def assemble(
                 ids.numpy()[field, start:end] = numbers[first:stop]
         label.numpy()[start:end] = rows.label[first:stop]
         start = end
-    return Batch.of_ids(dense, ids, label, keys)
+    return Batch.of_ids(dense, ids, label, keys, lengths)

@@ -23,8 +23,15 @@ class Batch(Pipelineable):
     """[B] float32, 0 or 1."""
 
     @classmethod
-    def of_ids(cls, dense: torch.Tensor, ids: torch.Tensor, label: torch.Tensor, keys: Sequence[str]) -> "Batch":
-        """Builds the KeyedJaggedTensor from ids [F, B] (field-major, int64).
+    def of_ids(
+        cls,
+        dense: torch.Tensor,
+        ids: torch.Tensor,
+        label: torch.Tensor,
+        keys: Sequence[str],
+        lengths: torch.Tensor | None = None,
+    ) -> "Batch":
+        """Builds the KeyedJaggedTensor from ids [F, B] (field-major, int64); `lengths`: ones [F * B] made before.
 
         >>> ids = torch.tensor([[1, 2, 3], [4, 5, 6]])  # F = 2 fields of B = 3 rows
         >>> Batch.of_ids(torch.ones(3, 1), ids, torch.zeros(3), ["user", "item"]).ids
@@ -33,7 +40,8 @@ class Batch(Pipelineable):
                 [3, 6]])
         """
         fields, rows = ids.shape
-        lengths = torch.ones(fields * rows, dtype=torch.int32)
+        if lengths is None:
+            lengths = torch.ones(fields * rows, dtype=torch.int32)
         sparse = KeyedJaggedTensor(keys=list(keys), values=ids.reshape(-1), lengths=lengths, stride=rows)
         return cls(dense, sparse, label)
 
