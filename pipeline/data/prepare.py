@@ -90,6 +90,8 @@ class PrepareConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} is {value}; use {low} to {high}")
+        if "://" in self.folder:
+            raise ValueError(f"folder is {self.folder!r}; give one of a file system that every replica sees")
         if self.numbering == "hash" and self.min_count != 1:
             raise ValueError(
                 f"min_count is {self.min_count}, which is for --numbering vocabulary; leave one of them out"

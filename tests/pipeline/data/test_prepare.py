@@ -269,6 +269,8 @@ def test_refusals(tmp_path: Path) -> None:
     raw = write_log(tmp_path / "raw", rows=10)
     with pytest.raises(ValueError, match="min_count is 2, which is for --numbering vocabulary"):
         config(raw, tmp_path / "out", min_count=2)
+    with pytest.raises(ValueError, match=r"folder is 's3://logs/out'; give one of a file system"):
+        PrepareConfig(path=str(raw), schema="criteo", folder="s3://logs/out")
     with pytest.raises(ValueError, match="replica is 2; use 0 to 1"):
         config(raw, tmp_path / "out", replica=2, replicas=2)
     (tmp_path / "mine").mkdir()
