@@ -29,7 +29,9 @@ class Linear(nn.Module):
     def forward(self, inputs: list[Tensor]) -> Tensor:
         """Inputs [B, …, w_j] → [B, …, O]."""
         joined = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=-1)
-        return functional.linear(joined, self.weight, self.bias)
+        if torch.jit.is_scripting():
+            return functional.linear(joined, self.weight, self.bias)
+        return linear([joined], [self.weight], self.bias)
 
 
 class SlicedLinear:
