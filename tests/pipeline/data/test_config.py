@@ -15,7 +15,13 @@ def test_command_line() -> None:
     assert config == DataConfig(rows=500, seed=3)
 
 
-@pytest.mark.parametrize("field, value", [("rows", 0), ("days", 0), ("seed", -1), ("max_table_rows", 1)])
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        *(("rows", 0), ("days", 0), ("seed", -1), ("max_table_rows", 1)),
+        *(("read_ahead_mb", 0), ("read_threads", 0)),
+    ],
+)
 def test_ranges(field: str, value: int) -> None:
     """Values out of range are named with the range."""
     with pytest.raises(ValueError, match=f"data.{field} is {value}; use"):

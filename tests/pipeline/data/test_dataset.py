@@ -112,6 +112,49 @@ def test_some_splits_only(tmp_path: Path) -> None:
         open_dataset(DataConfig(path=str(tmp_path)), str(tmp_path / "out"))
 
 
+@pytest.mark.parametrize("kind", ["parquet", "tsv.gz"])
+def test_split_by_day(tmp_path: Path, kind: str) -> None:
+    """mlperf_days: all days but the last, then the last's halves, the first the larger; days in number order."""
+    first = 0
+    for day, rows in ((9, 300), (10, 200), (11, 101)):
+        path = tmp_path / f"day_{day}.{kind}"
+        if kind == "parquet":
+            write_parquet(path, first, rows)
+        else:
+            path.write_bytes(gzip.compress("".join(f"{n % 2}\t{n}\n" for n in range(first, first + rows)).encode()))
+        first += rows
+    Schema("log", "label", (), ("row",), (10_000,), integer_ids=("row",), columns=("label", "row")).save(
+        tmp_path / "schema.json"
+    )
+    dataset = open_dataset(DataConfig(path=str(tmp_path), split="mlperf_days"), str(tmp_path / "out"))
+    assert delivered(dataset, "train") == list(range(1, 501))
+    assert delivered(dataset, "valid") == list(range(501, 552))
+    assert delivered(dataset, "test") == list(range(552, 602))
+    for split in SPLITS:
+        with dataset.stream(split, 20, shuffle_seed=0, drop_last=False) as stream:
+            assert sorted(row for batch in stream for row in batch.ids[:, 0].tolist()) == delivered(dataset, split)
+    assert dataset.label_ratio("valid") == pytest.approx(25 / 51)
+
+
+def test_splits_that_do_not_fit(tmp_path: Path) -> None:
+    """mlperf_days needs numbered days without gaps; file_names needs the names; random_80_10_10 looks at none."""
+    out = str(tmp_path / "out")
+    write_parquet(tmp_path / "day_0.parquet", 0, 100)
+    config = DataConfig(path=str(tmp_path), split="mlperf_days")
+    with pytest.raises(ValueError, match="there is only day 0"):
+        open_dataset(config, out)
+    write_parquet(tmp_path / "day_3.parquet", 100, 100)
+    with pytest.raises(ValueError, match=r"the days \[1, 2\] .* are missing"):
+        open_dataset(config, out)
+    with pytest.raises(ValueError, match="file names speak of some splits only"):
+        open_dataset(DataConfig(path=str(tmp_path), split="file_names"), out)
+    write_parquet(tmp_path / "train.parquet", 200, 100)
+    with pytest.raises(ValueError, match=r"train.parquet: its name says no day"):
+        open_dataset(config, out)
+    dataset = open_dataset(DataConfig(path=str(tmp_path), split="random_80_10_10"), out)
+    assert sum(dataset.rows(split) for split in SPLITS) == 300
+
+
 def test_split_files_with_different_columns(tmp_path: Path) -> None:
     """The three split files must have the same columns."""
     for name in ("train", "valid"):
@@ -134,7 +177,7 @@ def criteo_lines(rows: int) -> list[str]:
 
 
 def test_text_is_opened_like_parquet(tmp_path: Path) -> None:
-    """A Criteo .tsv.gz streams the ids that its texts hash to; the second opening converts nothing."""
+    """A Criteo .tsv.gz streams the ids that its texts hash to; a file emptied since is refused."""
     path = tmp_path / "log.tsv.gz"
     path.write_bytes(gzip.compress("".join(line + "\n" for line in criteo_lines(400)).encode()))
     config = DataConfig(path=str(path), schema="criteo")
