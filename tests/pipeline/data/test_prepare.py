@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -158,23 +158,49 @@ def differing(found: dict[str, bytes], expected: dict[str, bytes]) -> list[str]:
     return sorted(name for name in found | expected if found.get(name) != expected.get(name))
 
 
-def test_replicas_and_a_lost_one(raw_days: Path, whole: tuple[dict[str, bytes], float], tmp_path: Path) -> None:
-    """Replicas, of which one is killed and started again, leave what one process alone leaves."""
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts programs, and ends those that a failing test leaves behind."""
+    started: list[subprocess.Popen[str]] = []
 
-    def replica(number: int) -> subprocess.Popen[bytes]:
-        more = ["--replica", str(number), "--replicas", "2", "--processes", "1"]
-        return subprocess.Popen(command(raw_days, tmp_path / "out", *more), cwd=ROOT, stderr=subprocess.DEVNULL)
+    def start_one(arguments: list[str]) -> subprocess.Popen[str]:
+        started.append(subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True))
+        return started[-1]
 
-    processes = [replica(number) for number in range(2)]
+    yield start_one
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+Start = Callable[[list[str]], subprocess.Popen[str]]
+
+
+def wait_until(there: Path) -> None:
+    """Until a file appears, or a minute is over."""
     deadline = time.monotonic() + 60
-    while not (tmp_path / "out" / "work" / "settings.json").exists() and time.monotonic() < deadline:
+    while not there.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def replica(raw: Path, folder: Path, number: int) -> list[str]:
+    """One of two replicas."""
+    return command(raw, folder, "--replica", str(number), "--replicas", "2", "--processes", "1")
+
+
+def test_replicas_and_a_lost_one(
+    raw_days: Path, whole: tuple[dict[str, bytes], float], start: Start, tmp_path: Path
+) -> None:
+    """Replicas, of which one is killed and started again, leave what one process alone leaves."""
+    folder = tmp_path / "out"
+    processes = [start(replica(raw_days, folder, number)) for number in range(2)]
+    wait_until(folder / "work" / "settings.json")
     time.sleep(0.5)
     processes[1].kill()
     processes[1].wait()
-    processes[1] = replica(1)
+    processes[1] = start(replica(raw_days, folder, 1))
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    assert differing(contents(tmp_path / "out"), whole[0]) == []
+    assert differing(contents(folder), whole[0]) == []
 
 
 def test_what_is_written(tmp_path: Path) -> None:
@@ -291,20 +317,13 @@ def test_refusals(tmp_path: Path) -> None:
         prepare(config(raw, tmp_path / "cut"))
 
 
-def test_one_replica_stops_the_others(tmp_path: Path) -> None:
+def test_one_replica_stops_the_others(start: Start, tmp_path: Path) -> None:
     """Where one replica cannot go on, the others end with its reason instead of waiting for ever."""
-    raw = write_log(tmp_path / "raw", days=2, rows=50)
+    raw, folder = write_log(tmp_path / "raw", days=2, rows=50), tmp_path / "out"
     (raw / "day_1.gz").write_bytes(gzip.compress(b"no row\n" * 50))
-
-    def replica(number: int) -> subprocess.Popen[str]:
-        more = ["--replica", str(number), "--replicas", "2"]
-        return subprocess.Popen(command(raw, tmp_path / "out", *more), cwd=ROOT, stderr=subprocess.PIPE, text=True)
-
-    processes = [replica(0)]
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "out" / "work" / "counts" / "day_0.parquet").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    processes.append(replica(1))
+    processes = [start(replica(raw, folder, 0))]
+    wait_until(folder / "work" / "counts" / "day_0.parquet")
+    processes.append(start(replica(raw, folder, 1)))
     said = [process.communicate(timeout=60)[1] for process in processes]
     assert [process.returncode for process in processes] == [1, 1]
     assert "another replica stopped" in said[0]
