@@ -1,11 +1,11 @@
-"""The sliced optimizer is the dense one."""
+"""The sliced optimizers are the dense ones, and Adam's rule for untouched weights is what it says."""
 
 import numpy
 import pytest
 import torch
 
 from modules.space import InputShape, SearchSpace, single_operator_any_connection
-from modules.supernet import SlicedAdagrad, Supernet
+from modules.supernet import Slice, SlicedAdagrad, SlicedAdam, SlicedSGD, Supernet
 
 SHAPE = InputShape(3, 4, 4)
 SPACE = SearchSpace(
@@ -38,6 +38,58 @@ def test_equals_dense_adagrad_over_100_steps(initial_square):
         theirs.step()
     for name, parameter in sliced.parameters_by_name().items():
         assert torch.allclose(parameter, dense.parameters_by_name()[name], rtol=1e-12, atol=1e-12), name
+
+
+def test_sgd_is_the_dense_one():
+    """20 steps of other paths: weights equal torch.optim.SGD's on full tensors to 1e-12 in float64."""
+    sliced, dense = (Supernet(SPACE, SHAPE, torch.Generator().manual_seed(0)).double() for _ in range(2))
+    theirs, ours = torch.optim.SGD(dense.parameters(), lr=0.01), SlicedSGD()
+    draws, generator = numpy.random.default_rng(0), torch.Generator().manual_seed(1)
+    for _ in range(20):
+        architecture = single_operator_any_connection(SPACE, draws)
+        x, y = torch.rand(4, 3, generator=generator).double(), torch.rand(4, 4, 4, generator=generator).double()
+        path = sliced.path(architecture)
+        path.network(x, y).sigmoid().sum().backward()
+        ours.step(path.slices, learning_rate=0.01)
+        theirs.zero_grad()
+        dense(x, y, architecture).sigmoid().sum().backward()
+        theirs.step()
+    for name, parameter in sliced.parameters_by_name().items():
+        assert torch.allclose(parameter, dense.parameters_by_name()[name], rtol=1e-12, atol=1e-12), name
+
+
+def test_adam_is_torchs_on_the_steps_that_touch_a_weight():
+    """Every weight ends where a torch.optim.Adam of its own does that sees only the gradients of its slices."""
+    generator, draws = torch.Generator().manual_seed(0), numpy.random.default_rng(0)
+    whole = torch.randn(3, 5, generator=generator, dtype=torch.float64)
+    alone = [[torch.nn.Parameter(whole[i, j].clone()) for j in range(5)] for i in range(3)]
+    theirs = [[torch.optim.Adam([weight], lr=0.05, eps=1e-8) for weight in row] for row in alone]
+    ours = SlicedAdam({"w": whole}, epsilon=1e-8)
+    for _ in range(30):
+        rows, columns = slice(0, int(draws.integers(1, 4))), slice(*sorted(draws.choice(6, 2, replace=False)))
+        leaf = whole[rows, columns]
+        leaf.grad = torch.randn(leaf.shape, generator=generator, dtype=torch.float64)
+        for i in range(rows.start, rows.stop):
+            for j in range(columns.start, columns.stop):
+                alone[i][j].grad = leaf.grad[i, j - columns.start].clone()
+                theirs[i][j].step()
+        ours.step([Slice("w", (rows, columns), leaf)], learning_rate=0.05)
+        assert leaf.grad is None
+    expected = torch.stack([torch.stack([weight.detach() for weight in row]) for row in alone])
+    assert torch.allclose(whole, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [SlicedAdam, SlicedSGD])
+def test_states_of_other_optimizers_are_refused(kind):
+    """A state is loaded whole, in place, and only into its own kind and network."""
+    parameters = dict(Supernet(SPACE, SHAPE).parameters_by_name())
+    first, second = (kind() if kind is SlicedSGD else kind(parameters) for _ in range(2))
+    for tensor in first.state_dict().values():
+        tensor.fill_(2.0)
+    second.load_state_dict(first.state_dict())
+    assert all(torch.equal(tensor, torch.full_like(tensor, 2.0)) for tensor in second.state_dict().values())
+    with pytest.raises(ValueError, match="other parameters"):
+        second.load_state_dict(SlicedAdagrad(parameters).state_dict())
 
 
 def test_state_goes_on_where_it_was():

@@ -16,7 +16,7 @@ from modules.space import (
     single_operator_any_connection,
     single_path,
 )
-from modules.supernet import Supernet, extract
+from modules.supernet import Supernet, common_slices, extract, sum_gradients
 
 SHAPE = InputShape(13, 26, 16)
 RANDOM_ARCHITECTURES = 200
@@ -111,6 +111,30 @@ def test_slices_are_views_and_hold_the_subnets_parameters():
             assert part.leaf.untyped_storage().data_ptr() == parameters[part.name].untyped_storage().data_ptr()
             assert torch.equal(part.leaf, parameters[part.name][part.index])
         assert sum(part.leaf.numel() for part in slices) == parameter_count(architecture, SHAPE)
+
+
+@pytest.mark.parametrize("sampler", [single_operator_any_connection, any_path])
+def test_common_slices_hold_the_sum_of_several_paths(sampler):
+    """Disjoint rectangles that share the parameters' memory; their gradients are the sum over the paths, each once."""
+    supernet = Supernet(NASREC_FULL, InputShape(3, 4, 8), torch.Generator().manual_seed(0)).double()
+    parameters, draws = supernet.parameters_by_name(), numpy.random.default_rng(5)
+    paths = [supernet.path(sampler(NASREC_FULL, draws)) for _ in range(3)]
+    common = common_slices(paths, parameters)
+    generator = torch.Generator().manual_seed(1)
+    expected = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
+    for part in (part for path in paths for part in path.slices):
+        part.leaf.grad = torch.randn(part.leaf.shape, generator=generator, dtype=torch.float64)
+        expected[part.name][part.index] += part.leaf.grad
+    sum_gradients(paths, common)
+    covered = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
+    for part in common:
+        assert part.leaf.untyped_storage().data_ptr() == parameters[part.name].untyped_storage().data_ptr()
+        covered[part.name][part.index] += 1
+        expected[part.name][part.index] -= part.leaf.grad
+    assert all(bool((times <= 1).all()) for times in covered.values())
+    assert all(torch.allclose(rest, torch.zeros_like(rest), atol=1e-12) for rest in expected.values())
+    assert all(part.leaf.grad is None for path in paths for part in path.slices)
+    assert common_slices(paths[:1], parameters) is paths[0].slices
 
 
 def test_architectures_are_values():
