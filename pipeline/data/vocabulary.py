@@ -140,7 +140,7 @@ def merge_counts(
     """Adds the files' counts of one column up and writes its vocabulary (value, count, row), then its index."""
     value = "value::BIGINT" if whole_numbers else "value"
     connection.execute(
-        f'CREATE OR REPLACE TEMP TABLE counts AS SELECT {value} AS value, sum("count")::BIGINT AS "count" '
+        f'CREATE TEMP TABLE counts AS SELECT {value} AS value, sum("count")::BIGINT AS "count" '
         'FROM read_parquet($files) WHERE "column" = $column GROUP BY ALL',
         {"files": [str(path) for path in counts], "column": column},
     )
@@ -152,6 +152,7 @@ def merge_counts(
     ranked = connection.sql(query, params={"min_count": min_count, "limit": limit}).to_arrow_reader(_FETCHED_ROWS)
     keys = np.empty(size.kept, np.uint64)
     _write_vocabulary(ranked, pa.int64() if whole_numbers else pa.string(), target, keys)
+    connection.execute("DROP TABLE counts")  # its memory is wanted for the index
     _write_index(keys, index, target)
     return size
 
