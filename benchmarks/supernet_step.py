@@ -114,7 +114,7 @@ def reference_supernet_step(
     reference: Any, space: SearchSpace, architectures: Iterator[Architecture], device: str = "cpu"
 ) -> Step:
     """A step of the reference's supernet on the next of the same architectures."""
-    model = nasrec_reference.build_supernet(reference, space, SHAPE, TABLE_ROWS, device)
+    model: Any = nasrec_reference.build_supernet(reference, space, SHAPE, TABLE_ROWS, device)
     train = nasrec_reference.train_step(model, LEARNING_RATE, CLIP_NORM)
 
     def step(dense: Tensor, ids: Tensor, label: Tensor) -> None:
@@ -163,7 +163,7 @@ def compare_supernets(reference: Any, options: Options) -> dict[str, float]:
         macs = sum(multiply_accumulates(architecture, SHAPE) for architecture in drawn) / len(drawn)
         gflop = 6 * macs * options.batch_size / 1e9  # forward and twice as much backward, two operations each
         ratios[f"{name}_vs_reference"] = theirs_s / ours_s
-        print_row(f"supernet {name} ({gflop:.1f} GFLOP)", f"{ours_s:.3f} s", f"{theirs_s:.3f} s", theirs_s / ours_s)
+        print_row(f"supernet {name} ({gflop:.1f} GFLOP)", [f"{ours_s:.3f} s", f"{theirs_s:.3f} s"], theirs_s / ours_s)
     return ratios
 
 
@@ -178,7 +178,7 @@ def compare_standalone(reference: Any, options: Options) -> float:
         seconds = alternate(ours, theirs, rows(shape, options.batch_size, options.seed), 3, steps)
         totals += seconds
         rates = [f"{options.batch_size / second:,.0f} rows/s" for second in seconds]
-        print_row(f"standalone {name[3:]}", *rates, seconds[1] / seconds[0])
+        print_row(f"standalone {name[3:]}", rates, seconds[1] / seconds[0])
     return float(totals[1] / totals[0])
 
 
@@ -190,7 +190,7 @@ def compare_memory(options: Options) -> float:
         command += ["--paths", str(options.paths), "--batch-size", str(options.batch_size), "--seed", str(options.seed)]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         peaks.append(float(output.splitlines()[-1]))
-    print_row("peak memory, full", *(f"{peak:.2f} GB" for peak in peaks), peaks[0] / peaks[1])
+    print_row("peak memory, full", [f"{peak:.2f} GB" for peak in peaks], peaks[0] / peaks[1])
     return peaks[0] / peaks[1]
 
 
@@ -229,27 +229,27 @@ def compare_on_gpu(reference: Any) -> None:
         theirs = reference_supernet_step(reference, NASREC_FULL, repeat(), "cuda")
         for step, lower_precision in ((ours, True), (theirs, False)):
             with torch.autocast("cuda", torch.bfloat16, enabled=lower_precision):
-                rates.append(batch_size / gpu_seconds(lambda step=step, batch=batch: step(*batch)))
+                rates.append(batch_size / gpu_seconds(step, batch))
         share = rates[0] / batch_size * operations / H200_BF16_RATE
         label = f"GPU batch {batch_size} (ours: {share:.1%} of bf16)"
-        print_row(label, *(f"{rate:,.0f} rows/s" for rate in rates), rates[0] / rates[1])
+        print_row(label, [f"{rate:,.0f} rows/s" for rate in rates], rates[0] / rates[1])
 
 
-def gpu_seconds(work: Callable[[], None], steps: int = 20) -> float:
-    """Seconds a call, after three calls of warm-up."""
+def gpu_seconds(step: Step, batch: tuple[Tensor, Tensor, Tensor], steps: int = 20) -> float:
+    """Seconds a step, after three of warm-up."""
     for _ in range(3):
-        work()
+        step(*batch)
     torch.cuda.synchronize()
     start = time.perf_counter()
     for _ in range(steps):
-        work()
+        step(*batch)
     torch.cuda.synchronize()
     return (time.perf_counter() - start) / steps
 
 
-def print_row(what: str, ours: str, theirs: str, ratio: float) -> None:
-    """One line of the table."""
-    print(f"{what:42} {ours:>16} {theirs:>16} {ratio:8.2f}x", flush=True)
+def print_row(what: str, sides: list[str], ratio: float) -> None:
+    """One line of the table: ours, theirs and their ratio."""
+    print(f"{what:42} {sides[0]:>16} {sides[1]:>16} {ratio:8.2f}x", flush=True)
 
 
 def main() -> None:
