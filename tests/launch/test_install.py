@@ -58,7 +58,9 @@ def test_no_torch_to_be_had(tmp_path: Path) -> None:
 )
 def test_make_search(arguments: list[str], command: str) -> None:
     """`make search` is the plain `torchx run launch/search.py`, and its variables become that command's arguments."""
+    outer = ("MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MFLAGS", "J", "ARGS")  # of the make that runs these tests
+    env = {name: value for name, value in os.environ.items() if name not in outer}
     result = subprocess.run(
-        ["make", "-n", "search", "VENV=.venv", *arguments], cwd=ROOT, capture_output=True, text=True
+        ["make", "-n", "search", "VENV=.venv", *arguments], cwd=ROOT, env=env, capture_output=True, text=True
     )
     assert [" ".join(line.split()) for line in result.stdout.splitlines()][-1] == command
