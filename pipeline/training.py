@@ -178,13 +178,13 @@ def train(
         progress.update()
         if step % config.log_every == 0 or step == total_steps:
             mean_loss = processes.mean(loss_sum / losses)
+            if not math.isfinite(mean_loss):
+                raise ValueError(f"{stage}: the loss is {mean_loss} at step {step}; lower the learning rates")
             progress.set_postfix_str(f"log loss {mean_loss:.4f}")
             if log is not None:
                 rows = step * config.batch_size
                 rate = factor * config.learning_rate
                 log.write({"step": step, "rows": rows, "train_log_loss": mean_loss, "learning_rate": rate})
-            if not math.isfinite(mean_loss):
-                raise ValueError(f"{stage}: the loss is {mean_loss} at step {step}; lower the learning rates")
             loss_sum, losses = torch.zeros_like(loss_sum), 0
         if (config.checkpoint_every and step % config.checkpoint_every == 0) or step == total_steps:
             _save(trainee, stream, checkpoints, step, float(loss_sum), losses)
