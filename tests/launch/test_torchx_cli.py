@@ -30,7 +30,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
         ([str(ROOT / "launch/search.py"), "--", "--run", "a"], "'-m', 'pipeline.chain', '--run', 'a'"),
         (
             ["launch/search.py", "-j", "1x2", "--", "--data.path", "X", "--data.schema", "criteo", "--run", "Y"],
-            "'-m', 'pipeline.chain', '--data.path', 'X', '--data.schema', 'criteo', '--run', 'Y'",
+            "'-m', '--', 'pipeline.chain', '--data.path', 'X', '--data.schema', 'criteo', '--run', 'Y'",
         ),
         (["launch/train.py", "--", "--", "-x"], "'-m', 'pipeline.train', '--', '-x'"),
         (["launch/codesign.py"], "'-m', 'pipeline.codesign'"),

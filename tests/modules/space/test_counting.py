@@ -21,6 +21,8 @@ from modules.supernet import Subnet
 from modules.supernet.layers import Linear
 
 SHAPES = st.builds(InputShape, st.integers(1, 20), st.integers(1, 30), st.sampled_from([4, 10, 16]))
+# Heads of 4 and 5: torch's own attention, whose products torch's counter leaves out on CPU.
+WIDE_SHAPES = st.builds(InputShape, st.integers(1, 20), st.integers(1, 30), st.sampled_from([32, 40]))
 SPACES = st.sampled_from([NASREC_SMALL, NASREC_FULL])
 
 
@@ -39,7 +41,7 @@ def test_parameters_and_matrices_are_those_of_the_built_network(seed, space, sha
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.integers(0, 2**32 - 1), SPACES, SHAPES)
+@given(st.integers(0, 2**32 - 1), SPACES, WIDE_SHAPES)
 def test_matrix_products_are_those_torch_runs(seed, space, shape):
     """Products counted a row equal torch's own counter on the running network, elementwise ones aside."""
     architecture = single_operator_any_connection(space, numpy.random.default_rng(seed))
