@@ -13,7 +13,8 @@ from pipeline.session import read_command_line, run_program
 
 SIZES = """
 --device cpu --data.rows 1000 --data.max-table-rows 60 --model.space nasrec_small --model.embedding-width 4
---supernet.epochs 1 --supernet.batch-size 64 --supernet.validation-paths 2 --supernet.log-every 2 --supernet.checkpoint-every 3
+--supernet.epochs 1 --supernet.batch-size 64 --supernet.validation-paths 2 --supernet.log-every 2
+--supernet.checkpoint-every 3
 --search.initial-population 4 --search.generations 2 --search.tournament 2 --search.children 2
 --scoring.fine-tune-rows 200 --scoring.valid-rows 100
 --retrain.batch-size 64 --retrain.winners 1 --retrain.baselines deepfm --retrain.log-every 2
