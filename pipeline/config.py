@@ -36,8 +36,6 @@ class ModelConfig:
 class SupernetConfig(TrainingConfig):
     """How the supernet is trained."""
 
-    epochs: int = 2
-    """Passes over the training rows: its weights are shared, so each sees a part of the steps only."""
     sampler: str = "single_operator_any_connection"
     """Which path a step trains: single_operator_any_connection (the method's own), single_path, any_path, full_path."""
     path_warm_up_steps: int = 0
