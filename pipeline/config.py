@@ -95,13 +95,13 @@ class RunConfig:
     """What is searched."""
     supernet: SupernetConfig = field(default_factory=SupernetConfig)
     """Training of the supernet."""
-    search: SearchConfig = field(default_factory=SearchConfig)
+    search: SearchConfig = field(default_factory=lambda: SearchConfig(generations=8))
     """How many candidates, chosen how."""
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     """How a candidate is judged."""
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
     """Training of winners and baselines from scratch."""
-    codesign: CodesignConfig = field(default_factory=CodesignConfig)
+    codesign: CodesignConfig = field(default_factory=lambda: CodesignConfig(log_loss_measurements=40))
     """Search of the winner's ReRAM mapping."""
 
     def __post_init__(self) -> None:
