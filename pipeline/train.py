@@ -1,4 +1,4 @@
-"""Train the supernet, or one standalone network: python -m pipeline.train [named run] [--run NAME] [--field value ...]
+"""Train the supernet: python -m pipeline.train [named run] [--run NAME] [--field value ...]
 
 The stages `train_supernet` and `train_standalone` are what the chain calls; as a program this trains the supernet.
 """
