@@ -36,7 +36,7 @@ from modules.space import (
     single_operator_any_connection,
 )
 from modules.supernet import Path as SubnetPath
-from modules.supernet import Slice, SlicedAdagrad, Subnet, Supernet
+from modules.supernet import OwnWeights, Slice, SlicedAdagrad, Subnet, Supernet
 
 SHAPE = InputShape(integers=13, fields=26, embedding_width=16)
 TABLE_ROWS, LEARNING_RATE, CLIP_NORM, EPSILON = 1000, 0.01, 5.0, 1e-2
@@ -103,8 +103,8 @@ def our_supernet_step(space: SearchSpace, architectures: Iterator[Architecture],
 
 
 def our_standalone_step(architecture: Architecture, shape: InputShape) -> Step:
-    """A step of a standalone network, layer norms included."""
-    network = Subnet(architecture, shape)
+    """A step of a standalone network, without layer norms as the reference builds them."""
+    network = Subnet(architecture, shape, weights=OwnWeights(layer_norm=False))
     parameters = dict(network.named_parameters())
     path = SubnetPath(network, tuple(Slice(name, (), parameter) for name, parameter in parameters.items()))
     return our_step(Tables(shape), dict(parameters), lambda: path, shape)

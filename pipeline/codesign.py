@@ -66,7 +66,7 @@ class _Measured:
     def _workload(self, session: Session, architecture: Architecture | None) -> Workload:
         table_rows = sum(session.dataset.schema.table_sizes)
         if architecture is not None:
-            return workload_of_subnet(architecture, session.shape, table_rows)
+            return workload_of_subnet(architecture, session.shape, table_rows, session.config.retrain.layer_norm)
         return workload_of_baseline(self.network, session.shape, table_rows)
 
     def float_log_loss(self) -> float:

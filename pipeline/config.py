@@ -67,6 +67,9 @@ class RetrainConfig(TrainingConfig):
     """Models trained beside them on the same data and budget: dlrm, dlrm_dcn, deepfm."""
     architectures: tuple[str, ...] = ()
     """JSON files of further architectures to train beside them: this project's format, or NasRec's own."""
+    layer_norm: bool = True
+    """Whether searched networks keep the supernet's layer norms, or have biases in their place as the published
+    final models do (attention's residual norms stay). Baselines have none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,6 +4,7 @@ Reads the winner's checkpoint into unsharded tables, in one process and without 
 model.pt (TorchScript) and model.json.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,12 @@ def _export(session: Session, best: dict[str, Any], checkpoint: Path) -> None:
     architecture = Architecture.from_json(best["architecture"])
     network = build(session, best["name"], architecture).network
     tables = read_unsharded(session, network, checkpoint)
-    metrics = {"valid": best["valid"], "test": best["test"]}
-    export(tables, network, session.dataset.schema.to_json(), metrics, best["architecture"], session.run.model)
+    about = {
+        "architecture": best["architecture"],
+        "recipe": dataclasses.asdict(session.config.retrain),
+        "metrics": {"valid": best["valid"], "test": best["test"]},
+    }
+    export(tables, network, session.dataset.schema.to_json(), about, session.run.model)
 
 
 def read_unsharded(session: Session, network: nn.Module, checkpoint: Path) -> dict[str, Tensor]:

@@ -101,13 +101,13 @@ def export(
     tables: dict[str, Tensor],
     interaction: nn.Module,
     schema_json: dict[str, Any],
-    metrics: dict[str, Any],
-    architecture_json: dict[str, Any] | None,
+    about: dict[str, Any],
     path: str | os.PathLike[str],
 ) -> None:
     """Write `path` (model.pt) and, beside it, the same name ending in .json.
 
-    tables: name -> [rows, D], one a field in the schema's order. model.pt appears only after a fresh process has loaded
+    tables: name -> [rows, D], one a field in the schema's order. about: what model.json says beside the inputs
+    (architecture, metrics, recipe). model.pt appears only after a fresh process has loaded
     it and given the same probabilities; RuntimeError otherwise, and what was there before stays. The same weights give
     the same bytes. A run killed between the two files leaves a model.json whose sha256 is not model.pt's: export again.
     """
@@ -119,7 +119,7 @@ def export(
         torch.jit.save(scripted, handle)
         handle.flush()
         _verify(model, handle.name)
-    write_json(target.with_suffix(".json"), _description(model, schema_json, metrics, architecture_json, target))
+    write_json(target.with_suffix(".json"), _description(model, schema_json, about, target))
 
 
 def script_file(source: str, target: str) -> None:
@@ -181,11 +181,7 @@ def _run_python(arguments: Sequence[str], environment: dict[str, str], what: str
 
 
 def _description(
-    model: ExportedModel,
-    schema_json: dict[str, Any],
-    metrics: dict[str, Any],
-    architecture_json: dict[str, Any] | None,
-    path: Path,
+    model: ExportedModel, schema_json: dict[str, Any], about: dict[str, Any], path: Path
 ) -> dict[str, Any]:
     """model.json: what a server must know to feed model.pt, and what this model is."""
     inputs = [
@@ -213,8 +209,7 @@ def _description(
         "output": {"type": "float32", "shape": ["batch"], "meaning": f"probability that {schema_json['label']} is 1"},
         "hashing": HASHING,
         "schema": schema_json,
-        "architecture": architecture_json,
-        "metrics": metrics,
+        **about,
         "versions": _versions(),
     }
 

@@ -103,6 +103,17 @@ def join(device: Device) -> Iterator[Processes]:
         distributed.destroy_process_group()
 
 
+@contextlib.contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Let torch compute with `count` threads inside; a float's last bits depend on it, so it is put back after."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _device(device: Device) -> torch.device:
     available = torch.cuda.is_available()
     if device == "cuda" and not available:

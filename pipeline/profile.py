@@ -27,6 +27,7 @@ from modules.space.search_space import SPACES
 from modules.supernet import Path as SubnetPath
 from modules.supernet import SlicedAdagrad, Supernet
 from pipeline.files import atomic_write
+from pipeline.processes import cpu_threads
 
 GEMM_WIDTH = 1024
 """Rows and columns of the product that gives the machine's rate."""
@@ -264,12 +265,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The program; returns its exit code."""
     try:
         config = tyro.cli(ProfileConfig, prog="pipeline.profile", args=arguments)
-        torch.set_num_threads(config.threads)
-        profiler = Profiler(config)
-        print(table(profiler.run(), config))
-        if config.trace:
-            profiler.trace(Path(config.trace))
-            print(f"trace of three steps: {config.trace}")
+        with cpu_threads(config.threads):
+            profiler = Profiler(config)
+            print(table(profiler.run(), config))
+            if config.trace:
+                profiler.trace(Path(config.trace))
+                print(f"trace of three steps: {config.trace}")
     except (ValueError, OSError) as error:
         print(f"pipeline.profile: {error}", file=sys.stderr)
         return 1

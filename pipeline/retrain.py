@@ -12,7 +12,7 @@ from torch import nn
 from modules import baselines
 from modules.baselines import BASELINES, DCNInteraction, DeepFMInteraction, DLRMInteraction
 from modules.space import Architecture, multiply_accumulates, parameter_count
-from modules.supernet import Subnet
+from modules.supernet import OwnWeights, Subnet
 from pipeline.architectures import read_architectures
 from pipeline.evaluate import Metrics
 from pipeline.files import read_json, write_json
@@ -70,7 +70,8 @@ def build(
     generator = session.torch_generator("weights", name)
     if architecture is not None:
         title = name.replace("_", " ").capitalize()
-        subnet = Subnet(architecture, session.shape, generator)
+        weights = OwnWeights(generator, session.config.retrain.layer_norm)
+        subnet = Subnet(architecture, session.shape, weights=weights)
         nn.init.zeros_(dict(subnet.named_parameters())["head.weight"])  # as the supernet starts
         return Contender(name, title, subnet, architecture, score)
     baseline = BASELINES[name]
@@ -135,7 +136,7 @@ def _train_one(session: Session, contender: Contender) -> dict[str, Any]:
         parameters = baselines.parameter_count(contender.network)
     else:
         operations = multiply_accumulates(contender.architecture, session.shape)
-        parameters = parameter_count(contender.architecture, session.shape)
+        parameters = parameter_count(contender.architecture, session.shape, session.config.retrain.layer_norm)
     return {
         "name": contender.name,
         "kind": "baseline" if contender.supernet_score is None else "winner",

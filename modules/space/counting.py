@@ -5,7 +5,7 @@ k = round(√(2d)) of the operator-balanced dot product, H attention heads. Embe
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from modules.space.architecture import MERGER_VECTORS, Architecture, Block, InputShape, balanced_fields
@@ -68,9 +68,9 @@ def multiply_accumulates(architecture: Architecture, shape: InputShape, rule: Ru
     return sum(operator.multiply_accumulates for operator in operators)
 
 
-def parameter_count(architecture: Architecture, shape: InputShape) -> int:
+def parameter_count(architecture: Architecture, shape: InputShape, layer_norm: bool = True) -> int:
     """Parameters of the standalone network, embedding tables not counted."""
-    return sum(operator.parameters for operator in count_operators(architecture, shape))
+    return sum(operator.parameters for operator in count_operators(architecture, shape, layer_norm))
 
 
 def output_widths(architecture: Architecture, shape: InputShape) -> tuple[list[int], list[int]]:
@@ -83,11 +83,12 @@ def output_widths(architecture: Architecture, shape: InputShape) -> tuple[list[i
     return dense, sparse
 
 
-def count_operators(architecture: Architecture, shape: InputShape) -> Iterator[OperatorCount]:
+def count_operators(architecture: Architecture, shape: InputShape, layer_norm: bool = True) -> Iterator[OperatorCount]:
     """Every live operator, merger and the head, in the order they are computed."""
     dense, sparse = output_widths(architecture, shape)
     for index, (block, alive) in enumerate(zip(architecture.blocks, live(architecture), strict=True)):
-        yield from _count_block(f"blocks.{index}", block, alive, dense, sparse, shape)
+        operators = _count_block(f"blocks.{index}", block, alive, dense, sparse, shape)
+        yield from operators if layer_norm else map(_without_norms, operators)
     head = StaticMatrix("head", 1, dense[-1] + sparse[-1] * shape.embedding_width, 1, bias=True)
     yield OperatorCount("head", (head,))
 
@@ -126,6 +127,13 @@ def _count_block(
         path = f"{name}.sparse_to_dense"
         squares = (n + 1) * width  # Σv² has n·D products, (Σv)² has D
         yield OperatorCount(path, (StaticMatrix(f"{path}.project", 1, width, d),), squares, (d,))
+
+
+def _without_norms(operator: OperatorCount) -> OperatorCount:
+    """The same with a bias in place of every norm but attention's two residual ones, the last of its widths."""
+    matrices = tuple(replace(matrix, bias=True) for matrix in operator.matrices)
+    residual = operator.norm_widths[1:] if operator.name.endswith(".attention") else ()
+    return replace(operator, matrices=matrices, norm_widths=residual)
 
 
 def _count_dot_product(path: str, d: int, joined: int, fields: int, width: int) -> OperatorCount:

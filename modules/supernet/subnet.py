@@ -37,24 +37,31 @@ class Weights(Protocol):
         """A layer for the inputs that stand at these columns, giving the first `outputs` rows."""
         ...
 
-    def norm(self, name: str, width: int, scale: float = 1.0) -> Layer:
-        """A layer norm over the first `width` entries."""
+    def norm(self, name: str, width: int, residual: bool = False) -> Layer:
+        """A layer norm over the first `width` entries; `residual`: one behind a sum with attention's own input."""
         ...
 
 
 class OwnWeights:
-    """New layers that own their weights."""
+    """New layers that own their weights.
 
-    def __init__(self, generator: torch.Generator | None = None) -> None:
-        self.generator = generator
+    Without `layer_norm` they are the published final networks' (search_space.md): the norms behind products are left
+    out and the products carry a bias instead; only attention's residual norms stay.
+    """
+
+    def __init__(self, generator: torch.Generator | None = None, layer_norm: bool = True) -> None:
+        self.generator, self.layer_norm = generator, layer_norm
 
     def linear(self, name: str, columns: Sequence[Columns], outputs: int, bias: bool = False) -> nn.Module:
         """A new matrix as wide as the columns together."""
-        return Linear(sum(stop - start for start, stop in columns), outputs, bias, self.generator)
+        width = sum(stop - start for start, stop in columns)
+        return Linear(width, outputs, bias or not self.layer_norm, self.generator)
 
-    def norm(self, name: str, width: int, scale: float = 1.0) -> nn.Module:
-        """A new norm."""
-        return Norm(width, scale)
+    def norm(self, name: str, width: int, residual: bool = False) -> nn.Module:
+        """A new norm, or nothing in its place."""
+        if residual:
+            return Norm(width, ATTENTION_NORM_SCALE)
+        return Norm(width) if self.layer_norm else nn.Identity()
 
 
 class Layout:
@@ -277,9 +284,9 @@ def _build_sparse(name: str, path: str, block: Block, inputs: _Inputs, weights: 
                 norm,
                 weights.linear(f"{path}.query_key_value", square, 3 * size, bias=True),
                 weights.linear(f"{path}.output", square, size, bias=True),
-                weights.norm(f"{path}.norm_attention", size, ATTENTION_NORM_SCALE),
+                weights.norm(f"{path}.norm_attention", size, residual=True),
                 weights.linear(f"{path}.expand", square, size, bias=True),
                 weights.linear(f"{path}.contract", square, size, bias=True),
-                weights.norm(f"{path}.norm_output", size, ATTENTION_NORM_SCALE),
+                weights.norm(f"{path}.norm_output", size, residual=True),
             )
     raise AssertionError(name)

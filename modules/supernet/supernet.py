@@ -158,7 +158,7 @@ class _SlicedWeights:
         weights = [self._slice(f"{name}.weight", (rows, slice(start, stop))) for start, stop in columns]
         return SlicedLinear(weights, self._slice(f"{name}.bias", (rows,)) if bias else None)
 
-    def norm(self, name: str, width: int, scale: float = 1.0) -> SlicedNorm:
+    def norm(self, name: str, width: int, residual: bool = False) -> SlicedNorm:
         entries = (slice(0, width),)
         return SlicedNorm(self._slice(f"{name}.weight", entries), self._slice(f"{name}.bias", entries))
 

@@ -20,7 +20,7 @@ from modules.space import Architecture
 from modules.supernet import Subnet, Supernet, extract
 from modules.supernet.layers import Linear
 from pipeline.data import Dataset
-from pipeline.processes import Processes
+from pipeline.processes import Processes, cpu_threads
 
 CHUNK_ROWS = 2048
 """Rows a candidate runs on at once: activations stay in cache, and a score does not depend on free memory."""
@@ -147,13 +147,9 @@ def score_all(
     if processes.device.type == "cuda":
         scores = [score_one(architecture) for architecture in own]
     else:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with ThreadPoolExecutor(threads) as pool:
-                scores = list(pool.map(score_one, own))
-        finally:
-            torch.set_num_threads(threads)
+        cores = torch.get_num_threads()
+        with cpu_threads(1), ThreadPoolExecutor(cores) as pool:
+            scores = list(pool.map(score_one, own))
     gathered = processes.gather(scores)
     return [
         gathered[index % processes.world_size][index // processes.world_size] for index in range(len(architectures))

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import distributed
 
-from pipeline.processes import is_first_to_say, join
+from pipeline.processes import cpu_threads, is_first_to_say, join
 
 Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
 
 RANK = """
 import json, torch
-from pipeline.processes import is_first_to_say, join
+from pipeline.processes import cpu_threads, is_first_to_say, join
 with join("cpu") as processes:
     def fail():
         raise ValueError(f"found on rank {processes.rank}")
@@ -69,3 +69,12 @@ def test_cuda_without_cuda() -> None:
         pass
     with join("auto") as processes:
         assert processes.device == torch.device("cpu")
+
+
+def test_cpu_threads_are_put_back() -> None:
+    """The count holds inside and not after, also after an error."""
+    before = torch.get_num_threads()
+    with pytest.raises(KeyError), cpu_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+        raise KeyError
+    assert torch.get_num_threads() == before

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy
 import pytest
+import torch
 
 from modules.space import NASREC_SMALL, InputShape, multiply_accumulates, single_operator_any_connection
 from pipeline.profile import ProfileConfig, Profiler, main, table
@@ -32,7 +33,9 @@ def test_counts_every_operation_of_the_paths() -> None:
 def test_program_writes_a_chrome_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The command line prints the table and a trace whose events name torch's operations."""
     trace = tmp_path / "trace.json"
-    assert main([*SMALL, "--trace", str(trace)]) == 0
+    threads = torch.get_num_threads()
+    assert main([*SMALL, "--threads", str(threads + 1), "--trace", str(trace)]) == 0
+    assert torch.get_num_threads() == threads
     printed = capsys.readouterr().out
     assert "whole step" in printed and "efc" in printed and str(trace) in printed
     events = json.loads(trace.read_text())["traceEvents"]

@@ -1,5 +1,6 @@
 """Winners and baselines from scratch: results.json says what the trained networks do."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -89,3 +90,16 @@ def test_a_line_without_auc(copied: TinyRun) -> None:
     (entry, _) = json.loads((copied.path / "results.json").read_text())["models"]
     assert f"AUC {entry['test']['auc']:.4f}" in table_line(entry)
     assert "AUC    –  " in table_line({**entry, "test": {**entry["test"], "auc": None}})
+
+
+def test_networks_without_layer_norms(session: Session) -> None:
+    """retrain.layer_norm off: the built winners have biases instead; baselines stay as they are."""
+    recipe = dataclasses.replace(session.config.retrain, layer_norm=False)
+    bare = dataclasses.replace(session, config=dataclasses.replace(session.config, retrain=recipe))
+    for with_norms, without in zip(contenders(session), contenders(bare), strict=True):
+        built = sum(parameter.numel() for parameter in without.network.parameters())
+        if without.architecture is not None:
+            assert built == parameter_count(without.architecture, session.shape, layer_norm=False)
+            assert built < parameter_count(without.architecture, session.shape)
+        else:
+            assert built == sum(parameter.numel() for parameter in with_norms.network.parameters())

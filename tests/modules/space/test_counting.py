@@ -17,8 +17,8 @@ from modules.space import (
     single_operator_any_connection,
 )
 from modules.space.counting import count_operators
-from modules.supernet import Subnet
-from modules.supernet.layers import Linear
+from modules.supernet import OwnWeights, Subnet
+from modules.supernet.layers import Linear, Norm
 
 SHAPES = st.builds(InputShape, st.integers(1, 20), st.integers(1, 30), st.sampled_from([4, 10, 16]))
 # Heads of 4 and 5: torch's own attention, whose products torch's counter leaves out on CPU.
@@ -27,17 +27,19 @@ SPACES = st.sampled_from([NASREC_SMALL, NASREC_FULL])
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.integers(0, 2**32 - 1), SPACES, SHAPES)
-def test_parameters_and_matrices_are_those_of_the_built_network(seed, space, shape):
-    """parameter_count, and every matrix by name and shape, equal a brute-force walk over the module tree."""
+@given(st.integers(0, 2**32 - 1), SPACES, SHAPES, st.booleans())
+def test_parameters_and_matrices_are_those_of_the_built_network(seed, space, shape, layer_norm):
+    """parameter_count, and every matrix by name, shape and bias, equal a brute-force walk over the module tree."""
     architecture = single_operator_any_connection(space, numpy.random.default_rng(seed))
-    subnet = Subnet(architecture, shape)
-    assert parameter_count(architecture, shape) == sum(parameter.numel() for parameter in subnet.parameters())
-    counted = {
-        m.name: (m.outputs, m.inputs) for operator in count_operators(architecture, shape) for m in operator.matrices
-    }
-    built = {name: tuple(m.weight.shape) for name, m in subnet.named_modules() if isinstance(m, Linear)}
-    assert counted == built
+    subnet = Subnet(architecture, shape, weights=OwnWeights(layer_norm=layer_norm))
+    built = sum(parameter.numel() for parameter in subnet.parameters())
+    assert parameter_count(architecture, shape, layer_norm) == built
+    operators = list(count_operators(architecture, shape, layer_norm))
+    counted = {m.name: (m.outputs, m.inputs, m.bias) for operator in operators for m in operator.matrices}
+    linears = {name: m for name, m in subnet.named_modules() if isinstance(m, Linear)}
+    assert counted == {name: (*m.weight.shape, m.bias is not None) for name, m in linears.items()}
+    norms = sum(len(operator.norm_widths) for operator in operators)
+    assert norms == sum(isinstance(m, Norm) for m in subnet.modules())
 
 
 @settings(max_examples=12, deadline=None)

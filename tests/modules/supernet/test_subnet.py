@@ -4,8 +4,17 @@ import numpy
 import pytest
 import torch
 
-from modules.space import NASREC_FULL, NASREC_SMALL, InputShape, any_path, single_operator_any_connection
-from modules.supernet import Subnet
+from modules.space import (
+    NASREC_FULL,
+    NASREC_SMALL,
+    Architecture,
+    Block,
+    InputShape,
+    any_path,
+    single_operator_any_connection,
+)
+from modules.supernet import OwnWeights, Subnet
+from modules.supernet.layers import Linear, Norm
 
 SHAPE = InputShape(13, 26, 16)
 
@@ -17,16 +26,18 @@ def inputs(shape, rows=4):
     return torch.rand(rows, shape.integers, generator=generator), torch.rand(*size, generator=generator)
 
 
+@pytest.mark.parametrize("layer_norm", [True, False])
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("space", [NASREC_SMALL, NASREC_FULL], ids=lambda space: space.name)
-def test_scripted_network_is_the_same(space, seed):
+def test_scripted_network_is_the_same(space, seed, layer_norm):
     """torch.jit.script of any architecture gives the same logits, with dead parts and with several operators.
 
     In float64, as the scripted network computes attention with torch's kernel and the other with ours.
     """
     draws = numpy.random.default_rng(seed)
     for sampler in (single_operator_any_connection, any_path):
-        subnet = Subnet(sampler(space, draws), SHAPE, torch.Generator().manual_seed(seed)).double()
+        weights = OwnWeights(torch.Generator().manual_seed(seed), layer_norm)
+        subnet = Subnet(sampler(space, draws), SHAPE, weights=weights).double()
         dense, sparse = (part.double() for part in inputs(SHAPE))
         scripted = torch.jit.script(subnet)
         assert torch.allclose(scripted(dense, sparse), subnet(dense, sparse), atol=1e-10)
@@ -49,3 +60,16 @@ def test_a_row_does_not_see_its_neighbours():
     dense, sparse = (part.double() for part in inputs(SHAPE))
     alone = torch.cat([subnet(dense[i : i + 1], sparse[i : i + 1]) for i in range(len(dense))])
     assert torch.allclose(alone, subnet(dense, sparse), atol=1e-12)
+
+
+def test_without_layer_norms_only_attentions_residual_ones_stay():
+    """The published final networks: every product has a bias, and no norm stands behind it."""
+    blocks = (Block(("sum", "dot_product"), ("attention", "efc"), 32, 16, (0,), (0,), 0, 0, True, True),)
+    bare = Subnet(Architecture(blocks), SHAPE, weights=OwnWeights(layer_norm=False))
+    norms = [name for name, module in bare.named_modules() if isinstance(module, Norm)]
+    assert norms == [f"blocks.0.sparse.attention.norm_{place}" for place in ("attention", "output")]
+    linears = [module for module in bare.modules() if isinstance(module, Linear)]
+    assert len(linears) == 1 + 3 + 5 + 1 + 2 + 1 and all(linear.bias is not None for linear in linears)
+    dense, sparse = inputs(SHAPE)
+    products = bare.blocks[0].dense["sum"]([dense], [sparse])
+    torch.testing.assert_close(products, 2 * dense @ bare.blocks[0].dense["sum"].project.weight.T)

@@ -1,5 +1,6 @@
 """The workload of a sub-network against the real one: its matrices, and what waits for what."""
 
+import dataclasses
 from typing import Any
 
 import numpy
@@ -110,3 +111,16 @@ def test_attention_work_is_that_of_its_formula() -> None:
                 assert product.count * product.vectors * product.rows * product.columns == n * n * width
                 assert product.multiply_accumulates == n * n * width
             assert stage.lookups == n * n * heads
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_biases_are_cheaper_than_norms(architecture: Architecture) -> None:
+    """Without norms every norm's operations (5 a number) are gone and one addition a number is there; no more."""
+    with_norms, without = (workload_of_subnet(architecture, SHAPE, layer_norm=kept) for kept in (True, False))
+    residual = ("attention.output", "attention.contract")  # keep their norms, and had their biases before
+    for own, other in zip(with_norms.stages, without.stages, strict=True):
+        numbers = own.vectors * own.outputs
+        normed = own.name.split(".")[-1].startswith("project")
+        assert not (normed and own.name.endswith(residual))
+        assert own.vector_operations - other.vector_operations == (5 - 1) * numbers * normed, own.name
+        assert dataclasses.replace(own, vector_operations=0) == dataclasses.replace(other, vector_operations=0)
