@@ -75,9 +75,7 @@ class _Builder:
             # (Σv)² − Σv²: n·D additions twice; the result is added to the dense output
             sums = 2 * n * width + operator.matrices[0].outputs
             depends = self.sparse_operators[number]
-            made = self.matrix(
-                operator, 0, depends, norm=self.normed, extra=sums, products=operator.computed_products
-            )
+            made = self.matrix(operator, 0, depends, norm=self.normed, extra=sums, products=operator.computed_products)
             self.dense_merged[number] = (made,)
 
     def dense_operator(self, kind: str, operator: OperatorCount, inputs: tuple[int, ...], number: int) -> int:
@@ -101,9 +99,7 @@ class _Builder:
     def sparse_operator(self, kind: str, operator: OperatorCount, inputs: tuple[int, ...]) -> int:
         project = operator.matrices[0]
         if kind == "efc":
-            return self.matrix(
-                operator, 0, inputs, norm=self.normed, extra=project.vectors * project.outputs
-            )  # ReLU
+            return self.matrix(operator, 0, inputs, norm=self.normed, extra=project.vectors * project.outputs)  # ReLU
         assert kind == "attention"
         n, width, heads = project.outputs, self.shape.embedding_width, self.shape.attention_heads
         numbers, scores = n * width, n * n * heads
