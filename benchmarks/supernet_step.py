@@ -35,8 +35,8 @@ from modules.space import (
     multiply_accumulates,
     single_operator_any_connection,
 )
-from modules.supernet import Path as SubnetPath
 from modules.supernet import OwnWeights, Slice, SlicedAdagrad, Subnet, Supernet
+from modules.supernet import Path as SubnetPath
 
 SHAPE = InputShape(integers=13, fields=26, embedding_width=16)
 TABLE_ROWS, LEARNING_RATE, CLIP_NORM, EPSILON = 1000, 0.01, 5.0, 1e-2
