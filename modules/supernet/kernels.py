@@ -34,6 +34,15 @@ def linear(inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | N
     return output.view(*inputs[0].shape[:-1], output.shape[-1])
 
 
+def joined_linear(inputs: Sequence[Tensor], weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The same product with the inputs' slices side by side in one weight [O, Σ w_j]; on CPU nothing is joined."""
+    if _is_for_torch(inputs[0]):
+        return functional.linear(torch.cat(list(inputs), dim=-1), weight, bias)
+    rows = [part.reshape(-1, part.shape[-1]) for part in inputs]
+    output: Tensor = _JoinedLinear.apply(weight, bias, *rows)
+    return output.view(*inputs[0].shape[:-1], output.shape[-1])
+
+
 def attention(query_key_value: Tensor, heads: int) -> Tensor:
     """softmax(QKᵀ / √w) V in every head: the joined projections [B, n, 3 H w] → [B, n, H w].
 
@@ -85,10 +94,42 @@ class _Linear(torch.autograd.Function):
         )
 
 
+class _JoinedLinear(torch.autograd.Function):
+    """As _Linear, on one weight: neither the inputs nor their gradients are ever joined."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, bias: Tensor | None, *rows: Tensor) -> Tensor:
+        weights = weight.split([part.shape[1] for part in rows], dim=1)
+        output = functional.linear(rows[0], weights[0], bias)
+        for part, own in zip(rows[1:], weights[1:], strict=True):
+            output.addmm_(part, own.t())
+        ctx.save_for_backward(weight, *rows)
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        weight, *rows = ctx.saved_tensors
+        needed = ctx.needs_input_grad
+        weights = weight.split([part.shape[1] for part in rows], dim=1)
+        return (
+            _joined_gradient(weight, gradient, rows) if needed[0] else None,
+            gradient.sum(0) if needed[1] else None,
+            *(_product(gradient, own) if need else None for own, need in zip(weights, needed[2:], strict=True)),
+        )
+
+
+def _joined_gradient(weight: Tensor, gradient: Tensor, rows: Sequence[Tensor]) -> Tensor:
+    result = torch.empty_like(weight)
+    for part, place in zip(rows, result.split([part.shape[1] for part in rows], dim=1), strict=True):
+        place.copy_(_product(gradient.t(), part))
+    return result
+
+
 def _product(left: Tensor, right: Tensor) -> Tensor:
-    """left @ right. MKL is up to a third slower where rows of the result start unaligned, so odd widths are padded."""
+    """left @ right. MKL is up to a third slower where rows of the result start unaligned, so such widths are padded."""
     width = right.shape[1]
-    if width % 2 == 0:
+    if width % 8 == 0:
         return left @ right
     return (left @ functional.pad(right, [0, -width % 16]))[:, :width]
 
@@ -108,42 +149,49 @@ class _NarrowAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query_key_value: Tensor, heads: int) -> Tensor:
-        batch, tokens, joined = query_key_value.shape
-        width, needed = joined // (3 * heads), ctx.needs_input_grad[0]
-        attended = query_key_value.new_empty(batch, tokens, heads * width)
-        shift = _largest_score(query_key_value, heads) > SAFE_EXPONENT
+        needed = ctx.needs_input_grad[0]
+        columns = _columns(query_key_value, 3, heads)  # [3, B H, w, n]
+        _, count, width, tokens = columns.shape
+        shift = _largest_score(columns) > SAFE_EXPONENT
+        attended = columns.new_empty(count, width, tokens)
         kept = []
-        chunks, scores = _chunks(query_key_value, heads)
+        chunks, scores = _chunks(columns)
         for part in chunks:
-            query, key, value = _columns(query_key_value[part], 3, heads).unbind(0)
+            query, key, value = columns[:, part].unbind(0)
             rows = [torch.ones_like(key[:, :1]), value, *([key, _outer(key, value)] if needed else [])]
             summed = torch.bmm(torch.cat(rows, dim=1), _exponentials(query, key, shift, scores))
             means = summed[:, 1:] / summed[:, :1]
             output = means[:, :width]
-            attended[part] = _rows(output, heads)
+            attended[part] = output
             if needed:
                 covariance = means[:, 2 * width :] - _outer(means[:, width : 2 * width], output)  # [b, w², n]
                 kept += [output, covariance, summed[:, :1]]
-        ctx.save_for_backward(query_key_value, *kept)
+        ctx.save_for_backward(columns, *kept)
         ctx.shift, ctx.heads = shift, heads
-        return attended
+        return _rows(attended, heads)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        query_key_value, *kept = ctx.saved_tensors
-        heads = ctx.heads
-        result = torch.empty_like(query_key_value)
-        chunks, scores = _chunks(query_key_value, heads)
+        columns, *kept = ctx.saved_tensors
+        (output_gradient,) = _columns(gradient, 1, ctx.heads).unbind(0)
+        result = torch.empty_like(columns)
+        chunks, scores = _chunks(columns)
         for index, part in enumerate(chunks):
-            query, key, value = _columns(query_key_value[part], 3, heads).unbind(0)
+            query, key, value = columns[:, part].unbind(0)
             output, covariance, denominator = kept[3 * index : 3 * index + 3]
-            (output_gradient,) = _columns(gradient[part], 1, heads).unbind(0)
-            gradients = _gradients(
-                query, key, value, output, covariance, denominator, output_gradient, ctx.shift, scores
+            _gradients(
+                query,
+                key,
+                value,
+                output,
+                covariance,
+                denominator,
+                output_gradient[part],
+                _exponentials(query, key, ctx.shift, scores),
+                result[:, part],
             )
-            result[part] = _rows(torch.stack(gradients), heads)
-        return result, None
+        return _rows(result, ctx.heads), None
 
 
 def _gradients(
@@ -154,28 +202,29 @@ def _gradients(
     covariance: Tensor,
     denominator: Tensor,
     gradient: Tensor,
-    shift: bool,
-    scores: Tensor,
-) -> list[Tensor]:
-    """The gradients of query, key and value of a chunk, each [b, w, n]."""
+    exponentials: Tensor,
+    result: Tensor,
+) -> None:
+    """Write the gradients of query, key and value of a chunk, each [b, w, n], into the result [3, b, w, n]."""
     count, width, tokens = query.shape
     square = (count, width, width, tokens)  # [b, w of Q or K, w of V, n]
     weighted = gradient / denominator
     shared = (weighted * output).sum(1, keepdim=True)  # dO·O, divided
     rows = torch.cat([weighted, _outer(query, weighted), query * shared], dim=1)  # [b, w + w² + w, n]
-    summed = torch.bmm(rows, _exponentials(query, key, shift, scores).transpose(1, 2))
-    query_gradient = (covariance.view(square) * gradient[:, None]).sum(2)
-    key_gradient = (summed[:, width:-width].view(square) * value[:, None]).sum(2) - summed[:, -width:]
+    summed = torch.bmm(rows, exponentials.transpose(1, 2))
     scale = width**-0.5
-    return [query_gradient * scale, key_gradient * scale, summed[:, :width]]
+    torch.mul((covariance.view(square) * gradient[:, None]).sum(2), scale, out=result[0])
+    key_gradient = (summed[:, width:-width].view(square) * value[:, None]).sum(2) - summed[:, -width:]
+    torch.mul(key_gradient, scale, out=result[1])
+    result[2] = summed[:, :width]
 
 
-def _chunks(query_key_value: Tensor, heads: int) -> tuple[list[slice], Tensor]:
-    """As many rows of the batch at a time as have SCORES_A_CHUNK scores, and one buffer for them."""
-    batch, tokens, _ = query_key_value.shape
-    rows = min(batch, max(1, SCORES_A_CHUNK // (heads * tokens**2)))
-    buffer = query_key_value.new_empty(rows * heads, tokens, tokens)
-    return [slice(first, first + rows) for first in range(0, batch, rows)], buffer
+def _chunks(columns: Tensor) -> tuple[list[slice], Tensor]:
+    """As many rows and heads at a time as have SCORES_A_CHUNK scores, and one buffer for them."""
+    _, count, _, tokens = columns.shape
+    size = min(count, max(1, SCORES_A_CHUNK // tokens**2))
+    buffer = columns.new_empty(size, tokens, tokens)
+    return [slice(first, first + size) for first in range(0, count, size)], buffer
 
 
 def _columns(x: Tensor, parts: int, heads: int) -> Tensor:
@@ -187,7 +236,7 @@ def _columns(x: Tensor, parts: int, heads: int) -> Tensor:
 
 
 def _rows(columns: Tensor, heads: int) -> Tensor:
-    """The way back: [(parts,) rows · H, w, n] → [rows, n, parts · H · w], as a view."""
+    """The way back: [(parts,) rows · H, w, n] → [rows, n, parts · H · w]."""
     width, tokens = columns.shape[-2:]
     split = columns.view(-1, columns.shape[-3] // heads, heads, width, tokens).permute(1, 4, 0, 2, 3)
     return split.flatten(2)
@@ -207,8 +256,7 @@ def _exponentials(query: Tensor, key: Tensor, shift: bool, buffer: Tensor) -> Te
     return scores.exp2_()
 
 
-def _largest_score(query_key_value: Tensor, heads: int) -> float:
-    """A bound on the scores as powers of 2: from the lengths of the longest query and key."""
-    query, key, _ = query_key_value.unflatten(2, (3, heads, -1)).unbind(2)
-    width = query.shape[-1]
-    return float(query.abs().amax() * key.abs().amax()) * width**0.5 * LOG2_E
+def _largest_score(columns: Tensor) -> float:
+    """A bound on the scores as powers of 2: from the largest entries of queries and keys."""
+    query, key = (max(-float(low), float(high)) for low, high in map(torch.aminmax, columns[:2]))
+    return query * key * columns.shape[2] ** 0.5 * LOG2_E

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.supernet.kernels import linear
+from modules.supernet.kernels import joined_linear, linear
 
 Layer = Callable[..., Tensor]
 """A layer of either form: linear layers take a list of inputs, norms take one tensor."""
@@ -28,10 +28,9 @@ class Linear(nn.Module):
 
     def forward(self, inputs: list[Tensor]) -> Tensor:
         """Inputs [B, …, w_j] → [B, …, O]."""
-        joined = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=-1)
         if torch.jit.is_scripting():
-            return functional.linear(joined, self.weight, self.bias)
-        return linear([joined], [self.weight], self.bias)
+            return functional.linear(torch.cat(inputs, dim=-1), self.weight, self.bias)
+        return joined_linear(inputs, self.weight, self.bias)
 
 
 class SlicedLinear:

@@ -23,7 +23,7 @@ class FullyConnected(nn.Module):
     def forward(self, dense: list[Tensor], sparse: list[Tensor]) -> Tensor:
         """→ [B, d]."""
         x = self.norm(self.project([dense[i] for i in self.inputs]))
-        return functional.relu(x)
+        return x.relu_()
 
 
 class DotProduct(nn.Module):
@@ -101,7 +101,7 @@ class EmbeddedFullyConnected(nn.Module):
     def forward(self, dense: list[Tensor], sparse: list[Tensor]) -> Tensor:
         """→ [B, D, n]."""
         x = self.norm(self.project([sparse[i] for i in self.inputs]))
-        return functional.relu(x)
+        return x.relu_()
 
 
 class Attention(nn.Module):
@@ -131,7 +131,7 @@ class Attention(nn.Module):
         fields = self.norm(self.project([sparse[i] for i in self.inputs]))  # [B, D, n]
         x = fields.transpose(1, 2).contiguous()  # [B, n, D]: the fields are the tokens
         x = self.norm_attention(x + self.output([self.attend(x)]))
-        x = self.norm_output(x + self.contract([functional.relu(self.expand([x]))]))
+        x = self.norm_output(x + self.contract([self.expand([x]).relu_()]))
         return x.transpose(1, 2).contiguous()
 
     def attend(self, x: Tensor) -> Tensor:

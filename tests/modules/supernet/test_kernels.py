@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from modules.supernet import kernels
-from modules.supernet.kernels import attention, linear
+from modules.supernet.kernels import attention, joined_linear, linear
 
 
 def random(*shape, seed=0, scale=1.0):
@@ -64,12 +64,29 @@ def test_attention_rounds_as_torch_does():
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("leading", [(5,), (3, 2)], ids=["dense", "sparse"])
+def test_joined_linear_is_the_joined_product(bias, leading):
+    """Several inputs on one weight: values and all gradients of the joined product, also where none is asked for."""
+    inputs = [random(*leading, width, seed=index) for index, width in enumerate((3, 1, 8))]
+    weight, shift = random(6, 12, seed=7), random(6, seed=8) if bias else None
+    ours = joined_linear(inputs, weight, shift)
+    theirs = functional.linear(torch.cat(inputs, -1), weight, shift)
+    assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+    for wanted in ([*inputs, weight, *([shift] if bias else [])], inputs[1:2], [weight]):
+        found, expected = (torch.autograd.grad(o.sin().sum(), wanted, retain_graph=True) for o in (ours, theirs))
+        assert all(torch.allclose(a, b, rtol=1e-12, atol=1e-12) for a, b in zip(found, expected, strict=True))
+    frozen = joined_linear([inputs[0].detach(), *inputs[1:]], weight.detach(), None)
+    assert torch.allclose(torch.autograd.grad(frozen.sum(), inputs[1])[0], weight[:, 3:4].sum(0).expand(*leading, 1))
+    assert torch.autograd.gradcheck(lambda weight, *parts: joined_linear(parts, weight, shift), [weight, *inputs])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("leading", [(5,), (3, 2)], ids=["dense", "sparse"])
 def test_linear_is_the_joined_product(bias, leading):
     """Several inputs on slices of one weight: values and all gradients of the joined product."""
-    widths, outputs = (3, 1, 4), 6
+    widths, outputs = (3, 1, 8), 6
     inputs = [random(*leading, width, seed=index) for index, width in enumerate(widths)]
     whole, shift = random(10, 20, seed=7), random(outputs, seed=8) if bias else None
-    slices = [whole[:outputs, 4 * index : 4 * index + width] for index, width in enumerate(widths)]
+    slices = [whole[:outputs, 6 * index : 6 * index + width] for index, width in enumerate(widths)]
     ours = linear(inputs, slices, shift)
     theirs = functional.linear(torch.cat(inputs, -1), torch.cat(slices, 1), shift)
     assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-12)
@@ -82,8 +99,8 @@ def test_linear_is_the_joined_product(bias, leading):
 def test_slices_gradients_are_kept_not_copied():
     """The gradient of a leaf that is a strided slice is the very memory the product wrote: autograd clones nothing."""
     whole = torch.randn(8, 20)
-    leaf = whole[:4, 3:9].requires_grad_()
-    loss = linear([torch.randn(7, 6)], [leaf], None).square().sum()
+    leaf = whole[:4, 3:11].requires_grad_()
+    loss = linear([torch.randn(7, 8)], [leaf], None).square().sum()
     with torch.profiler.profile() as recorded:
         loss.backward()
     assert "aten::clone" not in {event.key for event in recorded.key_averages()}
