@@ -57,7 +57,7 @@ class StreamBenchmark:
     """Rows of the larger stream whose memory is measured; 36 bytes of disk each."""
     batch_size: int = 16_384
     """Rows a batch."""
-    repeats: int = 5
+    repeats: int = 15
     """Runs of each contender."""
 
 

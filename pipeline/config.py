@@ -147,7 +147,7 @@ def criteo_terabyte() -> RunConfig:
     """Criteo Terabyte, prepared (give --data.path): full tables, days as MLPerf splits them, large batches."""
     return RunConfig(
         run="criteo_terabyte",
-        data=DataConfig(split="mlperf_days", max_table_rows=2**31 - 1, read_ahead_mb=1024),
+        data=DataConfig(split="mlperf_days", max_table_rows=2**31 - 1, read_ahead_mb=1024, read_threads=4),
         supernet=SupernetConfig(batch_size=16_384, path_warm_up_steps=15_000, checkpoint_every=5_000, log_every=500),
         search=SearchConfig(initial_population=128, generations=240, tournament=64, children=8),
         scoring=ScoringConfig(fine_tune_rows=256_000, valid_rows=1_228_800),

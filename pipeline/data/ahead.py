@@ -3,11 +3,13 @@
 Shapes: B batch, I dense inputs, F fields.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import NamedTuple
 
+import pyarrow as pa
 import torch
 
 from pipeline.data.batch import Batch
@@ -39,10 +41,12 @@ class Units:
     """The units of the batches to come: read in the order in which batches need them, as many as fit into the budget.
 
     Those of the next batch are read even if they alone exceed it. A unit is let go when no planned batch needs it.
+    Without a pool they are read where they are needed, one after the other, and never ahead.
     """
 
-    def __init__(self, plan: Iterator[list[Read]], budget_bytes: int, pool: ThreadPoolExecutor) -> None:
-        self._plan, self._budget, self._pool = plan, budget_bytes, pool
+    def __init__(self, plan: Iterator[list[Read]], budget_bytes: int, pool: Executor | None) -> None:
+        self._plan, self._pool = plan, pool
+        self._budget = 0 if pool is None else budget_bytes
         self._planned: deque[list[Read]] = deque()  # all of their units are held
         self._held: dict[UnitOfEpoch, Future[Rows | Columns]] = {}
         self._uses: dict[UnitOfEpoch, int] = {}  # batches that need the unit: the planned ones and the next to plan
@@ -70,10 +74,17 @@ class Units:
             if self._planned and self.held_bytes + new_bytes > self._budget:
                 return
             for unit, read in new.items():
-                self._held[unit] = self._pool.submit(read.read, unit[1])
+                self._held[unit] = self._submit(read)
             self.held_bytes += new_bytes
             self._planned.append(self._next)
             self._next = self._draw()
+
+    def _submit(self, read: Read) -> "Future[Rows | Columns]":
+        if self._pool is not None:
+            return self._pool.submit(read.read, read.unit[1])
+        done: Future[Rows | Columns] = Future()
+        done.set_result(read.read(read.unit[1]))
+        return done
 
     def _draw(self) -> list[Read] | None:
         reads = next(self._plan, None)
@@ -85,10 +96,14 @@ class Units:
 def batches_ahead(
     plan: Iterator[list[Read]], keys: tuple[str, ...], dense_width: int, budget_bytes: int, threads: int
 ) -> Generator[Batch, None, None]:
-    """The planned batches, in page-locked memory where there is CUDA."""
+    """The planned batches, in page-locked memory where there is CUDA.
+
+    One thread reads, decodes and cuts, which costs least: rows are still in the core's cache when they are cut. More
+    read and decode beside the one that cuts.
+    """
     pinned = torch.cuda.is_available()
     lengths = torch.empty(0, dtype=torch.int32)  # of the batch before: all but the last have the same
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="data-read")
+    pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="data-read") if threads > 1 else None
     try:
         units = Units(plan, budget_bytes, pool)
         while (parts := units.next_batch()) is not None:
@@ -97,7 +112,8 @@ def batches_ahead(
                 lengths = torch.ones(ids, dtype=torch.int32, pin_memory=pinned)
             yield assemble(parts, keys, dense_width, lengths)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def assemble(
@@ -106,20 +122,29 @@ def assemble(
     """Copies the parts together, each column a stretch of memory at a time, into memory pinned as `lengths` is."""
     pinned = lengths.is_pinned()
     total = sum(stop - first for _, first, stop in parts)
-    dense = torch.empty(total, dense_width, pin_memory=pinned)  # [B, I]
-    ids = torch.empty(len(keys), total, dtype=torch.int64, pin_memory=pinned)  # [F, B]
-    label = torch.empty(total, pin_memory=pinned)  # [B]
+    dense = _empty((total, dense_width), torch.float32, pinned)  # [B, I]
+    ids = _empty((len(keys), total), torch.int64, pinned)  # [F, B]
+    label = _empty((total,), torch.float32, pinned)  # [B]
+    dense_array, ids_array, label_array = dense.numpy(), ids.numpy(), label.numpy()
     start = 0
     for rows, first, stop in parts:
         end = start + stop - first
         if isinstance(rows, Rows):
-            dense.numpy()[start:end] = rows.dense[:, first:stop].T
-            ids.numpy()[:, start:end] = rows.ids[:, first:stop]
+            dense_array[start:end] = rows.dense[:, first:stop].T
+            ids_array[:, start:end] = rows.ids[:, first:stop]
         else:
             for column, values in enumerate(rows.dense):
-                dense.numpy()[start:end, column] = values[first:stop]
+                dense_array[start:end, column] = values[first:stop]
             for field, numbers in enumerate(rows.ids):
-                ids.numpy()[field, start:end] = numbers[first:stop]
-        label.numpy()[start:end] = rows.label[first:stop]
+                ids_array[field, start:end] = numbers[first:stop]
+        label_array[start:end] = rows.label[first:stop]
         start = end
     return Batch.of_ids(dense, ids, label, keys, lengths)
+
+
+def _empty(shape: tuple[int, ...], dtype: torch.dtype, pinned: bool) -> torch.Tensor:
+    """Page-locked, or from Arrow's memory pool, which keeps what is freed: fresh pages cost as much as the copies."""
+    if pinned or 0 in shape:
+        return torch.empty(shape, dtype=dtype, pin_memory=pinned)
+    memory = pa.allocate_buffer(math.prod(shape) * dtype.itemsize)
+    return torch.frombuffer(memory, dtype=dtype).view(shape)

@@ -32,8 +32,9 @@ class DataConfig:
     read_ahead_mb: int = 64
     """Memory of a process for rows read ahead of training, in MiB: open and coming row groups, finished batches. Half
     of it is the shuffle's window. A batch's own row groups are held even if they take more."""
-    read_threads: int = 2
-    """Threads of a process that read and decode."""
+    read_threads: int = 1
+    """Background threads of a process. One reads, decodes and cuts the batches, at the least cost; further ones read
+    and decode beside it (for stores that answer slowly, and for GPUs that outrun one core's million rows a second)."""
 
     def __post_init__(self) -> None:
         """Checks ranges; settings of the generator beside a path would be ignored, so they are refused."""

@@ -68,7 +68,8 @@ class ParquetLog:
         except StorageError:
             raise
         except (pa.ArrowException, OSError) as error:
-            raise ValueError(f"{path}: row group {index} cannot be read: {error}; write it again") from error
+            reason = " ".join(str(error).split())  # Arrow's may have several lines
+            raise ValueError(f"{path}: row group {index} cannot be read: {reason}; write it again") from error
 
     def has_column(self, name: str) -> bool:
         """Whether the files hold a column beside the schema's."""
@@ -109,22 +110,33 @@ class ParquetLog:
         self, unit: int, order: npt.NDArray[np.int64] | None, label: npt.NDArray[Any], ids: list[Ids]
     ) -> list[Ids]:
         """Labels are 0 or 1 and ids are rows of the tables, folded into smaller tables where asked for."""
-        if (bad := (label < 0) | (label > 1)).any():
+        lowest, highest = self._bounds(unit, self.schema.label) or (label.min(initial=0), label.max(initial=0))
+        if lowest < 0 or highest > 1:
+            bad = (label < 0) | (label > 1)
             row = int(np.argmax(bad))
             raise self._bad_label(unit, row if order is None else int(order[row]), int(label[row]), "0 or 1")
         assert self._prepared is not None
         sizes = zip(self.schema.categories, self._prepared.schema.table_sizes, self.schema.table_sizes, strict=True)
         for index, (name, size, own_size) in enumerate(sizes):
             column = ids[index]
-            if len(column) and int(column.view(np.uint32).max()) >= size:  # negative numbers are large without a sign
+            lowest, highest = self._bounds(unit, name) or (column.min(initial=0), column.max(initial=0))
+            if lowest < 0 or highest >= size:
                 raise ValueError(
                     f"{self.units[unit].path}: row group {self.units[unit].number}, column {name!r}: holds rows "
-                    f"{column.min()} to {column.max()} of a table of {size}; prepare the file again"
+                    f"{lowest} to {highest} of a table of {size}; prepare the file again"
                 )
             if own_size < size:
                 ids[index] = column = column if column.flags.writeable else column.copy()
                 _fold(column, own_size)
         return ids
+
+    def _bounds(self, unit: int, column: str) -> tuple[int, int] | None:
+        """The least and the largest number that the writer noted for a column of the row group, if it did."""
+        path, index = self.units[unit].path, self.units[unit].number
+        statistics = self._open(path).metadata.row_group(index).column(self._names.index(column)).statistics
+        if statistics is None or not statistics.has_min_max:
+            return None
+        return statistics.min, statistics.max
 
     def _bad_label(self, unit: int, row: int, found: object, expected: str) -> ValueError:
         path = self.units[unit].path
@@ -173,7 +185,7 @@ def _fold(ids: npt.NDArray[np.int32], table_size: int) -> None:
 
 def _open_parquet(path: str) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(open_arrow(path))
+        return pq.ParquetFile(open_arrow(path), page_checksum_verification=True)
     except StorageError:
         raise
     except (pa.ArrowException, OSError) as error:
@@ -202,7 +214,9 @@ def _open_checked(schema: Schema, path: str) -> pq.ParquetFile:
     if prepared is not None:
         return file
     text = [name for name in schema.categories if name not in (*schema.integer_ids, *schema.hours)]
-    return pq.ParquetFile(open_arrow(path), metadata=file.metadata, read_dictionary=text)
+    return pq.ParquetFile(
+        open_arrow(path), metadata=file.metadata, read_dictionary=text, page_checksum_verification=True
+    )
 
 
 def _check_same_preparation(path: str, found: Prepared | None, first_path: str, first: Prepared | None) -> None:

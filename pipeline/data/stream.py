@@ -123,7 +123,7 @@ class Stream(Iterator[Batch]):
         epochs: int = 1,
         drop_last: bool = False,
         ahead_bytes: int = 64 * 2**20,
-        threads: int = 2,
+        threads: int = 1,
     ) -> None:
         if batch_size < 1 or epochs < 1:
             raise ValueError(f"batch_size is {batch_size} and epochs {epochs}; both are 1 or more")

@@ -59,6 +59,19 @@ def test_once_and_within_the_budget(lanes: int, units: int, budget: int, threads
     assert set(read.values()) == {1}
 
 
+def test_without_a_pool_nothing_is_read_ahead() -> None:
+    """One thread reads a unit when a batch needs it, once, and holds no other."""
+    read: Counter[int] = Counter()
+    ahead = Units(
+        iter(planned([[(place // 2, 5 * (place % 2), 5 * (place % 2) + 5)] for place in range(6)], read)), 10**9, None
+    )
+    for place in range(6):
+        parts = ahead.next_batch()
+        assert parts is not None and int(parts[0][0].ids[0][0]) == place // 2 * UNIT_ROWS
+        assert read == Counter(range(place // 2 + 1)) and ahead.held_bytes <= UNIT_ROWS * ROW_BYTES
+    assert ahead.next_batch() is None
+
+
 def test_reads_ahead() -> None:
     """While the first batch is used, as many units as the budget holds have been asked for, and no more."""
     read: Counter[int] = Counter()

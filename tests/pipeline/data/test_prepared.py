@@ -28,10 +28,10 @@ def columns(schema: Schema = SCHEMA, **changes: Any) -> dict[str, Any]:
     return {name: made[name] for name in schema.inputs}
 
 
-def write(path: Path, schema: Schema = SCHEMA, numbering: str = "hash", **changes: Any) -> str:
+def write(path: Path, schema: Schema = SCHEMA, numbering: str = "hash", statistics: bool = True, **changes: Any) -> str:
     """A prepared file."""
     made = pa.table(columns(schema, **changes), schema=arrow_schema(schema, numbering=numbering))
-    pq.write_table(made, path, row_group_size=150, **WRITER_OPTIONS)
+    pq.write_table(made, path, row_group_size=150, write_statistics=statistics, **WRITER_OPTIONS)
     return str(path)
 
 
@@ -86,11 +86,31 @@ def test_schema_comes_along(tmp_path: Path) -> None:
         ({"y": np.where(np.arange(ROWS) == 405, -1, 0)}, "row 405 .*column 'y': found label -1"),
     ],
 )
+@pytest.mark.parametrize("statistics", [True, False])
 @pytest.mark.parametrize("seed", [None, 3])
-def test_out_of_range(tmp_path: Path, changes: dict[str, Any], message: str, seed: int | None) -> None:
-    """Rows beyond a table, which an embedding could not look up, and bad labels are named."""
-    log = ParquetLog([write(tmp_path / "a.parquet", **changes)], SCHEMA)
+def test_out_of_range(
+    tmp_path: Path, changes: dict[str, Any], message: str, seed: int | None, statistics: bool
+) -> None:
+    """Rows beyond a table, which an embedding could not look up, and bad labels are named; also where the writer
+    noted no ranges."""
+    log = ParquetLog([write(tmp_path / "a.parquet", statistics=statistics, **changes)], SCHEMA)
     with pytest.raises(ValueError, match=rf"a.parquet: .*{message}"):
+        list(Stream(Split("train", log), 50, shuffle_seed=seed))
+
+
+@pytest.mark.parametrize("column", SCHEMA.inputs)
+@pytest.mark.parametrize("seed", [None, 3])
+def test_a_flipped_bit(tmp_path: Path, column: str, seed: int | None) -> None:
+    """One bit changed in a page of any column is an error that names the row group, not another number."""
+    path = tmp_path / "a.parquet"
+    write(path)
+    place = pq.ParquetFile(path).metadata.row_group(2).column(SCHEMA.inputs.index(column))
+    contents = bytearray(path.read_bytes())
+    first = place.dictionary_page_offset or place.data_page_offset
+    contents[first + place.total_compressed_size - 1] ^= 4
+    path.write_bytes(contents)
+    log = ParquetLog([str(path)], SCHEMA)
+    with pytest.raises(ValueError, match=r"a.parquet: row group 2 cannot be read: .*; write it again"):
         list(Stream(Split("train", log), 50, shuffle_seed=seed))
 
 
