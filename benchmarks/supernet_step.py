@@ -37,7 +37,6 @@ from modules.space import (
 )
 from modules.supernet import OwnWeights, Slice, SlicedAdagrad, Subnet, Supernet
 from modules.supernet import Path as SubnetPath
-from pipeline.processes import keep_freed_memory
 
 SHAPE = InputShape(integers=13, fields=26, embedding_width=16)
 TABLE_ROWS, LEARNING_RATE, CLIP_NORM, EPSILON = 1000, 0.01, 5.0, 1e-2
@@ -257,7 +256,6 @@ def main() -> None:
     """Run every comparison."""
     options = tyro.cli(Options)
     torch.set_num_threads(options.threads)
-    keep_freed_memory()  # both sides, as they share this process
     if options.memory_of:
         print(peak_gigabytes(options))
         return

@@ -5,7 +5,6 @@ stage is the same program.
 """
 
 import contextlib
-import ctypes
 import datetime
 import logging
 import os
@@ -20,9 +19,6 @@ from torch import Tensor, distributed
 
 T = TypeVar("T")
 Device = Literal["auto", "cpu", "cuda"]
-
-MALLOC_TRIM_THRESHOLD, MALLOC_MMAP_THRESHOLD = -1, -3
-"""Parameters of mallopt (glibc's malloc.h)."""
 
 LONGEST_STAGE = datetime.timedelta(hours=24)
 """How long ranks may wait for rank 0, which runs the co-design alone."""
@@ -92,7 +88,6 @@ def join(device: Device) -> Iterator[Processes]:
     Raises ValueError when CUDA is asked for and there is none.
     """
     _quiet()
-    keep_freed_memory()
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     chosen = _device(device)
     backend = "nccl" if chosen.type == "cuda" else "gloo"
@@ -106,15 +101,6 @@ def join(device: Device) -> Iterator[Processes]:
         yield Processes(rank, world_size, chosen)
     finally:
         distributed.destroy_process_group()
-
-
-def keep_freed_memory() -> None:
-    """Let malloc keep what a training step frees, for the next: by default glibc hands large blocks back to the kernel
-    and faults them in again, zeroed, every step (DECISIONS.md). Without glibc nothing changes."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(MALLOC_MMAP_THRESHOLD, 2**30)  # larger blocks, such as tables, still go back
-        mallopt(MALLOC_TRIM_THRESHOLD, 2**31 - 1)
 
 
 @contextlib.contextmanager

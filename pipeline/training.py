@@ -23,6 +23,7 @@ from modules.supernet import Path, Slice, SlicedAdagrad, SlicedAdam, SlicedOptim
 from pipeline.checkpoint import Checkpoints
 from pipeline.data import Batch, Stream
 from pipeline.evaluate import Evaluation, Metrics
+from pipeline.lookups import Lookups
 from pipeline.processes import Processes
 from pipeline.run_folder import MetricsLog, RunFolder
 
@@ -167,13 +168,13 @@ def train(
     """Train to the end of the stream, from the newest checkpoint if there is one; leaves a checkpoint at the end."""
     checkpoints = Checkpoints(run.checkpoints(stage), processes)
     step, loss_sum, losses = _resume(trainee, stream, checkpoints)
-    total_steps, first_step = len(stream), step
+    total_steps = len(stream)
     log = MetricsLog(run, stage, step) if processes.is_first else None
     progress = tqdm(total=total_steps, initial=step, desc=stage, unit="step", disable=not processes.is_first)
-    saved = step
-    for batch in stream:
+    lookups = Lookups(trainee.embeddings, stream, stream.state_dict, processes.device)
+    while step < total_steps:
         factor = learning_rate_factor(config, step, total_steps)
-        loss_sum = loss_sum + train_step(trainee, trainee.path(step), batch, config, factor, processes)
+        loss_sum = loss_sum + train_step(trainee, trainee.path(step), lookups, config, factor, processes)
         step, losses = step + 1, losses + 1
         progress.update()
         if step % config.log_every == 0 or step == total_steps:
@@ -187,26 +188,35 @@ def train(
                 log.write({"step": step, "rows": rows, "train_log_loss": mean_loss, "learning_rate": rate})
             loss_sum, losses = torch.zeros_like(loss_sum), 0
         if (config.checkpoint_every and step % config.checkpoint_every == 0) or step == total_steps:
-            _save(trainee, stream, checkpoints, step, float(loss_sum), losses)
-            saved = step
+            _save(trainee, lookups, checkpoints, step, float(loss_sum), losses)
+    lookups.close()
     progress.close()
     if log is not None:
         log.close()
-    assert step == total_steps and (saved == step or first_step == step), "the stream ended early"
 
 
 def train_step(
-    trainee: Trainee, step: StepPaths, batch: Batch, config: TrainingConfig, factor: float, processes: Processes
+    trainee: Trainee, step: StepPaths, lookups: Lookups, config: TrainingConfig, factor: float, processes: Processes
 ) -> Tensor:
-    """One step on this rank's rows at a share of the peak learning rates; returns their mean log loss, detached.
-
-    One lookup serves all paths, and its backward updates the tables; the slices' gradients are averaged over paths and
-    ranks, clipped and applied here.
-    """
-    batch = batch.to(processes.device, non_blocking=True)
+    """One step on the next of this rank's batches at a share of the peak learning rates; returns its mean log loss,
+    detached. One lookup serves all paths, and its backward updates the tables."""
     set_learning_rate(trainee.embeddings, factor * config.table_learning_rate)
-    looked_up = embed(trainee.embeddings, batch.sparse)
-    embedded = looked_up.detach().requires_grad_()
+    return lookups.step(lambda batch, embedded: dense_step(trainee, step, batch, embedded, config, factor, processes))
+
+
+def dense_step(
+    trainee: Trainee,
+    step: StepPaths,
+    batch: Batch,
+    embedded: Tensor,
+    config: TrainingConfig,
+    factor: float,
+    processes: Processes,
+) -> tuple[Tensor, Tensor]:
+    """The dense part's share of a step: the slices' gradients are averaged over paths and ranks, clipped and applied.
+
+    Returns the mean log loss, detached, and its gradient by embedded [B, F, D], a leaf.
+    """
     mean_loss = torch.zeros((), device=processes.device)
     with matrix_precision(config, processes.device):
         for path in step.paths:  # one after the other, so that only one's activations are held
@@ -214,13 +224,12 @@ def train_step(
             loss = binary_cross_entropy_with_logits(logit, batch.label) / len(step.paths)
             loss.backward()
             mean_loss += loss.detach()
-    looked_up.backward(torch.zeros_like(embedded) if embedded.grad is None else embedded.grad)
     if step.slices is not step.paths[0].slices:
         sum_gradients(step.paths, step.slices)
     average_gradients(step.slices, processes)
     nn.utils.clip_grad_norm_([part.leaf for part in step.slices], config.clip_norm)
     trainee.optimizer.step(step.slices, factor * config.learning_rate)
-    return mean_loss
+    return mean_loss, torch.zeros_like(embedded) if embedded.grad is None else embedded.grad
 
 
 def average_gradients(slices: Iterable[Slice], processes: Processes) -> None:
@@ -271,10 +280,12 @@ def load_tables(embeddings: DistributedModelParallel, tensors: dict[str, Any]) -
     embeddings.fused_optimizer.load_state_dict(tensors["embedding_optimizer"])
 
 
-def _save(trainee: Trainee, stream: Stream, checkpoints: Checkpoints, step: int, loss_sum: float, losses: int) -> None:
+def _save(
+    trainee: Trainee, lookups: Lookups, checkpoints: Checkpoints, step: int, loss_sum: float, losses: int
+) -> None:
     progress = {
         "step": step,
-        "stream": stream.state_dict(),
+        "stream": lookups.state_dict(),
         "generator": trainee.generator_state(),
         "loss_sum": checkpoints.processes.gather(loss_sum),
         "losses": losses,

@@ -28,6 +28,7 @@ from pipeline import training
 from pipeline.checkpoint import Checkpoints
 from pipeline.config import SupernetConfig
 from pipeline.data import Batch
+from pipeline.lookups import Lookups
 from pipeline.processes import Processes, join
 from pipeline.run_folder import RunFolder
 from pipeline.train import build_supernet
@@ -50,6 +51,13 @@ BASE = SupernetConfig(
     checkpoint_every=3,
 )
 """With the published ε: a small one makes steps of the tables' rounding errors while their gradients are near zero."""
+
+
+def one(trainee: Trainee, batch: Batch, processes: Processes) -> Lookups:
+    """The lookups of a single batch."""
+    return Lookups(trainee.embeddings, iter([batch]), dict, processes.device)
+
+
 RANK = """
 import importlib.util, sys
 spec = importlib.util.spec_from_file_location("shared", sys.argv[1])
@@ -126,7 +134,7 @@ def take_steps(config: SupernetConfig, steps: int, processes: Processes) -> dict
     """Weights after the steps."""
     trainee = new_trainee(config, processes)
     for step, batch in enumerate(Rows(processes, steps)):
-        train_step(trainee, trainee.path(step), batch, config, 1.0, processes)
+        train_step(trainee, trainee.path(step), one(trainee, batch, processes), config, 1.0, processes)
     return weights(trainee)
 
 
@@ -157,7 +165,7 @@ def bytes_reduced(config: SupernetConfig, steps: int, processes: Processes) -> l
     found = []
     for step, batch in enumerate(Rows(processes, steps)):
         sent.clear()
-        train_step(trainee, trainee.path(step), batch, config, 1.0, processes)
+        train_step(trainee, trainee.path(step), one(trainee, batch, processes), config, 1.0, processes)
         found.append([len(sent), sum(sent), 4 * parameter_count(single_operator_any_connection(SPACE, draws), SHAPE)])
     return found
 
@@ -286,7 +294,8 @@ def test_bf16_products_keep_float32_weights() -> None:
             config = dataclasses.replace(BASE, precision=precision)
             trainee = new_trainee(config, processes)
             for step, batch in enumerate(Rows(processes, 3)):  # the head starts at zero: the first losses are equal
-                loss = float(train_step(trainee, trainee.path(step), batch, config, 1.0, processes))
+                lookups = one(trainee, batch, processes)
+                loss = float(train_step(trainee, trainee.path(step), lookups, config, 1.0, processes))
             losses.append(loss)
             assert all(parameter.dtype == torch.float32 for parameter in trainee.parameters.values())
     assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.02)

@@ -1,9 +1,7 @@
 """One process or several: collectives, errors that reach every rank, and a device that is not there."""
 
 import json
-import platform
 import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -80,30 +78,3 @@ def test_cpu_threads_are_put_back() -> None:
         assert torch.get_num_threads() == before + 1
         raise KeyError
     assert torch.get_num_threads() == before
-
-
-FAULTS = """
-import resource, sys, torch
-from pipeline.processes import keep_freed_memory
-if sys.argv[1] == "keep":
-    keep_freed_memory()
-def faults(steps):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(steps):
-        torch.ones(2**24)  # 64 MiB: more than glibc keeps by itself
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-faults(1)
-print(faults(8))
-"""
-
-
-@pytest.mark.skipif(not platform.libc_ver()[0].startswith("glibc"), reason="mallopt is glibc's")
-def test_freed_memory_is_not_faulted_in_again() -> None:
-    """Once it was touched, memory that is freed and asked for again costs no page fault; by default it does."""
-
-    def faults(mode: str) -> int:
-        command = [sys.executable, "-W", "ignore", "-c", FAULTS, mode]
-        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-    assert faults("keep") < 8
-    assert faults("default") >= 8

@@ -17,7 +17,8 @@ from torchrec import EmbeddingBagConfig
 from modules.embeddings import shard_embeddings
 from modules.supernet import SlicedAdagrad
 from pipeline.data import Batch
-from pipeline.processes import join
+from pipeline.lookups import Lookups
+from pipeline.processes import Processes, join
 from pipeline.training import Trainee, TrainingConfig, learning_rate_factor, train_step, whole
 
 Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
@@ -43,6 +44,11 @@ def test_learning_rate_factor(share: float, total: int, schedule: Any) -> None:
         else:
             angle = math.pi * (step - warm_up) / (total - warm_up)
             assert found == pytest.approx(math.cos(angle / 2) ** 2)
+
+
+def one(trainee: Trainee, batch: Batch, processes: Processes) -> Lookups:
+    """The lookups of a single batch."""
+    return Lookups(trainee.embeddings, iter([batch]), dict, processes.device)
 
 
 class Interaction(nn.Module):
@@ -79,7 +85,7 @@ def trained() -> tuple[list[float], dict[str, Tensor]]:
         dense, ids, label = rows()
         batch = Batch.of_ids(dense, ids, label, list("uvw"))
         losses = [
-            float(train_step(trainee, path(step), batch, CONFIG, factor, processes))
+            float(train_step(trainee, path(step), one(trainee, batch, processes), CONFIG, factor, processes))
             for step, factor in enumerate(FACTORS)
         ]
         tables = {name: table.local_shards()[0].tensor for name, table in sharded.state_dict().items()}
@@ -140,8 +146,10 @@ with join("cpu") as processes:
     dense, ids, label = shared.rows()
     own = slice(16 * rank, 16 * rank + 16)
     batch = Batch.of_ids(dense[own], ids[:, own].contiguous(), label[own], list("uvw"))
-    losses = [processes.mean(train_step(trainee, trainee.path(step), batch, config, factor, processes))
-              for step, factor in enumerate(shared.FACTORS)]
+    losses = []
+    for step, factor in enumerate(shared.FACTORS):
+        lookups = shared.one(trainee, batch, processes)
+        losses.append(processes.mean(train_step(trainee, trainee.path(step), lookups, config, factor, processes)))
     tables = {name: table.local_shards()[0].tensor for name, table in sharded.state_dict().items()
               if table.local_shards()}
     print(json.dumps([losses, {name: value.tolist() for name, value in {**tables, **parameters}.items()}]))

@@ -1,0 +1,100 @@
+"""A stream's batches with their embeddings looked up, in step with the dense part: plainly, or pipelined by TorchRec.
+
+B batch, F fields, D embedding width.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchrec.distributed import DistributedModelParallel, TrainPipelineSparseDist
+
+from modules.embeddings import embed
+from pipeline.data import Batch
+
+DenseStep = Callable[[Batch, Tensor], tuple[Tensor, Tensor]]
+"""(batch, embedded [B, F, D]) → (mean loss, gradient of embedded): forward, backward and update of the dense part."""
+
+
+class Lookups:
+    """Looks batches up, and sends the gradients of what was looked up back into the tables.
+
+    On CUDA (or if `pipelined` says so) by TorchRec's TrainPipelineSparseDist, which copies the batch after next to the
+    GPU and exchanges the next batch's ids between ranks while the dense part computes. The result is the same.
+    """
+
+    def __init__(
+        self,
+        embeddings: DistributedModelParallel,
+        batches: Iterator[Batch],
+        position: Callable[[], dict[str, Any]],
+        device: torch.device,
+        pipelined: bool | None = None,
+    ) -> None:
+        """`position`: of `batches`, behind the last that was read; both are a `Stream`'s."""
+        self._device, self._model = device, _Lookup(embeddings)
+        self._dense_step: DenseStep | None = None
+        self._read: deque[dict[str, Any]] = deque()  # the position behind each batch that was read and not yet trained
+        self._position = position()
+        self._batches = self._counted(batches, position)
+        self._pipeline: Any = None
+        if pipelined if pipelined is not None else device.type == "cuda":
+            self._pipeline = TrainPipelineSparseDist(
+                self._model, _NoOptimizer(), device, execute_all_batches=True, custom_model_fwd=self._forward
+            )
+
+    def step(self, dense_step: DenseStep) -> Tensor:
+        """Train the next batch; returns its mean loss."""
+        self._dense_step = dense_step
+        loss: Tensor
+        if self._pipeline is not None:
+            loss = self._pipeline.progress(self._batches)
+        else:
+            surrogate, loss = self._forward(next(self._batches).to(self._device, non_blocking=True))
+            surrogate.backward()
+        self._position = self._read.popleft()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position behind the last trained batch, however many more were read."""
+        return self._position
+
+    def close(self) -> None:
+        """Gives the tables their own forward back."""
+        if self._pipeline is not None:
+            self._pipeline.detach()
+
+    def _forward(self, batch: Batch | None) -> tuple[Tensor, Tensor]:
+        """A scalar whose gradient is that of the step's loss where the tables are concerned, and that loss."""
+        assert batch is not None and self._dense_step is not None
+        looked_up = embed(self._model.embeddings, batch.sparse)
+        loss, gradient = self._dense_step(batch, looked_up.detach().requires_grad_())
+        return (looked_up * gradient).sum(), loss
+
+    def _counted(self, batches: Iterator[Batch], position: Callable[[], dict[str, Any]]) -> Iterator[Batch]:
+        for batch in batches:
+            self._read.append(position())
+            yield batch
+
+
+class _Lookup(nn.Module):
+    """What the pipeline traces to find which of a batch's features go into which tables."""
+
+    def __init__(self, embeddings: DistributedModelParallel) -> None:
+        super().__init__()
+        self.embeddings = embeddings
+
+    def forward(self, batch: Batch) -> Any:
+        return self.embeddings(batch.sparse)
+
+
+class _NoOptimizer:
+    """The pipeline's: the tables' optimizer is fused into their backward, and the dense step has its own."""
+
+    def zero_grad(self) -> None:
+        pass
+
+    def step(self) -> None:
+        pass
