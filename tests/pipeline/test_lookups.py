@@ -94,9 +94,6 @@ def test_a_readers_error_comes_out() -> None:
 
     for pipelined in (False, True):
         with join("cpu") as processes:
-            tables = [
-                EmbeddingBagConfig(name=f"t_{f}", feature_names=[f], num_embeddings=20, embedding_dim=4) for f in "uvw"
-            ]
             embeddings = shard_embeddings(TABLES, processes.device, 8, learning_rate=0.1, epsilon=1e-8, seed=0)
             lookups = Lookups(embeddings, broken(), dict, processes.device, pipelined)
             with pytest.raises(ValueError, match="row 7"):
