@@ -45,6 +45,7 @@ def _export(session: Session, best: dict[str, Any], checkpoint: Path) -> None:
     network = build(session, best["name"], architecture).network
     tables = read_unsharded(session, network, checkpoint)
     about = {
+        "numbering": session.dataset.numbering,
         "architecture": best["architecture"],
         "recipe": dataclasses.asdict(session.config.retrain),
         "metrics": {"valid": best["valid"], "test": best["test"]},

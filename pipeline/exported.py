@@ -23,7 +23,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.data.features import HASHING
 from pipeline.files import atomic_write, sha256, write_json
 
 FORMAT = 1
@@ -107,7 +106,7 @@ def export(
     """Write `path` (model.pt) and, beside it, the same name ending in .json.
 
     tables: name -> [rows, D], one a field in the schema's order. about: what model.json says beside the inputs
-    (architecture, metrics, recipe). model.pt appears only after a fresh process has loaded
+    (numbering, architecture, recipe, metrics). model.pt appears only after a fresh process has loaded
     it and given the same probabilities; RuntimeError otherwise, and what was there before stays. The same weights give
     the same bytes. A run killed between the two files leaves a model.json whose sha256 is not model.pt's: export again.
     """
@@ -190,7 +189,7 @@ def _description(
             "type": "float32",
             "shape": ["batch", model.integers],
             "columns": list(schema_json["integers"]),
-            "meaning": f"integers as float32 log(max(x, 0) + 1), missing as in hashing; {_dense_note(schema_json)}",
+            "meaning": f"integers as float32 log(max(x, 0) + 1), missing -1.0; {_dense_note(schema_json)}",
         },
         {
             "name": "ids",
@@ -199,7 +198,7 @@ def _description(
             "columns": list(schema_json["categories"]),
             "tables": model.tables,
             "table_rows": model.table_rows.tolist(),
-            "meaning": "row of each table, see hashing; an id outside its table is an error",
+            "meaning": "row of each table, see numbering; an id outside its table is an error",
         },
     ]
     return {
@@ -207,7 +206,6 @@ def _description(
         "model": {"file": path.name, "sha256": sha256(path), "bytes": path.stat().st_size},
         "inputs": inputs,
         "output": {"type": "float32", "shape": ["batch"], "meaning": f"probability that {schema_json['label']} is 1"},
-        "hashing": HASHING,
         "schema": schema_json,
         **about,
         "versions": _versions(),

@@ -5,6 +5,7 @@ import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from pipeline.data.features import Columns, Rows, mixed_row_numbers
 from pipeline.data.generated import PROBABILITY_COLUMN, GenerateConfig, generate
 from pipeline.data.infer import infer_schema
 from pipeline.data.log import Log, Unit
+from pipeline.data.numbering import numbering
 from pipeline.data.parquet import ParquetLog, prepared_schema
 from pipeline.data.schema import Schema
 from pipeline.data.storage import day_of_name, is_parquet, list_files, path_manager, split_of_name
@@ -130,6 +132,13 @@ class Dataset:
             ahead_bytes=self._config.read_ahead_mb * 2**20,
             threads=self._config.read_threads,
         )
+
+    @property
+    def numbering(self) -> dict[str, Any]:
+        """How raw values became the ids of the streams, for whoever serves the model."""
+        log = self._split("train").log
+        prepared = log.prepared if isinstance(log, ParquetLog) else None
+        return numbering(self.schema, prepared, log.units[0].path.rpartition("/")[0])
 
     def label_ratio(self, split: str) -> float:
         """Share of clicks."""

@@ -36,12 +36,12 @@ class ParquetLog:
         self._opened = threading.local()  # pyarrow does not promise that threads may share a file
         first = self._open(files[0])
         self._names = first.schema_arrow.names
-        self._prepared = read_prepared(first.metadata, files[0])
+        self.prepared = read_prepared(first.metadata, files[0])
         first_row = 0
         for path in files:
             metadata = self._open(path).metadata
             check_same_columns(path, self._open(path).schema_arrow.names, files[0], self._names)
-            _check_same_preparation(path, read_prepared(metadata, path), files[0], self._prepared)
+            _check_same_preparation(path, read_prepared(metadata, path), files[0], self.prepared)
             if not metadata.num_rows:
                 raise ValueError(f"{path}: holds no rows; remove the file or write it again")
             for index in range(metadata.num_row_groups):
@@ -52,7 +52,7 @@ class ParquetLog:
 
     def read(self, unit: int, order: npt.NDArray[np.int64] | None = None) -> Rows | Columns:
         """Rows of row group `unit`: those of the given numbers, in that order, or all."""
-        if self._prepared:
+        if self.prepared:
             return self._read_prepared(unit, order)
         columns = self.columns(unit, list(self.schema.inputs))
         try:
@@ -115,8 +115,8 @@ class ParquetLog:
             bad = (label < 0) | (label > 1)
             row = int(np.argmax(bad))
             raise self._bad_label(unit, row if order is None else int(order[row]), int(label[row]), "0 or 1")
-        assert self._prepared is not None
-        sizes = zip(self.schema.categories, self._prepared.schema.table_sizes, self.schema.table_sizes, strict=True)
+        assert self.prepared is not None
+        sizes = zip(self.schema.categories, self.prepared.schema.table_sizes, self.schema.table_sizes, strict=True)
         for index, (name, size, own_size) in enumerate(sizes):
             column = ids[index]
             lowest, highest = self._bounds(unit, name) or (column.min(initial=0), column.max(initial=0))

@@ -28,7 +28,8 @@ import duckdb
 import tyro
 
 from pipeline.data.features import MISSING_INTEGER
-from pipeline.data.prepare_file import FileTask, count_file, file_name, index_path, prepare_file, remove_leftovers
+from pipeline.data.prepare_file import FileTask, count_file, index_path, prepare_file, remove_leftovers
+from pipeline.data.prepared import file_name
 from pipeline.data.schema import MAX_TABLE_ROWS, Schema
 from pipeline.data.statistics import summary
 from pipeline.data.storage import COMPRESSIONS, check_same_columns, file_size, is_parquet, list_files

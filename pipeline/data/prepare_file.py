@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline.data.features import category_rows, integer_feature, label_values
 from pipeline.data.lines import BadLine, read_blocks
-from pipeline.data.prepared import ROW_GROUP_ROWS, WRITER_OPTIONS, arrow_schema
+from pipeline.data.prepared import ROW_GROUP_ROWS, WRITER_OPTIONS, arrow_schema, file_name
 from pipeline.data.schema import Schema
 from pipeline.data.statistics import ColumnStatistics, add_up, column_statistics
 from pipeline.data.vocabulary import Resources, VocabularyIndex, category_values, count_values
@@ -69,11 +68,6 @@ class FileTask:
 def index_path(folder: Path, column: str) -> Path:
     """Where a column's vocabulary can be looked up (without the suffixes of its two files)."""
     return folder / "work" / "index" / file_name(column)
-
-
-def file_name(column: str) -> str:
-    """A column's name as that of a file."""
-    return quote(column, safe="").replace(".", "%2E")
 
 
 def count_file(task: FileTask, resources: Resources) -> str:

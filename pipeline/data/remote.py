@@ -55,6 +55,8 @@ class Patience:
 
 
 PATIENCE = Patience()
+PERMANENT_KINDS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, pa.ArrowInvalid)
+"""Errors that asking again does not mend."""
 
 
 def persist(path: str, ask: Callable[[], T]) -> T:
@@ -63,8 +65,10 @@ def persist(path: str, ask: Callable[[], T]) -> T:
         try:
             return _within(PATIENCE.timeout_s, ask)
         except (OSError, http.client.HTTPException, pa.ArrowException) as error:
-            if _is_permanent(error):
-                raise
+            if isinstance(error, PERMANENT_KINDS):
+                raise  # callers know what to say
+            if _PERMANENT.search(str(error)):
+                raise StorageError(f"{path}: {_cause(error)}") from error
             if attempt == PATIENCE.attempts:
                 raise StorageError(f"{path}: given up after {attempt} attempts: {_cause(error)}") from error
             pause = PATIENCE.first_pause_s * 2 ** (attempt - 1)
@@ -88,11 +92,6 @@ def _within(seconds: float, ask: Callable[[], T]) -> T:
         return answer.result(seconds)
     except TimeoutError as error:
         raise TimeoutError(f"no answer within {seconds:g} s") if not answer.done() else error from None
-
-
-def _is_permanent(error: Exception) -> bool:
-    kinds = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, pa.ArrowInvalid)
-    return isinstance(error, kinds) or _PERMANENT.search(str(error)) is not None
 
 
 def _cause(error: Exception) -> str:

@@ -23,13 +23,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.data.features import text_hashes
+from pipeline.data.prepared import OUT_OF_VOCABULARY_ROW
 from pipeline.data.schema import Schema
 from pipeline.files import atomic_write
 
-FIRST_ROW = 2
+FIRST_ROW = OUT_OF_VOCABULARY_ROW + 1
 """Row of the most frequent value."""
-OUT_OF_VOCABULARY_ROW = 1
-"""Row of the values that were seen too seldom, or never."""
 _ENTRIES = pa.schema([("column", pa.int16()), ("value", pa.string()), ("count", pa.int64())])
 _FETCHED_ROWS = 1 << 18
 

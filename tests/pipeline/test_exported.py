@@ -97,7 +97,7 @@ def test_same_weights_give_the_same_bytes(exported: Path, tmp_path: Path) -> Non
 
 
 def test_description(exported: Path) -> None:
-    """model.json says what goes in and comes out, and carries schema, hashing, metrics, architecture and checksum."""
+    """model.json says what goes in and comes out, and carries schema, checksum and what it was given."""
     description = read_json(exported.with_suffix(".json"))
     assert description["model"] == {
         "file": "model.pt",
@@ -111,7 +111,6 @@ def test_description(exported: Path) -> None:
     assert Schema.from_json(description["schema"]) == SCHEMA
     assert description["architecture"] == json.loads(json.dumps(ARCHITECTURE.to_json()))
     assert description["metrics"] == {"log_loss": 0.5}
-    assert "text_hash" in description["hashing"]
     assert description["versions"]["torch"] == importlib.metadata.version("torch")
 
 

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -328,3 +329,43 @@ def test_one_replica_stops_the_others(start: Start, tmp_path: Path) -> None:
     assert [process.returncode for process in processes] == [1, 1]
     assert "another replica stopped" in said[0]
     assert all("day_1.gz: 50 of the first 50 lines are not rows" in each for each in said)
+
+
+def test_from_a_store_that_falters(tmp_path: Path, s3: Any) -> None:
+    """Raw days on s3://, every third answer an error, a dropped or a cut connection: the bytes that local days give."""
+    raw = write_log(tmp_path / "raw", days=2)
+    prepare(config(raw, tmp_path / "local", numbering="vocabulary", min_count=2))
+    for path in raw.iterdir():
+        s3.objects[f"logs/raw/{path.name}"] = path.read_bytes()
+    faults = ("503", "drop", "cut")
+    s3.fault = lambda request, count: faults[count // 3 % 3] if count % 3 == 0 else None
+    prepare(config(Path("raw"), tmp_path / "stored", path="s3://logs/raw", numbering="vocabulary", min_count=2))
+    assert len(s3.requests) > 6
+    local, stored = contents(tmp_path / "local"), contents(tmp_path / "stored")
+    assert local.keys() == stored.keys()
+    differing = {name for name in local if local[name] != stored[name]}
+    assert differing <= {"manifest.json"}, "all but the paths of the sources"
+
+
+def test_a_store_without_the_file(tmp_path: Path, s3: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    """A path that holds nothing, and a store that refuses, end the program with one line and leave no result."""
+    arguments = ["--schema", "criteo", "--folder", str(tmp_path / "out"), "--path"]
+    assert main([*arguments, "s3://logs/none"]) == 1
+    assert "s3://logs/none" in capfd.readouterr().err.strip().splitlines()[-1]
+    s3.objects["logs/raw/day_0.gz"] = gzip.compress(b"x")
+    s3.fault = lambda request, count: "403"
+    assert main([*arguments, "s3://logs/raw/day_0.gz"]) == 1
+    assert "s3://logs/raw/day_0.gz" in capfd.readouterr().err.strip().splitlines()[-1]
+    assert not list(tmp_path.glob("out/*.parquet")) and not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_files_of_different_schemas(tmp_path: Path) -> None:
+    """A second file whose header names other columns is refused before anything is written."""
+    schema = tmp_path / "shop.json"
+    schema.write_text(json.dumps(Schema("shop", "bought", ("price",), ("user",), (50,)).to_json()))
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "a.tsv").write_text("bought\tprice\tuser\n1\t2\tx\n")
+    (tmp_path / "raw" / "b.tsv").write_text("bought\tcost\tuser\n1\t2\tx\n")
+    with pytest.raises(ValueError, match=r"b\.tsv.*cost"):
+        prepare(config(tmp_path / "raw", tmp_path / "out", schema=str(schema)))
+    assert not list(tmp_path.glob("out/*.parquet"))

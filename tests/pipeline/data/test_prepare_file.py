@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.data import lines, prepare_file
-from pipeline.data.prepare_file import FileTask, file_name
-from pipeline.data.prepared import read_prepared
+from pipeline.data.prepare_file import FileTask
+from pipeline.data.prepared import file_name, read_prepared
 from pipeline.data.schema import Schema
 
 KDD = Schema.load("kdd2012")

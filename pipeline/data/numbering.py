@@ -1,0 +1,34 @@
+"""How raw values become rows of the tables, as data: a server must number its requests as training numbered the log."""
+
+from typing import Any
+
+from pipeline.data.features import HASHING
+from pipeline.data.prepared import OUT_OF_VOCABULARY_ROW, Prepared, file_name
+from pipeline.data.schema import Schema
+
+FOLD = "in a table of fewer rows than table_sizes says: 0 stays 0, any other row is 1 + (row - 1) mod (rows - 1)"
+"""What streams do with a prepared log under a smaller --data.max_table_rows."""
+
+
+def numbering(schema: Schema, prepared: Prepared | None, folder: str) -> dict[str, Any]:
+    """The rules for a log: raw (None), or prepared in `folder` by hashing or by a vocabulary.
+
+    `schema` has the sizes of the model's tables; `table_sizes` here are those that the rules number into.
+    """
+    made = prepared.schema if prepared is not None else schema
+    sizes = dict(zip(made.categories, made.table_sizes, strict=True))
+    rules: dict[str, Any] = {"kind": "hash", "table_sizes": sizes, **HASHING, "fold": FOLD}
+    if prepared is None or prepared.details.get("numbering", "hash") == "hash":
+        return rules
+    return {
+        "kind": "vocabulary",
+        "table_sizes": sizes,
+        "integer": rules["integer"],
+        "missing_category_row": rules["missing_category_row"],
+        "unknown_category_row": OUT_OF_VOCABULARY_ROW,
+        "vocabulary_row": "the row beside the value in the column's file; of an hour column YYMMDDHH the value mod 100",
+        "vocabulary_files": {
+            column: f"{folder.rstrip('/')}/vocabulary/{file_name(column)}.parquet" for column in made.categories
+        },
+        "fold": FOLD,
+    }
