@@ -55,8 +55,6 @@ class Patience:
 
 
 PATIENCE = Patience()
-PERMANENT_KINDS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, pa.ArrowInvalid)
-"""Errors that asking again does not mend."""
 
 
 def persist(path: str, ask: Callable[[], T]) -> T:
@@ -65,16 +63,24 @@ def persist(path: str, ask: Callable[[], T]) -> T:
         try:
             return _within(PATIENCE.timeout_s, ask)
         except (OSError, http.client.HTTPException, pa.ArrowException) as error:
-            if isinstance(error, PERMANENT_KINDS):
-                raise  # callers know what to say
-            if _PERMANENT.search(str(error)):
-                raise StorageError(f"{path}: {_cause(error)}") from error
+            if _is_permanent(error):
+                raise
             if attempt == PATIENCE.attempts:
                 raise StorageError(f"{path}: given up after {attempt} attempts: {_cause(error)}") from error
             pause = PATIENCE.first_pause_s * 2 ** (attempt - 1)
             logger.warning("%s: %s; asking again in %g s", path, _cause(error), pause)
             time.sleep(pause)
     raise AssertionError("unreachable")
+
+
+def _told(path: str, ask: Callable[[], T]) -> T:
+    """`persist` where a refusal does not name the path by itself."""
+    try:
+        return persist(path, ask)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(f"{path}: {_cause(error)}") from error
 
 
 def _within(seconds: float, ask: Callable[[], T]) -> T:
@@ -92,6 +98,11 @@ def _within(seconds: float, ask: Callable[[], T]) -> T:
         return answer.result(seconds)
     except TimeoutError as error:
         raise TimeoutError(f"no answer within {seconds:g} s") if not answer.done() else error from None
+
+
+def _is_permanent(error: Exception) -> bool:
+    kinds = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, pa.ArrowInvalid)
+    return isinstance(error, kinds) or _PERMANENT.search(str(error)) is not None
 
 
 def _cause(error: Exception) -> str:
@@ -203,7 +214,7 @@ class FileSystemHandler(_StoreHandler):
     def _ls(self, path: str, **_: Any) -> list[str]:
         file_system, inner = self._resolve(path)
         selector = pa.fs.FileSelector(inner.rstrip("/"))
-        return [info.base_name for info in persist(path, lambda: file_system.get_file_info(selector))]
+        return [info.base_name for info in _told(path, lambda: file_system.get_file_info(selector))]
 
     def _mkdirs(self, path: str, **_: Any) -> None:
         file_system, inner = self._resolve(path)
@@ -215,7 +226,7 @@ class FileSystemHandler(_StoreHandler):
 
     def _type(self, path: str) -> pa.fs.FileType:
         file_system, inner = self._resolve(path)
-        return persist(path, lambda: file_system.get_file_info(inner.rstrip("/"))).type
+        return _told(path, lambda: file_system.get_file_info(inner.rstrip("/"))).type
 
     def _resolve(self, path: str) -> tuple[pa.fs.FileSystem, str]:
         """The file system and the path in it."""
