@@ -122,7 +122,7 @@ def assemble(
     """Copies the parts together, each column a stretch of memory at a time, into memory pinned as `lengths` is."""
     pinned = lengths.is_pinned()
     total = sum(stop - first for _, first, stop in parts)
-    dense = _empty((total, dense_width), torch.float32, pinned)  # [B, I]
+    dense = _empty((dense_width, total), torch.float32, pinned)  # [I, B]
     ids = _empty((len(keys), total), torch.int64, pinned)  # [F, B]
     label = _empty((total,), torch.float32, pinned)  # [B]
     dense_array, ids_array, label_array = dense.numpy(), ids.numpy(), label.numpy()
@@ -130,16 +130,16 @@ def assemble(
     for rows, first, stop in parts:
         end = start + stop - first
         if isinstance(rows, Rows):
-            dense_array[start:end] = rows.dense[:, first:stop].T
+            dense_array[:, start:end] = rows.dense[:, first:stop]
             ids_array[:, start:end] = rows.ids[:, first:stop]
         else:
             for column, values in enumerate(rows.dense):
-                dense_array[start:end, column] = values[first:stop]
+                dense_array[column, start:end] = values[first:stop]
             for field, numbers in enumerate(rows.ids):
                 ids_array[field, start:end] = numbers[first:stop]
         label_array[start:end] = rows.label[first:stop]
         start = end
-    return Batch.of_ids(dense, ids, label, keys, lengths)
+    return Batch.of_ids(dense.t(), ids, label, keys, lengths)
 
 
 def _empty(shape: tuple[int, ...], dtype: torch.dtype, pinned: bool) -> torch.Tensor:
