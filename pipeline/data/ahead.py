@@ -18,6 +18,10 @@ from pipeline.data.features import Columns, Rows
 MAX_PLANNED = 4096
 """Batches planned ahead: enough to fill any budget with units, and the plan stays small where units are."""
 
+RELEASE_EVERY = 8
+"""Units after which Arrow's pool gives back what it holds in reserve. Never, and a long stream's memory creeps up by a
+third of a short one's; after each, and every unit's pages are faulted in anew."""
+
 UnitOfEpoch = tuple[int, int]
 """(epoch, unit): each epoch has an order of its own."""
 
@@ -50,7 +54,7 @@ class Units:
         self._planned: deque[list[Read]] = deque()  # all of their units are held
         self._held: dict[UnitOfEpoch, Future[Rows | Columns]] = {}
         self._uses: dict[UnitOfEpoch, int] = {}  # batches that need the unit: the planned ones and the next to plan
-        self.held_bytes = 0
+        self.held_bytes = self._let_go = 0
         self._next = self._draw()  # not yet planned
 
     def next_batch(self) -> list[tuple[Rows | Columns, int, int]] | None:
@@ -65,6 +69,9 @@ class Units:
             if not self._uses[read.unit]:
                 self.held_bytes -= read.nbytes
                 del self._uses[read.unit], self._held[read.unit]
+                self._let_go += 1
+                if self._let_go % RELEASE_EVERY == 0:
+                    pa.default_memory_pool().release_unused()
         return parts
 
     def _read_ahead(self) -> None:
