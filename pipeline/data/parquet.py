@@ -111,8 +111,8 @@ class ParquetLog:
     ) -> list[Ids]:
         """Labels are 0 or 1 and ids are rows of the tables, folded into smaller tables where asked for."""
         lowest, highest = self._bounds(unit, self.schema.label) or (label.min(initial=0), label.max(initial=0))
-        if lowest < 0 or highest > 1:
-            bad = (label < 0) | (label > 1)
+        bad = (label < 0) | (label > 1) if lowest < 0 or highest > 1 else np.zeros(1, bool)
+        if bad.any():  # the row group's range may be that of rows which are not read here
             row = int(np.argmax(bad))
             raise self._bad_label(unit, row if order is None else int(order[row]), int(label[row]), "0 or 1")
         assert self.prepared is not None

@@ -98,6 +98,15 @@ def test_out_of_range(
         list(Stream(Split("train", log), 50, shuffle_seed=seed))
 
 
+def test_a_bad_label_among_rows_that_are_not_read(tmp_path: Path) -> None:
+    """A row group's range covers all its rows: those of another split do not make these ones bad."""
+    log = ParquetLog([write(tmp_path / "a.parquet", y=np.where(np.arange(ROWS) == 149, 2, 0))], SCHEMA)
+    split = Split("train", log, range=(0, 149))
+    assert sum(batch.num_rows for batch in Stream(split, 50)) == 149
+    with pytest.raises(ValueError, match="row 149 .*found label 2"):
+        list(Stream(Split("test", log, range=(140, 150)), 50))
+
+
 @pytest.mark.parametrize("column", SCHEMA.inputs)
 @pytest.mark.parametrize("seed", [None, 3])
 def test_a_flipped_bit(tmp_path: Path, column: str, seed: int | None) -> None:
