@@ -73,13 +73,9 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, count: int, bias: Tensor | None, *tensors: Tensor) -> Tensor:
-        rows, weights = tensors[:count], tensors[count:]
-        output = functional.linear(rows[0], weights[0], bias)
-        for part, weight in zip(rows[1:], weights[1:], strict=True):
-            output.addmm_(part, weight.t())
         ctx.count = count
         ctx.save_for_backward(*tensors)
-        return output
+        return _sum_of_products(tensors[:count], tensors[count:], bias)
 
     @staticmethod
     @once_differentiable
@@ -99,12 +95,8 @@ class _JoinedLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, bias: Tensor | None, *rows: Tensor) -> Tensor:
-        weights = weight.split([part.shape[1] for part in rows], dim=1)
-        output = functional.linear(rows[0], weights[0], bias)
-        for part, own in zip(rows[1:], weights[1:], strict=True):
-            output.addmm_(part, own.t())
         ctx.save_for_backward(weight, *rows)
-        return output
+        return _sum_of_products(rows, weight.split([part.shape[1] for part in rows], dim=1), bias)
 
     @staticmethod
     @once_differentiable
@@ -117,6 +109,13 @@ class _JoinedLinear(torch.autograd.Function):
             gradient.sum(0) if needed[1] else None,
             *(_product(gradient, own) if need else None for own, need in zip(weights, needed[2:], strict=True)),
         )
+
+
+def _sum_of_products(rows: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None) -> Tensor:
+    output = functional.linear(rows[0], weights[0], bias)
+    for part, weight in zip(rows[1:], weights[1:], strict=True):
+        output.addmm_(part, weight.t())
+    return output
 
 
 def _joined_gradient(weight: Tensor, gradient: Tensor, rows: Sequence[Tensor]) -> Tensor:

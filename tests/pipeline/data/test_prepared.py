@@ -103,7 +103,7 @@ def test_a_bad_label_among_rows_that_are_not_read(tmp_path: Path) -> None:
     log = ParquetLog([write(tmp_path / "a.parquet", y=np.where(np.arange(ROWS) == 149, 2, 0))], SCHEMA)
     split = Split("train", log, range=(0, 149))
     assert sum(batch.num_rows for batch in Stream(split, 50)) == 149
-    with pytest.raises(ValueError, match="row 149 .*found label 2"):
+    with pytest.raises(ValueError, match=r"row 149 .*found label 2"):
         list(Stream(Split("test", log, range=(140, 150)), 50))
 
 
