@@ -3,7 +3,6 @@
 Shapes: B batch, I dense inputs, F fields.
 """
 
-import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -14,6 +13,7 @@ import torch
 
 from pipeline.data.batch import Batch
 from pipeline.data.features import Columns, Rows
+from pipeline.data.pool import pool_array
 
 MAX_PLANNED = 4096
 """Batches planned ahead: enough to fill any budget with units, and the plan stays small where units are."""
@@ -150,8 +150,6 @@ def assemble(
 
 
 def _empty(shape: tuple[int, ...], dtype: torch.dtype, pinned: bool) -> torch.Tensor:
-    """Page-locked, or from Arrow's memory pool, which keeps what is freed: fresh pages cost as much as the copies."""
-    if pinned or 0 in shape:
-        return torch.empty(shape, dtype=dtype, pin_memory=pinned)
-    memory = pa.allocate_buffer(math.prod(shape) * dtype.itemsize)
-    return torch.frombuffer(memory, dtype=dtype).view(shape)
+    if pinned:
+        return torch.empty(shape, dtype=dtype, pin_memory=True)
+    return torch.from_numpy(pool_array(shape, str(dtype).removeprefix("torch.")))

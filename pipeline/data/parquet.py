@@ -15,6 +15,7 @@ import pyarrow.types as pt
 
 from pipeline.data.features import Columns, LabelError, Rows, decode
 from pipeline.data.log import Unit
+from pipeline.data.pool import pool_array
 from pipeline.data.prepared import Prepared, arrow_schema, read_prepared
 from pipeline.data.remote import StorageError
 from pipeline.data.schema import Schema
@@ -89,7 +90,7 @@ class ParquetLog:
             label, dense, ids = columns[0], columns[1 : 1 + schema.num_integers], columns[1 + schema.num_integers :]
             ids = self._checked(unit, None, label, ids)
             return Columns(dense or [np.ones(len(label), np.float32)], ids, label)
-        taken = _empty(1 + schema.dense_width + schema.num_categories, len(order))
+        taken = pool_array((1 + schema.dense_width + schema.num_categories, len(order)), np.int32)
         labels, numbers, rows = (
             taken[:1],
             taken[1 : 1 + schema.dense_width].view(np.float32),
@@ -153,16 +154,9 @@ def prepared_schema(path: str) -> Schema | None:
     return found.schema if found else None
 
 
-def _empty(columns: int, rows: int) -> npt.NDArray[np.int32]:
-    """[columns, rows] from Arrow's memory pool, which keeps what is freed: fresh pages cost as much as decoding."""
-    return np.frombuffer(pa.allocate_buffer(4 * columns * rows), np.int32).reshape(columns, rows)
-
-
-def _take(values: npt.NDArray[Any], order: npt.NDArray[np.int64] | None, out: npt.NDArray[Any]) -> None:
-    """The values, in the given order if there is one, into `out`."""
-    if order is None:
-        out[:] = values
-    elif values.dtype == out.dtype:
+def _take(values: npt.NDArray[Any], order: npt.NDArray[np.int64], out: npt.NDArray[Any]) -> None:
+    """The values of the given rows, in that order, into `out`."""
+    if values.dtype == out.dtype:
         np.take(values, order, out=out, mode="clip")  # any other mode, or another type, buffers `out`
     else:
         out[:] = values[order]
