@@ -37,12 +37,13 @@ from torchrec.datasets.utils import PATH_MANAGER_KEY
 from pipeline.data.dataset import Split
 from pipeline.data.generated import GenerateConfig, generate
 from pipeline.data.parquet import ParquetLog
-from pipeline.data.prepared import ROW_GROUP_ROWS, WRITER_OPTIONS, arrow_schema
+from pipeline.data.prepared import FILE_ROWS, ROW_GROUP_ROWS, WRITER_OPTIONS, arrow_schema
 from pipeline.data.schema import Schema
 from pipeline.data.stream import Stream
 from pipeline.data.text_log import TextLog
 
 SCHEMA = Schema.load("criteo_terabyte")
+ARROWS_OWN_POOL = pa.default_memory_pool()
 FEW_ROWS = 1_000_000
 """The smaller stream whose memory is measured."""
 
@@ -66,7 +67,7 @@ def main(config: StreamBenchmark) -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        prepared = write_prepared(folder / "prepared.parquet", config.rows)
+        prepared = write_prepared(folder / "prepared", config.rows)
         text, text_rows = write_text(folder, config.rows // 4)
         parquet = alternate(
             {
@@ -120,22 +121,26 @@ def show(title: str, seconds: dict[str, float], rows: int) -> list[float]:
     return [rows / taken for taken in seconds.values()]
 
 
-def write_prepared(path: Path, rows: int) -> str:
-    """A prepared file of generated rows: some drawn once, then given in other orders, which costs as much to read."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as name:
+def write_prepared(folder: Path, rows: int) -> list[str]:
+    """Prepared files of generated rows: some drawn once, then given in other orders, which costs as much to read."""
+    folder.mkdir()
+    with tempfile.TemporaryDirectory(dir=folder) as name:
         (raw,) = generate(GenerateConfig(name, rows=min(rows, FEW_ROWS), days=1))
         log = ParquetLog([raw], SCHEMA)
         parts = [log.read(unit, None) for unit in range(len(log.units))]
     dense, ids, label = (
         np.concatenate([getattr(part, key) for part in parts], axis=-1) for key in ("dense", "ids", "label")
     )
-    schema, generator = arrow_schema(SCHEMA, numbering="hash"), np.random.default_rng(0)
-    with pq.ParquetWriter(path, schema, **WRITER_OPTIONS) as writer:
-        for first in range(0, rows, ROW_GROUP_ROWS):
-            order = generator.integers(len(label), size=min(ROW_GROUP_ROWS, rows - first))
-            columns = [label[order].astype(np.int8), *(column[order] for column in (*dense, *ids))]
-            writer.write_table(pa.table([pa.array(column) for column in columns], schema=schema))
-    return str(path)
+    schema, generator, paths = arrow_schema(SCHEMA, numbering="hash"), np.random.default_rng(0), []
+    for first in range(0, rows, FILE_ROWS):
+        paths.append(str(folder / f"day_0-{first // FILE_ROWS:05}.parquet"))
+        stop = min(rows, first + FILE_ROWS)
+        with pq.ParquetWriter(paths[-1], schema, **WRITER_OPTIONS) as writer:
+            for start in range(first, stop, ROW_GROUP_ROWS):
+                order = generator.integers(len(label), size=min(ROW_GROUP_ROWS, stop - start))
+                columns = [label[order].astype(np.int8), *(column[order] for column in (*dense, *ids))]
+                writer.write_table(pa.table([pa.array(column) for column in columns], schema=schema))
+    return paths
 
 
 def write_text(folder: Path, rows: int) -> tuple[str, int]:
@@ -147,19 +152,23 @@ def write_text(folder: Path, rows: int) -> tuple[str, int]:
     return str(packed), rows
 
 
-def read_with_pyarrow(path: str) -> int:
-    """Each row group's columns as numpy arrays."""
-    file, rows = pq.ParquetFile(path), 0
-    for group in range(file.num_row_groups):
-        table = file.read_row_group(group, columns=list(SCHEMA.inputs), use_threads=False)
-        arrays = [column.to_numpy() for column in table.columns]
-        rows += len(arrays[0])
+def read_with_pyarrow(paths: list[str]) -> int:
+    """Each row group's columns as numpy arrays, in the memory pool that pyarrow has by itself."""
+    of_streams, rows = pa.default_memory_pool(), 0
+    pa.set_memory_pool(ARROWS_OWN_POOL)
+    for path in paths:
+        file = pq.ParquetFile(path)
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=list(SCHEMA.inputs), use_threads=False)
+            arrays = [column.to_numpy() for column in table.columns]
+            rows += len(arrays[0])
+    pa.set_memory_pool(of_streams)
     return rows
 
 
-def stream_parquet(path: str, batch_size: int, seed: int | None) -> int:
-    """Every batch of the file."""
-    with Stream(Split("train", ParquetLog([path], SCHEMA)), batch_size, shuffle_seed=seed) as stream:
+def stream_parquet(paths: list[str], batch_size: int, seed: int | None) -> int:
+    """Every batch of the files."""
+    with Stream(Split("train", ParquetLog(paths, SCHEMA)), batch_size, shuffle_seed=seed) as stream:
         return sum(batch.num_rows for batch in stream)
 
 
@@ -191,15 +200,14 @@ def read_with_torchrec(path: str) -> int:
 
 def resident_bytes(folder: Path, rows: int) -> int:
     """Peak resident memory of a process that streams so many rows, beyond what its imports take."""
-    path = folder / "many.parquet"
-    write_prepared(path, rows)
+    paths = write_prepared(folder / "many", rows)
     code = (
         "import sys, benchmarks.stream as b\n"
-        "before = b.peak_rss(); b.stream_parquet(sys.argv[1], int(sys.argv[2]), 0); print(b.peak_rss() - before)"
+        "before = b.peak_rss(); b.stream_parquet(sys.argv[2:], int(sys.argv[1]), 0); print(b.peak_rss() - before)"
     )
-    command = [sys.executable, "-W", "ignore", "-c", code, str(path), "16384"]
+    command = [sys.executable, "-W", "ignore", "-c", code, "16384", *paths]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], check=True, capture_output=True, text=True)
-    path.unlink()
+    shutil.rmtree(folder / "many")
     return int(done.stdout.split()[-1])
 
 

@@ -148,8 +148,8 @@ def rehearse(config: RehearsalConfig, home: Path) -> dict[str, float]:
     recorded = home / "trained"
     train = Stage()
     options = ["--prepared", str(prepared), "--run", str(recorded), "--train_one_in", str(config.train_one_in)]
-    files = json.loads((prepared / "manifest.json").read_text())["files"]
-    train_rows = sum(file["rows"] for file in files[:-1])
+    days = json.loads((prepared / "manifest.json").read_text())["sources"]
+    train_rows = sum(day["rows"] for day in days[:-1])
     batches = train_rows // BATCH_SIZE
     options += ["--batch_size", str(BATCH_SIZE), "--checkpoint_every", str(max(1, batches // config.train_one_in // 8))]
 

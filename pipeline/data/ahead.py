@@ -6,22 +6,19 @@ Shapes: B batch, I dense inputs, F fields.
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import pyarrow as pa
+import numpy.typing as npt
 import torch
 
 from pipeline.data.batch import Batch
 from pipeline.data.features import Columns, Rows
-from pipeline.data.pool import pool_array
+from pipeline.data.pool import POOL
 
 MAX_PLANNED = 4096
 """Batches planned ahead: enough to fill any budget with units, and the plan stays small where units are."""
 
-RELEASE_EVERY = 8
-"""Units after which Arrow's pool gives back what it holds in reserve. Never, and a long stream's memory creeps up by a
-third of a short one's; after each, and every unit's pages are faulted in anew."""
-
+AnyArray = npt.NDArray[Any]
 UnitOfEpoch = tuple[int, int]
 """(epoch, unit): each epoch has an order of its own."""
 
@@ -44,8 +41,8 @@ class Read(NamedTuple):
 class Units:
     """The units of the batches to come: read in the order in which batches need them, as many as fit into the budget.
 
-    Those of the next batch are read even if they alone exceed it. A unit is let go when no planned batch needs it.
-    Without a pool they are read where they are needed, one after the other, and never ahead.
+    Those of the next batch are read even if they alone exceed it. A unit is let go as soon as no planned batch needs
+    it. Without a pool each is read where its first rows are taken, after those before it were let go, and never ahead.
     """
 
     def __init__(self, plan: Iterator[list[Read]], budget_bytes: int, pool: Executor | None) -> None:
@@ -54,25 +51,27 @@ class Units:
         self._planned: deque[list[Read]] = deque()  # all of their units are held
         self._held: dict[UnitOfEpoch, Future[Rows | Columns]] = {}
         self._uses: dict[UnitOfEpoch, int] = {}  # batches that need the unit: the planned ones and the next to plan
-        self.held_bytes = self._let_go = 0
+        self.held_bytes = 0
         self._next = self._draw()  # not yet planned
 
-    def next_batch(self) -> list[tuple[Rows | Columns, int, int]] | None:
-        """The parts of the next batch as (rows, first, stop), once they have been read; None at the end."""
+    def next_batch(self) -> list[Read] | None:
+        """What the next batch is made of; None at the end. Each part is to be taken and let go, one after the other."""
         self._read_ahead()
-        if not self._planned:
-            return None
-        reads = self._planned.popleft()
-        parts = [(self._held[read.unit].result(), read.first, read.stop) for read in reads]
-        for read in reads:
-            self._uses[read.unit] -= 1
-            if not self._uses[read.unit]:
-                self.held_bytes -= read.nbytes
-                del self._uses[read.unit], self._held[read.unit]
-                self._let_go += 1
-                if self._let_go % RELEASE_EVERY == 0:
-                    pa.default_memory_pool().release_unused()
-        return parts
+        return self._planned.popleft() if self._planned else None
+
+    def take(self, read: Read) -> Rows | Columns:
+        """The part's unit, once it has been read."""
+        unit = self._held[read.unit]
+        if self._pool is None and not unit.done():
+            unit.set_result(read.read(read.unit[1]))
+        return unit.result()
+
+    def let_go(self, read: Read) -> None:
+        """The part is done with, and with its last part the unit is."""
+        self._uses[read.unit] -= 1
+        if not self._uses[read.unit]:
+            self.held_bytes -= read.nbytes
+            del self._uses[read.unit], self._held[read.unit]
 
     def _read_ahead(self) -> None:
         while self._next is not None and len(self._planned) < MAX_PLANNED:
@@ -81,17 +80,10 @@ class Units:
             if self._planned and self.held_bytes + new_bytes > self._budget:
                 return
             for unit, read in new.items():
-                self._held[unit] = self._submit(read)
+                self._held[unit] = self._pool.submit(read.read, unit[1]) if self._pool else Future()
             self.held_bytes += new_bytes
             self._planned.append(self._next)
             self._next = self._draw()
-
-    def _submit(self, read: Read) -> "Future[Rows | Columns]":
-        if self._pool is not None:
-            return self._pool.submit(read.read, read.unit[1])
-        done: Future[Rows | Columns] = Future()
-        done.set_result(read.read(read.unit[1]))
-        return done
 
     def _draw(self) -> list[Read] | None:
         reads = next(self._plan, None)
@@ -113,43 +105,47 @@ def batches_ahead(
     pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="data-read") if threads > 1 else None
     try:
         units = Units(plan, budget_bytes, pool)
-        while (parts := units.next_batch()) is not None:
-            ids = len(keys) * sum(stop - first for _, first, stop in parts)
+        while (reads := units.next_batch()) is not None:
+            ids = len(keys) * sum(read.stop - read.first for read in reads)
             if ids != len(lengths):
                 lengths = torch.ones(ids, dtype=torch.int32, pin_memory=pinned)
-            yield assemble(parts, keys, dense_width, lengths)
+            yield assemble(reads, units, keys, dense_width, lengths)
     finally:
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def assemble(
-    parts: list[tuple[Rows | Columns, int, int]], keys: tuple[str, ...], dense_width: int, lengths: torch.Tensor
-) -> Batch:
-    """Copies the parts together, each column a stretch of memory at a time, into memory pinned as `lengths` is."""
+def assemble(reads: list[Read], units: Units, keys: tuple[str, ...], dense_width: int, lengths: torch.Tensor) -> Batch:
+    """Takes the parts together, each let go before the next is waited for, into memory pinned as `lengths` is."""
     pinned = lengths.is_pinned()
-    total = sum(stop - first for _, first, stop in parts)
+    total = sum(read.stop - read.first for read in reads)
     dense = _empty((dense_width, total), torch.float32, pinned)  # [I, B]
-    ids = _empty((len(keys), total), torch.int64, pinned)  # [F, B]
+    ids = _empty((len(keys), total), torch.int32, pinned)  # [F, B]
     label = _empty((total,), torch.float32, pinned)  # [B]
-    dense_array, ids_array, label_array = dense.numpy(), ids.numpy(), label.numpy()
     start = 0
-    for rows, first, stop in parts:
-        end = start + stop - first
-        if isinstance(rows, Rows):
-            dense_array[:, start:end] = rows.dense[:, first:stop]
-            ids_array[:, start:end] = rows.ids[:, first:stop]
-        else:
-            for column, values in enumerate(rows.dense):
-                dense_array[column, start:end] = values[first:stop]
-            for field, numbers in enumerate(rows.ids):
-                ids_array[field, start:end] = numbers[first:stop]
-        label_array[start:end] = rows.label[first:stop]
+    for read in reads:
+        end = start + read.stop - read.first
+        into = (dense.numpy()[:, start:end], ids.numpy()[:, start:end], label.numpy()[start:end])
+        _copy(units.take(read), slice(read.first, read.stop), *into)
+        units.let_go(read)
         start = end
     return Batch.of_ids(dense.t(), ids, label, keys, lengths)
+
+
+def _copy(rows: Rows | Columns, which: slice, dense: AnyArray, ids: AnyArray, label: AnyArray) -> None:
+    """Some rows into a stretch of a batch, a column at a time."""
+    if isinstance(rows, Rows):
+        dense[:] = rows.dense[:, which]
+        ids[:] = rows.ids[:, which]
+    else:
+        for column, values in zip(dense, rows.dense, strict=True):
+            column[:] = values[which]
+        for field, numbers in zip(ids, rows.ids, strict=True):
+            field[:] = numbers[which]
+    label[:] = rows.label[which]
 
 
 def _empty(shape: tuple[int, ...], dtype: torch.dtype, pinned: bool) -> torch.Tensor:
     if pinned:
         return torch.empty(shape, dtype=dtype, pin_memory=True)
-    return torch.from_numpy(pool_array(shape, str(dtype).removeprefix("torch.")))
+    return torch.from_numpy(POOL.array(shape, str(dtype).removeprefix("torch.")))

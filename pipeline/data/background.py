@@ -42,6 +42,9 @@ def _fill(items: Generator[T, None, None], filled: "queue.Queue[Callable[[], T]]
             return True
         return False
 
+    def giving(item: T) -> Callable[[], T]:
+        return lambda: item
+
     def failing(error: BaseException) -> Callable[[], T]:
         def give() -> T:
             raise error
@@ -49,9 +52,9 @@ def _fill(items: Generator[T, None, None], filled: "queue.Queue[Callable[[], T]]
         return give
 
     try:
-        for item in items:
-            if not put(lambda item=item: item):  # type: ignore[misc]
-                return
+        while put(giving(next(items))):  # held by nothing here while the next is made
+            pass
+    except StopIteration:
         put(failing(AssertionError("more items asked for than there are")))
     except BaseException as error:  # whatever it is, it belongs to the reader
         put(failing(error))

@@ -18,7 +18,8 @@ class Batch(Pipelineable):
     dense: torch.Tensor
     """[B, max(I, 1)] float32. A stream's lies column by column, as it was read: interleaving would cost 7 ns a row."""
     sparse: KeyedJaggedTensor
-    """Exactly one id a field and row: values [F * B] int64, field after field; lengths all one."""
+    """Exactly one id a field and row: values [F * B], field after field; lengths all one. A stream's are int32, as
+    those of torchrec.datasets.criteo are: half to copy and to exchange, and the lookup itself makes them int64."""
     label: torch.Tensor
     """[B] float32, 0 or 1."""
 
@@ -31,7 +32,7 @@ class Batch(Pipelineable):
         keys: Sequence[str],
         lengths: torch.Tensor | None = None,
     ) -> "Batch":
-        """Builds the KeyedJaggedTensor from ids [F, B] (field-major, int64); `lengths`: ones [F * B] made before.
+        """Builds the KeyedJaggedTensor from ids [F, B] (field-major); `lengths`: ones [F * B] made before.
 
         >>> ids = torch.tensor([[1, 2, 3], [4, 5, 6]])  # F = 2 fields of B = 3 rows
         >>> Batch.of_ids(torch.ones(3, 1), ids, torch.zeros(3), ["user", "item"]).ids
@@ -48,7 +49,7 @@ class Batch(Pipelineable):
     @property
     def ids(self) -> torch.Tensor:
         """Ids as [B, F] int64."""
-        return self.sparse.values().view(len(self.sparse.keys()), self.num_rows).t()
+        return self.sparse.values().view(len(self.sparse.keys()), self.num_rows).t().long()
 
     @property
     def num_rows(self) -> int:

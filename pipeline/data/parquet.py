@@ -5,7 +5,9 @@ Columns and types are checked first. Shapes: n rows, I integers (1 without any),
 
 import functools
 import threading
-from typing import Any
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,17 +17,17 @@ import pyarrow.types as pt
 
 from pipeline.data.features import Columns, LabelError, Rows, decode
 from pipeline.data.log import Unit
-from pipeline.data.pool import pool_array
+from pipeline.data.pool import POOL, choose_arrow_pool
 from pipeline.data.prepared import Prepared, arrow_schema, read_prepared
 from pipeline.data.remote import StorageError
 from pipeline.data.schema import Schema
 from pipeline.data.storage import check_same_columns, open_arrow
 
 Ids = npt.NDArray[np.int32]
-COLUMNS_AT_ONCE = 10
-"""Decoded together: 10 columns of 65,536 rows take 2.6 MB. One by one costs more calls, all 40 more cache misses."""
-OPEN_FILES = 4
-"""Files that each thread keeps open."""
+COLUMNS_AT_ONCE = 5
+"""Decoded together: 5 columns of 65,536 rows take 1.3 MB. One by one costs more calls, all 40 more cache misses."""
+REMOTE_OPENERS = 16
+"""Files of a store that are looked into at once: it is waiting for answers, mostly."""
 
 
 class ParquetLog:
@@ -35,21 +37,17 @@ class ParquetLog:
         self.schema = schema
         self.units: list[Unit] = []
         self._opened = threading.local()  # pyarrow does not promise that threads may share a file
-        first = self._open(files[0])
-        self._names = first.schema_arrow.names
-        self.prepared = read_prepared(first.metadata, files[0])
-        first_row = 0
-        for path in files:
-            metadata = self._open(path).metadata
-            check_same_columns(path, self._open(path).schema_arrow.names, files[0], self._names)
-            _check_same_preparation(path, read_prepared(metadata, path), files[0], self.prepared)
-            if not metadata.num_rows:
-                raise ValueError(f"{path}: holds no rows; remove the file or write it again")
-            for index in range(metadata.num_row_groups):
-                rows = metadata.row_group(index).num_rows
-                if rows:
-                    self.units.append(Unit(path, index, first_row, rows, run=len(self.units)))
+        first: _Contents | None = None
+        for path, contents in _look_into(files, schema):
+            first = first or contents
+            check_same_columns(path, contents.names, files[0], first.names)
+            _check_same_preparation(path, contents.prepared, files[0], first.prepared)
+            first_row = self.units[-1].first_row + self.units[-1].rows if self.units else 0
+            for number, rows in contents.row_groups:
+                self.units.append(Unit(path, number, first_row, rows, run=len(self.units)))
                 first_row += rows
+        assert first is not None
+        self._names, self.prepared = first.names, first.prepared
 
     def read(self, unit: int, order: npt.NDArray[np.int64] | None = None) -> Rows | Columns:
         """Rows of row group `unit`: those of the given numbers, in that order, or all."""
@@ -78,7 +76,7 @@ class ParquetLog:
 
     def _open(self, path: str) -> pq.ParquetFile:
         if not hasattr(self._opened, "file"):
-            self._opened.file = functools.lru_cache(maxsize=OPEN_FILES)(functools.partial(_open_checked, self.schema))
+            self._opened.file = functools.lru_cache(maxsize=1)(functools.partial(_open_checked, self.schema))
         file: pq.ParquetFile = self._opened.file(path)
         return file
 
@@ -86,11 +84,11 @@ class ParquetLog:
         schema = self.schema
         if order is None:
             table = self.columns(unit, list(schema.inputs))
-            columns = [table[name].to_numpy() for name in schema.inputs]
+            columns = [table.column(place).to_numpy() for place in _places(table, schema.inputs)]
             label, dense, ids = columns[0], columns[1 : 1 + schema.num_integers], columns[1 + schema.num_integers :]
             ids = self._checked(unit, None, label, ids)
             return Columns(dense or [np.ones(len(label), np.float32)], ids, label)
-        taken = pool_array((1 + schema.dense_width + schema.num_categories, len(order)), np.int32)
+        taken = POOL.array((1 + schema.dense_width + schema.num_categories, len(order)), np.int32)
         labels, numbers, rows = (
             taken[:1],
             taken[1 : 1 + schema.dense_width].view(np.float32),
@@ -100,10 +98,10 @@ class ParquetLog:
             numbers[:] = 1.0
         targets = dict(zip(schema.inputs, [*labels, *numbers[: schema.num_integers], *rows], strict=True))
         for first in range(0, len(schema.inputs), COLUMNS_AT_ONCE):
-            names = list(schema.inputs[first : first + COLUMNS_AT_ONCE])
-            table = self.columns(unit, names)
-            for name in names:
-                _take(table[name].to_numpy(), order, targets[name])
+            names = schema.inputs[first : first + COLUMNS_AT_ONCE]
+            table = self.columns(unit, list(names))
+            for name, place in zip(names, _places(table, names), strict=True):
+                _take(table.column(place).to_numpy(), order, targets[name])
         self._checked(unit, order, labels[0], list(rows))
         return Rows(numbers, rows, labels[0].astype(np.float32))
 
@@ -111,7 +109,10 @@ class ParquetLog:
         self, unit: int, order: npt.NDArray[np.int64] | None, label: npt.NDArray[Any], ids: list[Ids]
     ) -> list[Ids]:
         """Labels are 0 or 1 and ids are rows of the tables, folded into smaller tables where asked for."""
-        lowest, highest = self._bounds(unit, self.schema.label) or (label.min(initial=0), label.max(initial=0))
+        file = self._open(self.units[unit].path)
+        places = {name: place for place, name in enumerate(file.schema_arrow.names)}  # another file's may differ
+        bounds = functools.partial(_bounds, file.metadata.row_group(self.units[unit].number), places)
+        lowest, highest = bounds(self.schema.label) or (label.min(initial=0), label.max(initial=0))
         bad = (label < 0) | (label > 1) if lowest < 0 or highest > 1 else np.zeros(1, bool)
         if bad.any():  # the row group's range may be that of rows which are not read here
             row = int(np.argmax(bad))
@@ -120,7 +121,7 @@ class ParquetLog:
         sizes = zip(self.schema.categories, self.prepared.schema.table_sizes, self.schema.table_sizes, strict=True)
         for index, (name, size, own_size) in enumerate(sizes):
             column = ids[index]
-            lowest, highest = self._bounds(unit, name) or (column.min(initial=0), column.max(initial=0))
+            lowest, highest = bounds(name) or (column.min(initial=0), column.max(initial=0))
             if lowest < 0 or highest >= size:
                 raise ValueError(
                     f"{self.units[unit].path}: row group {self.units[unit].number}, column {name!r}: holds rows "
@@ -131,14 +132,6 @@ class ParquetLog:
                 _fold(column, own_size)
         return ids
 
-    def _bounds(self, unit: int, column: str) -> tuple[int, int] | None:
-        """The least and the largest number that the writer noted for a column of the row group, if it did."""
-        path, index = self.units[unit].path, self.units[unit].number
-        statistics = self._open(path).metadata.row_group(index).column(self._names.index(column)).statistics
-        if statistics is None or not statistics.has_min_max:
-            return None
-        return statistics.min, statistics.max
-
     def _bad_label(self, unit: int, row: int, found: object, expected: str) -> ValueError:
         path = self.units[unit].path
         row += sum(other.rows for other in self.units[:unit] if other.path == path)
@@ -148,10 +141,59 @@ class ParquetLog:
         )
 
 
+class _Contents(NamedTuple):
+    """What a log remembers of a file; its footer would take half a megabyte for each million rows."""
+
+    names: list[str]
+    """Of its columns."""
+    prepared: Prepared | None
+    """None for a raw file."""
+    row_groups: list[tuple[int, int]]
+    """(number, rows) of those that hold rows."""
+
+
+def _look_into(files: list[str], schema: Schema) -> Iterator[tuple[str, _Contents]]:
+    """Opens and checks each file; several at once where each takes round trips to a store."""
+    look = functools.partial(_contents, schema)
+    if not any("://" in path for path in files):
+        yield from ((path, look(path)) for path in files)
+        return
+    with ThreadPoolExecutor(REMOTE_OPENERS) as pool:
+        try:
+            yield from zip(files, pool.map(look, files), strict=True)
+        finally:
+            pool.shutdown(cancel_futures=True)  # after an error nothing more is asked for
+
+
+def _contents(schema: Schema, path: str) -> _Contents:
+    file = _open_checked(schema, path)
+    metadata = file.metadata
+    if not metadata.num_rows:
+        raise ValueError(f"{path}: holds no rows; remove the file or write it again")
+    sizes = [(number, metadata.row_group(number).num_rows) for number in range(metadata.num_row_groups)]
+    return _Contents(
+        file.schema_arrow.names, read_prepared(metadata, path), [(number, rows) for number, rows in sizes if rows]
+    )
+
+
 def prepared_schema(path: str) -> Schema | None:
     """The schema that a prepared file brings along; None for a raw one."""
     found = read_prepared(_open_parquet(path).metadata, path)
     return found.schema if found else None
+
+
+def _places(table: pa.Table, names: Sequence[str]) -> list[int]:
+    """Where the columns are: a file's order may be another."""
+    place = {name: index for index, name in enumerate(table.column_names)}
+    return [place[name] for name in names]
+
+
+def _bounds(metadata: pq.RowGroupMetaData, places: dict[str, int], column: str) -> tuple[int, int] | None:
+    """The least and the largest number that the writer noted for a column of the row group, if it did."""
+    statistics = metadata.column(places[column]).statistics
+    if statistics is None or not statistics.has_min_max:
+        return None
+    return statistics.min, statistics.max
 
 
 def _take(values: npt.NDArray[Any], order: npt.NDArray[np.int64], out: npt.NDArray[Any]) -> None:
@@ -178,6 +220,7 @@ def _fold(ids: npt.NDArray[np.int32], table_size: int) -> None:
 
 
 def _open_parquet(path: str) -> pq.ParquetFile:
+    choose_arrow_pool()
     try:
         return pq.ParquetFile(open_arrow(path), page_checksum_verification=True)
     except StorageError:
@@ -190,7 +233,7 @@ def _open_checked(schema: Schema, path: str) -> pq.ParquetFile:
     """Opens and checks a file; text columns come as dictionaries, so that each distinct text is hashed once."""
     file = _open_parquet(path)
     arrow = file.schema_arrow
-    prepared = arrow_schema(schema) if read_prepared(file.metadata, path) else None
+    prepared = _prepared_columns(schema) if read_prepared(file.metadata, path) else None
     for column in schema.inputs:
         found = arrow.get_all_field_indices(column)
         if len(found) != 1:
@@ -211,6 +254,11 @@ def _open_checked(schema: Schema, path: str) -> pq.ParquetFile:
     return pq.ParquetFile(
         open_arrow(path), metadata=file.metadata, read_dictionary=text, page_checksum_verification=True
     )
+
+
+@functools.lru_cache(maxsize=8)
+def _prepared_columns(schema: Schema) -> pa.Schema:
+    return arrow_schema(schema)
 
 
 def _check_same_preparation(path: str, found: Prepared | None, first_path: str, first: Prepared | None) -> None:

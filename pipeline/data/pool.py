@@ -1,19 +1,78 @@
-"""Memory for rows from Arrow's pool, which keeps what is freed: faulting fresh pages in costs as much as decoding."""
+"""Memory for rows and batches, used again as it becomes free: faulting fresh pages in costs as much as decoding.
 
+Large arrays of a few sizes come and go in another order than they were made in. A general allocator either gives them
+back each time, or keeps so much in reserve that a long stream takes more memory than a short one (DECISIONS.md).
+"""
+
+import functools
 import math
+import mmap
+import os
+import threading
+import weakref
+from collections import deque
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+MAX_FREE_BYTES = 32 * 2**20
+"""Kept for later; beyond it the block that has waited longest goes back to the system."""
 
-def pool_array(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """An array of undefined contents; its memory returns to the pool with the last view of it.
 
-    >>> pool_array((2, 3), np.int32).shape, pool_array((0, 3), np.int32).shape
-    ((2, 3), (0, 3))
+class Pool:
+    """Blocks of memory, each given back when the last view of its array is gone, and handed out again."""
+
+    def __init__(self, max_free_bytes: int = MAX_FREE_BYTES) -> None:
+        self._max_free_bytes = max_free_bytes
+        self._free: deque[mmap.mmap] = deque()  # the one that has waited longest is first
+        self._lock = threading.RLock()  # a garbage collection may give a block back while this thread takes one
+        self.free_bytes = 0
+
+    def array(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """An array of undefined contents.
+
+        >>> Pool().array((2, 3), np.int32).shape, Pool().array((0, 3), np.int32).shape
+        ((2, 3), (0, 3))
+        """
+        count = math.prod(shape)
+        block = self._take(-(-max(1, count) * np.dtype(dtype).itemsize // mmap.PAGESIZE) * mmap.PAGESIZE)
+        flat = np.frombuffer(block, dtype)  # every view's base is this array, and with it the block
+        weakref.finalize(flat, self._give_back, block).atexit = False
+        return flat[:count].reshape(shape)
+
+    def _take(self, nbytes: int) -> mmap.mmap:
+        with self._lock:
+            for place, block in enumerate(self._free):
+                if len(block) == nbytes:
+                    del self._free[place]
+                    self.free_bytes -= nbytes
+                    return block
+            self._shrink_to(max(0, self.free_bytes - nbytes))  # a new block takes the place of free ones
+        return mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+    def _give_back(self, block: mmap.mmap) -> None:
+        with self._lock:
+            self._free.append(block)
+            self.free_bytes += len(block)
+            self._shrink_to(self._max_free_bytes)
+
+    def _shrink_to(self, free_bytes: int) -> None:
+        while self.free_bytes > free_bytes:
+            self.free_bytes -= len(self._free.popleft())
+
+
+POOL = Pool()
+"""The process's."""
+
+
+@functools.cache
+def choose_arrow_pool() -> None:
+    """Lets Arrow decode into jemalloc's memory, which goes back at once when it is free, unless the user chose another.
+
+    Its default, mimalloc, keeps some for every size of page that it has met: 58 MB where 8 are in use.
     """
-    count = math.prod(shape)
-    memory = pa.allocate_buffer(max(1, count) * np.dtype(dtype).itemsize)  # an empty buffer has no array
-    return np.frombuffer(memory, dtype)[:count].reshape(shape)
+    if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ and "jemalloc" in pa.supported_memory_backends():
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
+        pa.jemalloc_set_decay_ms(100)

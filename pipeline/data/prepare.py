@@ -4,10 +4,11 @@
     python -m pipeline.data.prepare --path train.csv.gz --schema avazu --folder out --numbering vocabulary --min_count 4
     torchx run launch/prepare.py -j 8x1 -- --path s3://logs/criteo --schema criteo_terabyte --folder /shared/prepared
 
-A raw file day_0.tsv.gz becomes day_0.parquet (prepared.py says what is in it). Beside the files lie schema.json with
-the tables' true sizes, statistics.json, vocabulary/, quarantine.jsonl with the lines that are no rows, and, last of
-all, manifest.json with row counts and checksums. Stopped at any moment, the same command goes on at the first file that
-is not whole, and the results are the same to the byte.
+A raw file day_0.tsv.gz becomes day_0-00000.parquet, day_0-00001.parquet and so on, a million rows each (prepared.py
+says what is in them). Beside the files lie schema.json with the tables' true sizes, statistics.json, vocabulary/,
+quarantine.jsonl with the lines that are no rows, and, last of all, manifest.json with row counts and checksums. Stopped
+at any moment, the same command goes on at the first raw file that is not done, and the results are the same to the
+byte.
 
 Several replicas, on any machines that see the same folder, each take every n-th file and column. They meet through the
 files that are there alone, so that a lost one is simply started again.
@@ -42,7 +43,7 @@ logger = logging.getLogger("pipeline.data.prepare")  # also when this is the pro
 
 Item = TypeVar("Item")
 
-_VERSION = 1
+_VERSION = 2
 PROCESS_BYTES = 450 * 2**20
 """What a process takes beside DuckDB; measured (DECISIONS.md)."""
 MIN_DATABASE_BYTES = 2**28
@@ -191,7 +192,8 @@ class Preparation:
     def _count_distinct(self) -> None:
         """Distinct values, other than missing, of the own columns in all prepared files."""
         columns = [*self.schema.integers, *self.schema.categories]
-        files = [str(task.target) for task in self._tasks(self.schema)]
+        parts = [read_json(task.part) for task in self._tasks(self.schema)]
+        files = [str(self.folder / file["file"]) for part in parts for file in part["files"]]
         with self._database() as connection:
             for column in self._own(columns):
                 if not self._distinct_path(column).exists():
@@ -223,13 +225,13 @@ class Preparation:
         write_json(self.folder / "statistics.json", summary(schema, parts, distinct, seen))
         for leftover in (*self.folder.glob("*.tmp-*"), *self.folder.glob("vocabulary/*.tmp-*")):
             leftover.unlink(missing_ok=True)
-        files = [
-            {"source": source, **{key: part[key] for key in ("file", "rows", "quarantined", "bytes", "sha256")}}
+        sources = [
+            {"source": source, **{key: part[key] for key in ("rows", "quarantined", "files")}}
             for source, part in zip(self.files, parts, strict=True)
         ]
-        rows, bad = (sum(part[key] for part in files) for key in ("rows", "quarantined"))
-        write_json(manifest, {"settings": self.settings, "rows": rows, "quarantined": bad, "files": files})
-        logger.info("%d rows in %d files, %d lines quarantined: %s", rows, len(files), bad, manifest)
+        rows, bad = (sum(part[key] for part in parts) for key in ("rows", "quarantined"))
+        write_json(manifest, {"settings": self.settings, "rows": rows, "quarantined": bad, "sources": sources})
+        logger.info("%d rows of %d files, %d lines quarantined: %s", rows, len(sources), bad, manifest)
 
     def _final_schema(self) -> Schema:
         if not self.vocabulary:
@@ -326,7 +328,7 @@ def _target_names(files: list[str]) -> list[str]:
         path = path.with_suffix("") if path.suffix in COMPRESSIONS else path
         name = path.stem if path.suffix else path.name
         if name in names:
-            raise ValueError(f"{file} and {names[name]} would both become {name}.parquet; rename one of them")
+            raise ValueError(f"{file} and {names[name]} would both become {name}-00000.parquet; rename one of them")
         names[name] = file
     return list(names)
 

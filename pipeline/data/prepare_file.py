@@ -1,9 +1,12 @@
-"""One raw file → one prepared Parquet file, its malformed lines, its part of the statistics.
+"""One raw file → prepared Parquet files of a million rows each, its malformed lines, its part of the statistics.
 
 Nothing depends on other files but the vocabularies, and nothing of a file counts before its last part is on the disk.
 """
 
+import contextlib
 import dataclasses
+import glob
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +18,7 @@ import pyarrow.parquet as pq
 
 from pipeline.data.features import category_rows, integer_feature, label_values
 from pipeline.data.lines import BadLine, read_blocks
-from pipeline.data.prepared import ROW_GROUP_ROWS, WRITER_OPTIONS, arrow_schema, file_name
+from pipeline.data.prepared import FILE_ROWS, ROW_GROUP_ROWS, WRITER_OPTIONS, arrow_schema, file_name
 from pipeline.data.schema import Schema
 from pipeline.data.statistics import ColumnStatistics, add_up, column_statistics
 from pipeline.data.vocabulary import Resources, VocabularyIndex, category_values, count_values
@@ -44,10 +47,9 @@ class FileTask:
     max_bad_rows: float
     """Largest share of malformed lines."""
 
-    @property
-    def target(self) -> Path:
-        """The prepared file."""
-        return self.folder / f"{self.name}.parquet"
+    def target(self, number: int) -> Path:
+        """The prepared file of its rows from number * FILE_ROWS on."""
+        return self.folder / f"{self.name}-{number:05}.parquet"
 
     @property
     def counts(self) -> Path:
@@ -56,7 +58,7 @@ class FileTask:
 
     @property
     def part(self) -> Path:
-        """Its rows, checksum and statistics; there once it is prepared."""
+        """Its files with their checksums, and its statistics; there once it is prepared."""
         return self.folder / "work" / "parts" / f"{self.name}.json"
 
     @property
@@ -79,26 +81,42 @@ def count_file(task: FileTask, resources: Resources) -> str:
 
 
 def prepare_file(task: FileTask) -> str:
-    """Writes everything of the file, its part last."""
-    for path in (task.target, task.part, task.quarantine):
+    """Writes everything of the file, its part last. What is wrong with the file leaves nothing of it behind."""
+    for path in (task.part, task.quarantine):
         remove_leftovers(path)
+    for leftover in task.folder.glob(f"{glob.escape(task.name)}-[0-9]*.parquet.tmp-*"):
+        leftover.unlink(missing_ok=True)
     bad: list[BadLine] = []
     totals: dict[str, Any] = {"rows": 0, "clicks": 0, "columns": {}}
     indices = _indices(task)
-    how = {"numbering": "vocabulary" if task.vocabulary else "hash"}
-    with (
-        atomic_write(task.target) as handle,
-        pq.ParquetWriter(handle, arrow_schema(task.schema, **how), **WRITER_OPTIONS) as writer,
-    ):
-        tables = (_prepared(rows, task.schema, indices, totals) for rows in _checked_blocks(task, bad))
-        for table in _even_tables(tables, writer.schema):
-            writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
-        if not totals["rows"]:
-            raise ValueError(f"{task.source}: holds no rows; remove the file or write it again")
+    tables = (_prepared(rows, task.schema, indices, totals) for rows in _checked_blocks(task, bad))
+    files = _write_files(task, tables)
+    if not files:
+        raise ValueError(f"{task.source}: holds no rows; remove the file or write it again")
     _write_quarantine(task, bad)
-    found = {"file": task.target.name, "bytes": task.target.stat().st_size, "sha256": sha256(task.target)}
-    write_json(task.part, {**found, **totals, "quarantined": len(bad)})
+    write_json(task.part, {"files": files, **totals, "quarantined": len(bad)})
     return task.name
+
+
+def _write_files(task: FileTask, tables: Iterator[pa.Table]) -> list[dict[str, Any]]:
+    """Name, rows, bytes and checksum of each file; none of them stays if one cannot be written."""
+    schema = arrow_schema(task.schema, numbering="vocabulary" if task.vocabulary else "hash")
+    row_groups = _row_groups(tables)
+    files: list[dict[str, Any]] = []
+    with contextlib.ExitStack() as undo:
+        for number in itertools.count():
+            ours = itertools.islice(row_groups, FILE_ROWS // ROW_GROUP_ROWS)
+            if (first := next(ours, None)) is None:
+                undo.pop_all()
+                return files
+            target, rows = task.target(number), 0
+            with atomic_write(target) as handle, pq.ParquetWriter(handle, schema, **WRITER_OPTIONS) as writer:
+                for table in itertools.chain([first], ours):
+                    writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+                    rows += table.num_rows
+            undo.callback(target.unlink)
+            files.append({"file": target.name, "rows": rows, "bytes": target.stat().st_size, "sha256": sha256(target)})
+    raise AssertionError("the rows never end")
 
 
 def remove_leftovers(path: Path) -> None:
@@ -164,16 +182,14 @@ def _prepared(
     return pa.Table.from_arrays(columns, schema=arrow_schema(schema))
 
 
-def _even_tables(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
-    """The rows in tables of whole row groups, so that the file does not depend on the blocks read; the rest at last."""
+def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The rows in tables of a row group each, so that the files do not depend on the blocks read; the rest at last."""
     waiting: list[pa.Table] = []
     for table in tables:
         waiting.append(table)
-        if sum(each.num_rows for each in waiting) >= ROW_GROUP_ROWS:
+        while sum(each.num_rows for each in waiting) >= ROW_GROUP_ROWS:
             together = pa.concat_tables(waiting)
-            whole = together.num_rows // ROW_GROUP_ROWS * ROW_GROUP_ROWS
-            yield together.slice(0, whole).combine_chunks()
-            waiting = [together.slice(whole)]
-    rest = pa.concat_tables(waiting).combine_chunks() if waiting else schema.empty_table()
-    if rest.num_rows:
-        yield rest
+            yield together.slice(0, ROW_GROUP_ROWS).combine_chunks()
+            waiting = [together.slice(ROW_GROUP_ROWS)]
+    if any(each.num_rows for each in waiting):
+        yield pa.concat_tables(waiting).combine_chunks()

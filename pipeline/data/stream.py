@@ -267,7 +267,7 @@ class Stream(Iterator[Batch]):
         }
 
     def _start(self, plan: Iterator[list[Read]]) -> Background[Batch]:
-        batch_bytes = 2 * self._batch_size * self._rows.row_bytes  # ids take 8 bytes there, and lengths come along
+        batch_bytes = self._batch_size * self._rows.row_bytes
         ready = max(1, min(MAX_READY, self._ahead_bytes // (8 * batch_bytes)))
         budget = self._ahead_bytes - ready * batch_bytes
         batches = batches_ahead(plan, self._rows.keys, self._rows.dense_width, budget, self._threads)

@@ -54,5 +54,7 @@ def test_two_replicas_through_torchx(tmp_path: Path) -> None:
     done = subprocess.run([str(torchx), "run", *scheduler, *program], cwd=ROOT, env=environment, timeout=60)
     assert done.returncode == 0
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert [(file["file"], file["rows"]) for file in manifest["files"]] == [(f"day_{d}.parquet", 50) for d in range(3)]
+    assert [(day["files"][0]["file"], day["rows"]) for day in manifest["sources"]] == [
+        (f"day_{d}-00000.parquet", 50) for d in range(3)
+    ]
     assert not (tmp_path / "out" / "work").exists()

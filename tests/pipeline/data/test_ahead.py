@@ -1,5 +1,6 @@
 """pipeline/data/ahead.py: units are read in time, once, within the budget; batches hold exactly the rows planned."""
 
+import weakref
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.data.ahead import Read, Units, assemble, batches_ahead
+from pipeline.data.ahead import Read, Units, batches_ahead
 from pipeline.data.features import Columns, Rows
 
 UNIT_ROWS, ROW_BYTES = 10, 16
@@ -38,6 +39,18 @@ def planned(batches: list[list[tuple[int, int, int]]], read: Counter[int]) -> li
     ]
 
 
+def taken(units: Units) -> list[tuple[int, int, int, int]]:
+    """The next batch as (unit, first, stop, number that the unit itself says), each part let go before the next."""
+    reads = units.next_batch()
+    assert reads is not None
+    found = []
+    for read in reads:
+        found.append((read.unit[1], read.first, read.stop, int(units.take(read).ids[0][0]) // UNIT_ROWS))
+        units.let_go(read)
+    assert all(number == said for number, *_, said in found)
+    return found
+
+
 @given(st.integers(1, 4), st.integers(1, 6), st.integers(1, 2000), st.integers(1, 3))
 def test_once_and_within_the_budget(lanes: int, units: int, budget: int, threads: int) -> None:
     """Lanes that walk through units of their own: each is read once, and what is held fits, or is one batch's own."""
@@ -50,9 +63,7 @@ def test_once_and_within_the_budget(lanes: int, units: int, budget: int, threads
     with ThreadPoolExecutor(threads) as pool:
         ahead = Units(iter(planned(step, read)), budget, pool)
         for batch in step:
-            parts = ahead.next_batch()
-            assert parts is not None
-            assert [(int(rows.ids[0][0]) // UNIT_ROWS, first, stop) for rows, first, stop in parts] == batch
+            assert [(number, first, stop) for number, first, stop, _ in taken(ahead)] == batch
             assert ahead.held_bytes <= max(budget, 2 * lanes * UNIT_ROWS * ROW_BYTES)
         assert ahead.next_batch() is None
         assert ahead.held_bytes == 0
@@ -60,16 +71,31 @@ def test_once_and_within_the_budget(lanes: int, units: int, budget: int, threads
 
 
 def test_without_a_pool_nothing_is_read_ahead() -> None:
-    """One thread reads a unit when a batch needs it, once, and holds no other."""
-    read: Counter[int] = Counter()
-    ahead = Units(
-        iter(planned([[(place // 2, 5 * (place % 2), 5 * (place % 2) + 5)] for place in range(6)], read)), 10**9, None
-    )
-    for place in range(6):
-        parts = ahead.next_batch()
-        assert parts is not None and int(parts[0][0].ids[0][0]) == place // 2 * UNIT_ROWS
-        assert read == Counter(range(place // 2 + 1)) and ahead.held_bytes <= UNIT_ROWS * ROW_BYTES
+    """One thread reads a unit when its first rows are taken, once, after what is done with was let go: of three lanes
+    that all come to their next units in one batch, three are held and never more."""
+    alive: weakref.WeakSet[Rows] = weakref.WeakSet()
+    most = 0
+
+    class Watched(Rows):
+        __hash__ = object.__hash__
+
+    def read(number: int) -> Rows:
+        nonlocal most
+        made = unit(number)
+        watched = Watched(made.dense, made.ids, made.label)
+        alive.add(watched)
+        most = max(most, len(alive))
+        return watched
+
+    plan = [
+        [Read((0, 2 * lane + place // 2), read, 1, 5 * (place % 2), 5 * (place % 2) + 5) for lane in range(3)]
+        for place in range(4)
+    ]
+    ahead = Units(iter(plan), 10**9, None)
+    for place in range(4):
+        assert [number for number, *_ in taken(ahead)] == [2 * lane + place // 2 for lane in range(3)]
     assert ahead.next_batch() is None
+    assert most == 3 and not alive and ahead.held_bytes == 0
 
 
 def test_reads_ahead() -> None:
@@ -129,7 +155,7 @@ def test_pinned() -> None:
     assert batch.sparse.values().is_pinned() and batch.sparse.lengths().is_pinned()
 
 
-def test_assemble_keeps_int64() -> None:
-    """Ids are int64, as TorchRec's embeddings take them."""
-    batch = assemble([(unit(0), 0, 10)], ("a", "b"), 2, torch.ones(20, dtype=torch.int32))
-    assert batch.sparse.values().dtype == torch.int64
+def test_ids_are_int32() -> None:
+    """As TorchRec's own Criteo batches have them; `Batch.ids` are int64, as tables are indexed."""
+    (batch,) = batches_ahead(iter([[Read((0, 0), unit, 100, 0, 10)]]), ("a", "b"), 2, 1000, 1)
+    assert (batch.sparse.values().dtype, batch.ids.dtype) == (torch.int32, torch.int64)

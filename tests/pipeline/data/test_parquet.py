@@ -97,7 +97,8 @@ def test_damaged_inside(tmp_path: Path) -> None:
     path = Path(write(tmp_path / "a.parquet"))
     contents = bytearray(path.read_bytes())
     log = ParquetLog([str(path)], SCHEMA)
-    contents[4 : len(contents) // 2] = b"\xff" * (len(contents) // 2 - 4)
+    pages = pq.ParquetFile(path).metadata.row_group(0).total_byte_size // 2
+    contents[4 : 4 + pages] = b"\xff" * pages
     path.write_bytes(contents)
     with pytest.raises(ValueError, match=r"a.parquet: row group 0 cannot be read"):
         log.read(0)

@@ -1,18 +1,77 @@
-"""pipeline/data/pool.py: arrays in Arrow's pool live as long as a view of them, and no longer."""
+"""pipeline/data/pool.py: an array is nobody else's while a view of it lives; then its memory is used again."""
+
+import gc
+import itertools
+import mmap
+import os
+import subprocess
+import sys
 
 import numpy as np
-import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.data.pool import pool_array
+from pipeline.data.pool import Pool
+
+PAGE = mmap.PAGESIZE
 
 
-def test_memory_goes_back_with_the_last_view() -> None:
-    """Writable, counted by the pool while a view is alive, and given back after it."""
-    before = pa.total_allocated_bytes()
-    array = pool_array((4, 1000), np.int64)
+def test_memory_is_used_again_after_the_last_view() -> None:
+    """Writable; a view keeps it; after the last view the next array of the size has the same memory."""
+    pool = Pool()
+    array = pool.array((4, PAGE), np.int64)
+    address = array.ctypes.data
     array[:] = 7
-    view = array[2:, ::2]
+    view = array[2:, ::2].T
     del array
-    assert pa.total_allocated_bytes() - before >= 4 * 1000 * 8 and (view == 7).all()
+    other = pool.array((4, PAGE), np.int64)
+    assert other.ctypes.data != address and pool.free_bytes == 0
+    other[:] = 8
+    assert (view == 7).all()
     del view
-    assert pa.total_allocated_bytes() == before
+    assert pool.free_bytes == 4 * PAGE * 8
+    assert pool.array((2 * PAGE, 2), np.float64).ctypes.data == address, "the shape and the type may be others"
+
+
+@given(st.lists(st.tuples(st.integers(0, 3 * PAGE), st.booleans()), max_size=30), st.integers(0, 6))
+def test_no_two_share_and_little_is_kept(steps: list[tuple[int, bool]], max_free_pages: int) -> None:
+    """Arrays alive at once never overlap, and no more is kept than allowed, nor than was in use at its height."""
+    pool = Pool(max_free_pages * PAGE)
+    alive: list[np.ndarray] = []
+    most = 0
+    for number, (size, drop) in enumerate(steps):
+        if drop and alive:
+            alive.pop(size % len(alive))
+        array = pool.array((size,), np.uint8)
+        array[:] = number % 251
+        alive.append(array)
+        del array
+        in_use = sum(-(-max(1, len(each)) // PAGE) * PAGE for each in alive)
+        most = max(most, in_use)
+        assert pool.free_bytes <= max_free_pages * PAGE and in_use + pool.free_bytes <= most
+        assert all((each == each[0]).all() for each in alive if len(each))
+    spans = sorted((each.ctypes.data, len(each)) for each in alive if len(each))
+    assert all(start + length <= following for (start, length), (following, _) in itertools.pairwise(spans))
+
+
+def test_a_cycle_gives_back_too() -> None:
+    """An array that only the garbage collector can free comes back as well, whatever the pool is doing then."""
+    pool = Pool()
+    cycle: list[object] = [pool.array((PAGE,), np.uint8)]
+    cycle.append(cycle)
+    del cycle
+    gc.collect()
+    assert pool.free_bytes == PAGE
+
+
+def test_arrow_pool() -> None:
+    """Arrow uses jemalloc from the first file on, or what the user asked for."""
+    code = (
+        "import pyarrow as pa; from pipeline.data.pool import choose_arrow_pool; choose_arrow_pool(); "
+        "print(pa.default_memory_pool().backend_name, 'jemalloc' in pa.supported_memory_backends())"
+    )
+    for asked in (None, "system"):
+        environment = {**os.environ, **({"ARROW_DEFAULT_MEMORY_POOL": asked} if asked else {})}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        backend, has_jemalloc = done.stdout.split()
+        assert backend == (asked or "jemalloc") or (not asked and has_jemalloc == "False")

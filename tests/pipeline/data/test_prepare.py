@@ -211,10 +211,12 @@ def test_what_is_written(tmp_path: Path) -> None:
         handle.write(b"0\tx\n")
     manifest_path = prepare(config(raw, tmp_path / "out", numbering="vocabulary", min_count=2, max_bad_rows=0.01))
     manifest = json.loads(manifest_path.read_text())
-    assert [file["file"] for file in manifest["files"]] == ["day_0.parquet", "day_1.parquet", "day_2.parquet"]
+    assert [Path(source["source"]).stem for source in manifest["sources"]] == ["day_0", "day_1", "day_2"]
+    files = [file for source in manifest["sources"] for file in source["files"]]
+    assert [file["file"] for file in files] == [f"day_{day}-00000.parquet" for day in range(3)]
     assert (manifest["rows"], manifest["quarantined"]) == (1200, 1)
     tables = []
-    for file in manifest["files"]:
+    for file in files:
         bytes_of = (tmp_path / "out" / file["file"]).read_bytes()
         assert (file["bytes"], file["sha256"]) == (len(bytes_of), hashlib.sha256(bytes_of).hexdigest())
         tables.append(pq.read_table(tmp_path / "out" / file["file"]))
@@ -267,7 +269,7 @@ def test_row_groups(raw_days: Path, tmp_path: Path) -> None:
     big = tmp_path / "day.tsv"
     big.write_bytes(b"".join(gzip.decompress((raw_days / f"day_{day}.tsv.gz").read_bytes()) for day in range(4)))
     prepare(config(big, tmp_path / "out"))
-    metadata = pq.ParquetFile(tmp_path / "out" / "day.parquet").metadata
+    metadata = pq.ParquetFile(tmp_path / "out" / "day-00000.parquet").metadata
     groups = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
     assert groups == [ROW_GROUP_ROWS, 80_000 - ROW_GROUP_ROWS]
 
@@ -310,7 +312,7 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is Parquet; prepare reads raw text"):
         prepare(config(tmp_path / "out", tmp_path / "again"))
     (raw / "day_1.tsv").write_bytes(gzip.decompress((raw / "day_1.gz").read_bytes()))
-    with pytest.raises(ValueError, match=r"day_1.tsv and .*day_1.gz would both become day_1.parquet"):
+    with pytest.raises(ValueError, match=r"day_1.tsv and .*day_1.gz would both become day_1-00000.parquet"):
         prepare(config(raw, tmp_path / "twice"))
     (raw / "day_1.tsv").unlink()
     (raw / "day_2.gz").write_bytes((raw / "day_2.gz").read_bytes()[:-50])

@@ -98,6 +98,20 @@ def test_out_of_range(
         list(Stream(Split("train", log), 50, shuffle_seed=seed))
 
 
+def test_columns_in_another_order(tmp_path: Path) -> None:
+    """A file whose columns lie in another order is read, and checked, by their names."""
+    first = write(tmp_path / "a.parquet")
+    table = pq.read_table(first)
+    pq.write_table(table.select(table.column_names[::-1]), tmp_path / "b.parquet", row_group_size=150)
+    for seed in (None, 3):
+        read = []
+        for path in (first, str(tmp_path / "b.parquet")):
+            log = ParquetLog([first, path], SCHEMA)
+            stream = Stream(Split("train", log, range=(ROWS, 2 * ROWS)), 50, shuffle_seed=seed)
+            read.append([(batch.dense.tolist(), batch.ids.tolist(), batch.label.tolist()) for batch in stream])
+        assert read[0] == read[1]
+
+
 def test_a_bad_label_among_rows_that_are_not_read(tmp_path: Path) -> None:
     """A row group's range covers all its rows: those of another split do not make these ones bad."""
     log = ParquetLog([write(tmp_path / "a.parquet", y=np.where(np.arange(ROWS) == 149, 2, 0))], SCHEMA)
