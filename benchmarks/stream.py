@@ -43,7 +43,6 @@ from pipeline.data.stream import Stream
 from pipeline.data.text_log import TextLog
 
 SCHEMA = Schema.load("criteo_terabyte")
-ARROWS_OWN_POOL = pa.default_memory_pool()
 FEW_ROWS = 1_000_000
 """The smaller stream whose memory is measured."""
 
@@ -153,16 +152,14 @@ def write_text(folder: Path, rows: int) -> tuple[str, int]:
 
 
 def read_with_pyarrow(paths: list[str]) -> int:
-    """Each row group's columns as numpy arrays, in the memory pool that pyarrow has by itself."""
-    of_streams, rows = pa.default_memory_pool(), 0
-    pa.set_memory_pool(ARROWS_OWN_POOL)
+    """Each row group's columns as numpy arrays."""
+    rows = 0
     for path in paths:
         file = pq.ParquetFile(path)
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, columns=list(SCHEMA.inputs), use_threads=False)
             arrays = [column.to_numpy() for column in table.columns]
             rows += len(arrays[0])
-    pa.set_memory_pool(of_streams)
     return rows
 
 

@@ -14,33 +14,39 @@ class Background(Generic[T]):
 
     def __init__(self, items: Generator[T, None, None], depth: int) -> None:
         """`depth`: items that may wait for the reader."""
-        self._queue: queue.Queue[Callable[[], T]] = queue.Queue(maxsize=depth)
+        self._filled: queue.SimpleQueue[Callable[[], T]] = queue.SimpleQueue()  # its get waits once, not three times
+        self._room = threading.Semaphore(depth)
         self._stop = threading.Event()
-        arguments = (items, self._queue, self._stop)
+        arguments = (items, self._filled, self._room, self._stop)
         self._thread = threading.Thread(target=_fill, args=arguments, name="data-read-ahead", daemon=True)
         self._thread.start()
-        self._finalizer = weakref.finalize(self, _end, self._thread, self._queue, self._stop)
+        self._finalizer = weakref.finalize(self, _end, self._thread, self._room, self._stop)
 
     def __next__(self) -> T:
         """The next item, or the error that was met instead."""
-        return self._queue.get()()
+        give = self._filled.get()
+        self._room.release()
+        return give()
 
     def close(self) -> None:
         """Ends the generator and its thread."""
         self._finalizer()
 
 
-def _fill(items: Generator[T, None, None], filled: "queue.Queue[Callable[[], T]]", stop: threading.Event) -> None:
+def _fill(
+    items: Generator[T, None, None],
+    filled: "queue.SimpleQueue[Callable[[], T]]",
+    room: threading.Semaphore,
+    stop: threading.Event,
+) -> None:
     """The thread: puts a function that gives the next item, or raises what went wrong."""
 
     def put(give: Callable[[], T]) -> bool:
-        while not stop.is_set():
-            try:
-                filled.put(give, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
+        room.acquire()
+        if stop.is_set():
+            return False
+        filled.put(give)
+        return True
 
     def giving(item: T) -> Callable[[], T]:
         return lambda: item
@@ -62,8 +68,7 @@ def _fill(items: Generator[T, None, None], filled: "queue.Queue[Callable[[], T]]
         items.close()
 
 
-def _end(thread: threading.Thread, filled: "queue.Queue[Callable[[], T]]", stop: threading.Event) -> None:
+def _end(thread: threading.Thread, room: threading.Semaphore, stop: threading.Event) -> None:
     stop.set()
-    while not filled.empty():
-        filled.get_nowait()
+    room.release()  # the thread may wait for it
     thread.join()

@@ -29,7 +29,7 @@ class DataConfig:
     (Criteo Terabyte: day 23), test on its second half, as MLPerf does. random_80_10_10: by row, hashed, as the
     published splits of Criteo Kaggle and Avazu. file_names: files named train, valid and test. auto: by file names
     where they speak of splits, else random_80_10_10."""
-    read_ahead_mb: int = 64
+    read_ahead_mb: int = 96
     """Memory of a process for rows read ahead of training, in MiB: open and coming row groups, finished batches. Half
     of it is the shuffle's window. A batch's own row groups are held even if they take more."""
     read_threads: int = 1

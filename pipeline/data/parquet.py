@@ -17,7 +17,7 @@ import pyarrow.types as pt
 
 from pipeline.data.features import Columns, LabelError, Rows, decode
 from pipeline.data.log import Unit
-from pipeline.data.pool import POOL, choose_arrow_pool
+from pipeline.data.pool import POOL, scratch_memory
 from pipeline.data.prepared import Prepared, arrow_schema, read_prepared
 from pipeline.data.remote import StorageError
 from pipeline.data.schema import Schema
@@ -99,9 +99,11 @@ class ParquetLog:
         targets = dict(zip(schema.inputs, [*labels, *numbers[: schema.num_integers], *rows], strict=True))
         for first in range(0, len(schema.inputs), COLUMNS_AT_ONCE):
             names = schema.inputs[first : first + COLUMNS_AT_ONCE]
-            table = self.columns(unit, list(names))
+            with scratch_memory():
+                table = self.columns(unit, list(names))
             for name, place in zip(names, _places(table, names), strict=True):
                 _take(table.column(place).to_numpy(), order, targets[name])
+            del table  # before the next columns are read
         self._checked(unit, order, labels[0], list(rows))
         return Rows(numbers, rows, labels[0].astype(np.float32))
 
@@ -220,7 +222,6 @@ def _fold(ids: npt.NDArray[np.int32], table_size: int) -> None:
 
 
 def _open_parquet(path: str) -> pq.ParquetFile:
-    choose_arrow_pool()
     try:
         return pq.ParquetFile(open_arrow(path), page_checksum_verification=True)
     except StorageError:

@@ -4,13 +4,14 @@ Large arrays of a few sizes come and go in another order than they were made in.
 back each time, or keeps so much in reserve that a long stream takes more memory than a short one (DECISIONS.md).
 """
 
-import functools
+import contextlib
 import math
 import mmap
 import os
 import threading
 import weakref
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ import pyarrow as pa
 
 MAX_FREE_BYTES = 32 * 2**20
 """Kept for later; beyond it the block that has waited longest goes back to the system."""
+SCRATCH_DECAY_MS = 100
+"""Free scratch memory goes back to the system after so long; at once would cost as much as decoding."""
+_ARROWS_OWN_POOL = pa.default_memory_pool()
 
 
 class Pool:
@@ -67,12 +71,19 @@ POOL = Pool()
 """The process's."""
 
 
-@functools.cache
-def choose_arrow_pool() -> None:
-    """Lets Arrow decode into jemalloc's memory, which goes back at once when it is free, unless the user chose another.
+@contextlib.contextmanager
+def scratch_memory() -> Iterator[None]:
+    """What Arrow allocates here is dropped soon: jemalloc lends it, unless the user chose a pool for Arrow.
 
-    Its default, mimalloc, keeps some for every size of page that it has met: 58 MB where 8 are in use.
+    Its default, mimalloc, is faster where columns are kept, but keeps some for every size of page that it has met: in
+    time 58 MB where 8 are in use. Another thread that reads meanwhile may use one pool or the other.
     """
-    if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ and "jemalloc" in pa.supported_memory_backends():
-        pa.set_memory_pool(pa.jemalloc_memory_pool())
-        pa.jemalloc_set_decay_ms(100)
+    if "ARROW_DEFAULT_MEMORY_POOL" in os.environ or "jemalloc" not in pa.supported_memory_backends():
+        yield
+        return
+    pa.jemalloc_set_decay_ms(SCRATCH_DECAY_MS)
+    pa.set_memory_pool(pa.jemalloc_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(_ARROWS_OWN_POOL)

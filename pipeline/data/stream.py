@@ -122,7 +122,7 @@ class Stream(Iterator[Batch]):
         shuffle_seed: int | None = None,
         epochs: int = 1,
         drop_last: bool = False,
-        ahead_bytes: int = 64 * 2**20,
+        ahead_bytes: int = 96 * 2**20,
         threads: int = 1,
     ) -> None:
         if batch_size < 1 or epochs < 1:

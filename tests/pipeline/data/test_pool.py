@@ -3,9 +3,6 @@
 import gc
 import itertools
 import mmap
-import os
-import subprocess
-import sys
 
 import numpy as np
 from hypothesis import given
@@ -62,16 +59,3 @@ def test_a_cycle_gives_back_too() -> None:
     del cycle
     gc.collect()
     assert pool.free_bytes == PAGE
-
-
-def test_arrow_pool() -> None:
-    """Arrow uses jemalloc from the first file on, or what the user asked for."""
-    code = (
-        "import pyarrow as pa; from pipeline.data.pool import choose_arrow_pool; choose_arrow_pool(); "
-        "print(pa.default_memory_pool().backend_name, 'jemalloc' in pa.supported_memory_backends())"
-    )
-    for asked in (None, "system"):
-        environment = {**os.environ, **({"ARROW_DEFAULT_MEMORY_POOL": asked} if asked else {})}
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-        backend, has_jemalloc = done.stdout.split()
-        assert backend == (asked or "jemalloc") or (not asked and has_jemalloc == "False")

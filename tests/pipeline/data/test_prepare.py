@@ -267,11 +267,11 @@ def test_trained_on_as_it_is(tmp_path: Path) -> None:
 def test_row_groups(raw_days: Path, tmp_path: Path) -> None:
     """Row groups are full but for the last of a file."""
     big = tmp_path / "day.tsv"
-    big.write_bytes(b"".join(gzip.decompress((raw_days / f"day_{day}.tsv.gz").read_bytes()) for day in range(4)))
+    big.write_bytes(b"".join(gzip.decompress((raw_days / f"day_{day}.tsv.gz").read_bytes()) for day in range(4)) * 2)
     prepare(config(big, tmp_path / "out"))
     metadata = pq.ParquetFile(tmp_path / "out" / "day-00000.parquet").metadata
     groups = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
-    assert groups == [ROW_GROUP_ROWS, 80_000 - ROW_GROUP_ROWS]
+    assert groups == [ROW_GROUP_ROWS, 160_000 - ROW_GROUP_ROWS]
 
 
 def test_too_many_bad_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
