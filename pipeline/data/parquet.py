@@ -144,7 +144,7 @@ class ParquetLog:
 
 
 class _Contents(NamedTuple):
-    """What a log remembers of a file; its footer would take half a megabyte for each million rows."""
+    """What a log remembers of a file; its footer may take half a megabyte."""
 
     names: list[str]
     """Of its columns."""

@@ -4,7 +4,7 @@
     python -m pipeline.data.prepare --path train.csv.gz --schema avazu --folder out --numbering vocabulary --min_count 4
     torchx run launch/prepare.py -j 8x1 -- --path s3://logs/criteo --schema criteo_terabyte --folder /shared/prepared
 
-A raw file day_0.tsv.gz becomes day_0-00000.parquet, day_0-00001.parquet and so on, a million rows each (prepared.py
+A raw file day_0.tsv.gz becomes day_0-00000.parquet, day_0-00001.parquet and so on, two million rows each (prepared.py
 says what is in them). Beside the files lie schema.json with the tables' true sizes, statistics.json, vocabulary/,
 quarantine.jsonl with the lines that are no rows, and, last of all, manifest.json with row counts and checksums. Stopped
 at any moment, the same command goes on at the first raw file that is not done, and the results are the same to the

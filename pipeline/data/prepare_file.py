@@ -1,4 +1,4 @@
-"""One raw file → prepared Parquet files of a million rows each, its malformed lines, its part of the statistics.
+"""One raw file → prepared Parquet files of two million rows each, its malformed lines, its part of the statistics.
 
 Nothing depends on other files but the vocabularies, and nothing of a file counts before its last part is on the disk.
 """

@@ -3,8 +3,12 @@
 import gc
 import itertools
 import mmap
+import os
+import subprocess
+import sys
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,3 +63,26 @@ def test_a_cycle_gives_back_too() -> None:
     del cycle
     gc.collect()
     assert pool.free_bytes == PAGE
+
+
+def test_scratch_memory() -> None:
+    """Within, Arrow's memory is jemalloc's, and after an error its own again; what the user chose stays."""
+    code = (
+        "import pyarrow as pa\n"
+        "from pipeline.data.pool import scratch_memory\n"
+        "backend = lambda: pa.default_memory_pool().backend_name\n"
+        "found = [backend()]\n"
+        "try:\n"
+        "    with scratch_memory():\n"
+        "        found.append(backend())\n"
+        "        raise ValueError\n"
+        "except ValueError:\n"
+        "    print(*found, backend())"
+    )
+    scratch = "jemalloc" if "jemalloc" in pa.supported_memory_backends() else "mimalloc"
+    environment = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
+    chosen = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+    for asked, expected in (({}, f"mimalloc {scratch} mimalloc"), (chosen, "system " * 3)):
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, env={**environment, **asked}, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == expected.split()
