@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.data import DataConfig, Dataset, Schema, open_dataset, remote
+from pipeline.data.parquet import ParquetLog
 from pipeline.data.remote import StorageError
 from pipeline.data.storage import list_files, open_binary, path_manager
 
@@ -85,6 +86,24 @@ def test_slow_reads(s3: Any, tmp_path: Path, kind: str) -> None:
     config = put_log(s3, kind)
     s3.fault = lambda request, number: "stall" if number in (3, 9) else ""
     assert delivered(open_dataset(config, str(tmp_path))) == list(range(ROWS))
+
+
+def test_many_files(s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of a store are looked into together, and count in their natural order, also when answers fail; a cut
+    one among them is named."""
+    put_log(s3, "parquet")
+    whole = parquet_bytes()
+    for day in range(40):
+        s3.objects[f"logs/clicks/day_{day}.parquet"] = whole
+    monkeypatch.setattr(remote, "PATIENCE", remote.Patience(attempts=20, first_pause_s=0.001))
+    s3.fault = lambda request, number: "503" if number % 7 == 3 else ""
+    log = ParquetLog(list_files("s3://logs/clicks"), SCHEMA)
+    paths = [unit.path for unit in log.units]
+    assert paths == [f"s3://logs/clicks/day_{day}.parquet" for day in range(40) for _ in range(ROWS // 500)]
+    assert [unit.first_row for unit in log.units] == list(range(0, 40 * ROWS, 500))
+    s3.objects["logs/clicks/day_33.parquet"] = whole[:-20]
+    with pytest.raises(ValueError, match=r"s3://logs/clicks/day_33.parquet: not a whole Parquet file"):
+        ParquetLog(list_files("s3://logs/clicks"), SCHEMA)
 
 
 @pytest.mark.parametrize("fault", ["503", "drop", "stall"])
