@@ -22,7 +22,6 @@ MAX_FREE_BYTES = 32 * 2**20
 """Kept for later; beyond it the block that has waited longest goes back to the system."""
 SCRATCH_DECAY_MS = 100
 """Free scratch memory goes back to the system after so long; at once would cost as much as decoding."""
-_ARROWS_OWN_POOL = pa.default_memory_pool()
 
 
 class Pool:
@@ -73,12 +72,14 @@ POOL = Pool()
 
 @contextlib.contextmanager
 def scratch_memory() -> Iterator[None]:
-    """What Arrow allocates here is dropped soon: jemalloc lends it, unless the user chose a pool for Arrow.
+    """What Arrow allocates here is dropped soon: jemalloc lends it, unless another pool than Arrow's own was chosen.
 
     Its default, mimalloc, is faster where columns are kept, but keeps some for every size of page that it has met: in
     time 58 MB where 8 are in use. Another thread that reads meanwhile may use one pool or the other.
     """
-    if "ARROW_DEFAULT_MEMORY_POOL" in os.environ or "jemalloc" not in pa.supported_memory_backends():
+    own = pa.default_memory_pool()
+    chosen = "ARROW_DEFAULT_MEMORY_POOL" in os.environ or own.backend_name != "mimalloc"
+    if chosen or "jemalloc" not in pa.supported_memory_backends():
         yield
         return
     pa.jemalloc_set_decay_ms(SCRATCH_DECAY_MS)
@@ -86,4 +87,4 @@ def scratch_memory() -> Iterator[None]:
     try:
         yield
     finally:
-        pa.set_memory_pool(_ARROWS_OWN_POOL)
+        pa.set_memory_pool(own)

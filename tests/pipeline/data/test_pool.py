@@ -71,6 +71,7 @@ def test_scratch_memory() -> None:
         "import pyarrow as pa\n"
         "from pipeline.data.pool import scratch_memory\n"
         "backend = lambda: pa.default_memory_pool().backend_name\n"
+        "import sys; sys.argv[1:] and pa.set_memory_pool(pa.system_memory_pool())\n"
         "found = [backend()]\n"
         "try:\n"
         "    with scratch_memory():\n"
@@ -81,8 +82,9 @@ def test_scratch_memory() -> None:
     )
     scratch = "jemalloc" if "jemalloc" in pa.supported_memory_backends() else "mimalloc"
     environment = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
-    chosen = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
-    for asked, expected in (({}, f"mimalloc {scratch} mimalloc"), (chosen, "system " * 3)):
-        command = [sys.executable, "-c", code]
+    chosen = {"ARROW_DEFAULT_MEMORY_POOL": "mimalloc"}
+    cases = [({}, [], f"mimalloc {scratch} mimalloc"), (chosen, [], "mimalloc " * 3), ({}, ["system"], "system " * 3)]
+    for asked, arguments, expected in cases:
+        command = [sys.executable, "-c", code, *arguments]
         done = subprocess.run(command, env={**environment, **asked}, capture_output=True, text=True, check=True)
         assert done.stdout.split() == expected.split()
