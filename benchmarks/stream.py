@@ -52,8 +52,8 @@ class StreamBenchmark:
     """What to measure."""
 
     rows: int = 4_000_000
-    """Rows of Parquet, in files as prepare writes them; the text has a sixteenth of them. A stream's start costs what
-    100,000 rows cost, so that a million would measure that too."""
+    """Rows of Parquet, in files as prepare writes them; the text has a sixteenth of them. A stream's start costs up
+    to what 100,000 rows do, so that a million would measure that too."""
     memory_rows: int = 20_000_000
     """Rows of the larger stream whose memory is measured; 36 bytes of disk each."""
     batch_size: int = 16_384
