@@ -82,8 +82,8 @@ def count_file(task: FileTask, resources: Resources) -> str:
 
 def prepare_file(task: FileTask) -> str:
     """Writes everything of the file, its part last. What is wrong with the file leaves nothing of it behind."""
-    for path in (task.part, task.quarantine):
-        remove_leftovers(path)
+    remove_leftovers(task.part)
+    remove_leftovers(task.quarantine)
     for leftover in task.folder.glob(f"{glob.escape(task.name)}-[0-9]*.parquet.tmp-*"):
         leftover.unlink(missing_ok=True)
     bad: list[BadLine] = []
@@ -104,19 +104,17 @@ def _write_files(task: FileTask, tables: Iterator[pa.Table]) -> list[dict[str, A
     row_groups = _row_groups(tables)
     files: list[dict[str, Any]] = []
     with contextlib.ExitStack() as undo:
-        for number in itertools.count():
-            ours = itertools.islice(row_groups, FILE_ROWS // ROW_GROUP_ROWS)
-            if (first := next(ours, None)) is None:
-                undo.pop_all()
-                return files
-            target, rows = task.target(number), 0
+        while (first := next(row_groups, None)) is not None:
+            rest = itertools.islice(row_groups, FILE_ROWS // ROW_GROUP_ROWS - 1)
+            target, rows = task.target(len(files)), 0
             with atomic_write(target) as handle, pq.ParquetWriter(handle, schema, **WRITER_OPTIONS) as writer:
-                for table in itertools.chain([first], ours):
+                for table in itertools.chain([first], rest):
                     writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
                     rows += table.num_rows
             undo.callback(target.unlink)
             files.append({"file": target.name, "rows": rows, "bytes": target.stat().st_size, "sha256": sha256(target)})
-    raise AssertionError("the rows never end")
+        undo.pop_all()
+    return files
 
 
 def remove_leftovers(path: Path) -> None:

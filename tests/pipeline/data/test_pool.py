@@ -56,7 +56,7 @@ def test_no_two_share_and_little_is_kept(steps: list[tuple[int, bool]], max_free
 
 
 def test_a_cycle_gives_back_too() -> None:
-    """An array that only the garbage collector can free comes back as well, whatever the pool is doing then."""
+    """An array that only the garbage collector can free comes back as well."""
     pool = Pool()
     cycle: list[object] = [pool.array((PAGE,), np.uint8)]
     cycle.append(cycle)
