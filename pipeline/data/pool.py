@@ -30,7 +30,7 @@ class Pool:
     def __init__(self, max_free_bytes: int = MAX_FREE_BYTES) -> None:
         self._max_free_bytes = max_free_bytes
         self._free: deque[mmap.mmap] = deque()  # the one that has waited longest is first
-        self._lock = threading.RLock()  # a garbage collection may give a block back while this thread takes one
+        self._lock = threading.Lock()
         self.free_bytes = 0
 
     def array(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
@@ -56,10 +56,13 @@ class Pool:
         return mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
     def _give_back(self, block: mmap.mmap) -> None:
-        with self._lock:
-            self._free.append(block)
-            self.free_bytes += len(block)
-            self._shrink_to(self._max_free_bytes)
+        """Keeps the block, unless the pool is busy: this may be a garbage collection while this thread takes one."""
+        if not self._lock.acquire(blocking=False):
+            return
+        self._free.append(block)
+        self.free_bytes += len(block)
+        self._shrink_to(self._max_free_bytes)
+        self._lock.release()
 
     def _shrink_to(self, free_bytes: int) -> None:
         while self.free_bytes > free_bytes:

@@ -65,6 +65,27 @@ def test_a_cycle_gives_back_too() -> None:
     assert pool.free_bytes == PAGE
 
 
+def test_a_collection_while_a_block_is_taken() -> None:
+    """Blocks that come back while the pool is being searched neither stop the search nor spoil the count."""
+    pool = Pool()
+    thresholds = gc.get_threshold()
+    try:
+        gc.set_threshold(1)  # nearly every object made collects
+        for number in range(300):
+            cycle: list[object] = [pool.array((PAGE * (1 + number % 3),), np.uint8)]
+            cycle.append(cycle)
+            del cycle
+    finally:
+        gc.set_threshold(*thresholds)
+    gc.collect()
+    array = pool.array((PAGE,), np.uint8)
+    with pool._lock:
+        before = pool.free_bytes
+        del array
+        assert pool.free_bytes == before
+    assert pool.free_bytes == sum(len(block) for block in pool._free) <= pool._max_free_bytes
+
+
 def test_scratch_memory() -> None:
     """Within, Arrow's memory is jemalloc's, and after an error its own again; what the user chose stays."""
     code = (
