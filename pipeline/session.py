@@ -94,7 +94,8 @@ def run_program(stages: Callable[[Session], object], name: str, arguments: Seque
             print(f"{name}: {error}", file=sys.stderr, flush=True)
         return 1
     except KeyboardInterrupt:
-        print(f"{name}: stopped; the same command goes on from here", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # Ctrl-C in a terminal reaches every rank
+            print(f"{name}: stopped; the same command goes on from here", file=sys.stderr)
         return 130
 
 
@@ -108,7 +109,7 @@ def _run(stages: Callable[[Session], object], name: str, config: RunConfig, proc
         for bar in list(getattr(tqdm, "_instances", ())):
             bar.close()  # it would be drawn again behind the message
         if is_first_to_say(message):
-            print(message, file=sys.stderr, flush=True)
+            sys.stderr.write(f"{message}\n")  # under torchrun, print would write the newline by itself
         if os.environ.get("TRACEBACK"):
             traceback.print_exc()
         return 1

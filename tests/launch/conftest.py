@@ -22,19 +22,21 @@ def probe(*program_args: str, j: str = "1x1", gpu: int = 0) -> AppDef:
                        env=None, max_retries=0, port=29500)
 '''
 
+# torchrun starts Python with -u, where `print` hands over each of its parts by itself: two ranks' lines would mix.
 PROGRAM = """
 import os, sys, time
 command, *rest = sys.argv[1:]
 rank, ranks = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
 match command:
     case "say":
-        sys.stdout.write(f"rank {rank} of {ranks} got {rest}\\n")  # one write, which no other rank can cut in two
+        sys.stdout.write(f"rank {rank} of {ranks} got {rest}\\n")
         sys.stderr.write(f"rank {rank} terminal {sys.stdout.isatty()}\\r\\n")
     case "fail" if rank == "0":
         sys.exit(int(rest[0]))
     case "wait":
-        print("pid", os.getpid(), flush=True)
-        time.sleep(600)
+        sys.stdout.write(f"pid {os.getpid()}\\n")
+        sys.stdout.flush()
+        time.sleep(100)
 """
 
 
