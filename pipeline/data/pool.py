@@ -20,6 +20,9 @@ import pyarrow as pa
 
 MAX_FREE_BYTES = 32 * 2**20
 """Kept for later; beyond it the block that has waited longest goes back to the system."""
+MAX_SLACK = 1.5
+"""A block serves whoever asks for less, down to this factor: the units of a text log have nearly as many
+rows, not equally many, and the last of a file has fewer."""
 SCRATCH_DECAY_MS = 100
 """Free scratch memory goes back to the system after so long; at once would cost as much as decoding."""
 
@@ -48,9 +51,9 @@ class Pool:
     def _take(self, nbytes: int) -> mmap.mmap:
         with self._lock:
             for place, block in enumerate(self._free):
-                if len(block) == nbytes:
+                if nbytes <= len(block) <= nbytes * MAX_SLACK:
                     del self._free[place]
-                    self.free_bytes -= nbytes
+                    self.free_bytes -= len(block)
                     return block
             self._shrink_to(max(0, self.free_bytes - nbytes))  # a new block takes the place of free ones
         return mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -3,12 +3,14 @@
 Arrow parses; only when it refuses, or a label is bad, a slow second pass finds the line. Memory holds a few blocks.
 """
 
+import contextlib
 import csv
+import io
 import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.csv
@@ -22,6 +24,7 @@ from pipeline.data.storage import COMPRESSIONS, open_binary
 
 BLOCK_BYTES = 8 * 2**20
 """Text parsed at once; no line may be longer."""
+_TEXT = pa.string()
 _INTEGER = re.compile(r"[+-]?\d{1,19}")
 
 
@@ -77,12 +80,12 @@ def parse_options(schema: Schema) -> pa.csv.ParseOptions:
     return pa.csv.ParseOptions(delimiter=schema.delimiter, quote_char=quote, ignore_empty_lines=False)
 
 
-def convert_options(schema: Schema) -> pa.csv.ConvertOptions:
-    """What Arrow makes of the columns: label and numbers int64, the others text, nothing = null."""
+def convert_options(schema: Schema, text: pa.DataType = _TEXT) -> pa.csv.ConvertOptions:
+    """What Arrow makes of the columns: label and numbers int64, the others `text`, nothing = null."""
     numbers = (schema.label, *schema.integers, *schema.integer_ids, *schema.hours)
     return pa.csv.ConvertOptions(
         include_columns=list(schema.inputs),
-        column_types={name: pa.int64() if name in numbers else pa.string() for name in schema.inputs},
+        column_types={name: pa.int64() if name in numbers else text for name in schema.inputs},
         null_values=[""],
         strings_can_be_null=True,
     )
@@ -93,16 +96,16 @@ def _is_quoted(schema: Schema) -> bool:
     return schema.delimiter == ","
 
 
-def decompressed(path: str) -> BinaryIO:
+def decompressed(path: str) -> io.BufferedIOBase:
     """The text as a stream of bytes. Damaged or truncated compressed data are an OSError of `read`."""
     raw = open_binary(path)
     match COMPRESSIONS.get(Path(path).suffix):
         case None:
-            return raw
+            return cast(io.BufferedIOBase, raw)
         case "gzip":
-            return cast(BinaryIO, _Gunzip(raw))
+            return _Gunzip(raw)
         case other:
-            return cast(BinaryIO, pa.CompressedInputStream(pa.PythonFile(raw, "r"), other))
+            return cast(io.BufferedIOBase, pa.CompressedInputStream(pa.PythonFile(raw, "r"), other))
 
 
 class _Gunzip(igzip.IGzipFile):
@@ -113,14 +116,24 @@ class _Gunzip(igzip.IGzipFile):
         self._raw = raw
 
     def read(self, size: int | None = -1) -> bytes:
-        try:
+        with _damage_as_os_error():
             return super().read(-1 if size is None else size)
-        except (EOFError, zlib.error, IsalError) as error:  # type: ignore[misc]  # isal's stubs call it a value
-            raise OSError(str(error)) from error
+
+    def readinto(self, buffer: Any) -> int:
+        with _damage_as_os_error():
+            return self._buffer.readinto(buffer)  # gzip's own reads, and copies what it has read
 
     def close(self) -> None:
         super().close()
         self._raw.close()
+
+
+@contextlib.contextmanager
+def _damage_as_os_error() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, zlib.error, IsalError) as error:  # type: ignore[misc]  # isal's stubs call it a value
+        raise OSError(str(error)) from error
 
 
 def _lines(path: str) -> Iterator[bytes]:

@@ -5,25 +5,26 @@ order by a cursor that stays where it is; starting in the middle costs decompres
 """
 
 import functools
-import hashlib
-import json
-import logging
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 
-from pipeline.data.features import LabelError, Rows, decode
+from pipeline.data.features import WORD, LabelError, Rows, decode
+from pipeline.data.line_counts import LINE_END, UNIT_BYTES, line_counts
 from pipeline.data.log import Unit
+from pipeline.data.pool import POOL, Pool
 from pipeline.data.schema import Schema
-from pipeline.data.storage import COMPRESSIONS, check_same_columns, file_size, locked
+from pipeline.data.storage import COMPRESSIONS, check_same_columns, locked
 from pipeline.data.text import (
+    BLOCK_BYTES,
     convert_options,
     damaged,
     decompressed,
@@ -31,20 +32,21 @@ from pipeline.data.text import (
     parse_options,
     read_header,
 )
-from pipeline.files import read_json, write_json
 
-logger = logging.getLogger(__name__)
-
-UNIT_BYTES = 32 * 2**20
-"""Text of a unit: 130,000 rows of Criteo, which are shuffled among each other."""
 PARSED_BYTES = 4 * 2**20
-"""Text parsed and decoded at once, within a unit; no line may be longer. Larger pieces leave the processor's cache."""
+"""Text parsed and decoded at once, within a unit: smaller pieces cost more calls, larger ones leave the cache."""
 MAX_CURSORS = 4
 """Open files a log."""
 MAX_PASSED = 2
 """Units that a cursor passed and keeps: threads that read neighbours may come in the wrong order."""
 _READ_BYTES = 2**20
-_VERSION = 1
+_LINE_BYTES = 4096
+"""Most lines are shorter."""
+
+_POOL = Pool(max_free_bytes=2 * UNIT_BYTES)
+"""For the text of a unit and its rows, until they have been put into their order."""
+
+Bytes = npt.NDArray[np.uint8]
 
 
 class Block(NamedTuple):
@@ -68,7 +70,7 @@ class TextLog:
         for path, header in self._headers.items():
             check_same_columns(path, header, files[0], self._headers[files[0]])
         with locked(folder), ThreadPoolExecutor(min(len(files), os.cpu_count() or 1)) as pool:
-            counted = list(pool.map(functools.partial(_count_once, schema=schema, folder=folder), files))
+            counted = list(pool.map(functools.partial(line_counts, schema=schema, folder=folder), files))
         self.units: list[Unit] = []
         self._blocks: list[Block] = []
         first_row = run = 0
@@ -83,49 +85,76 @@ class TextLog:
             run += not _is_seekable(path)
         self._lock = threading.Lock()
         self._cursors: list[_Cursor] = []  # the last used at the end
-        self._passed: dict[int, bytes] = {}
+        self._passed: dict[int, Bytes] = {}
+        self._words = True  # until a text of another length is met
 
     def read(self, unit: int, order: npt.NDArray[np.int64] | None) -> Rows:
         """The unit's rows of the given numbers, in that order; None: all."""
-        table = self.columns(unit, list(self.schema.inputs))
-        pieces = []
-        for batch in table.to_batches():
+        contents, schema = self._contents(unit), self.schema
+        pool = POOL if order is None else _POOL
+        rows = Rows.empty(self.units[unit].rows, schema.dense_width, schema.num_categories, pool)
+        start = 0
+        for piece in self._pieces(unit, contents, list(schema.inputs), words=True):
+            stop = start + piece.num_rows
+            if stop > len(rows.label):
+                raise self._bad_line(unit)
             try:
-                pieces.append(decode(batch, self.schema))
+                decode(piece, schema, rows.part(start, stop))
             except LabelError as error:
                 raise self._bad_line(unit) from error
-        rows = Rows(
-            np.concatenate([piece.dense for piece in pieces], axis=1),
-            np.concatenate([piece.ids for piece in pieces], axis=1),
-            np.concatenate([piece.label for piece in pieces]),
-        )
+            start = stop
+        if start < len(rows.label):
+            raise self._bad_line(unit)
         return rows.take(order)
 
     def columns(self, unit: int, names: list[str]) -> pa.Table:
         """Some raw columns of the unit."""
-        contents, header = self._contents(unit), self._headers[self.units[unit].path]
-        skipped = int(not self.units[unit].number and not self.schema.columns)
-        options = convert_options(self.schema)
-        options.include_columns = names
-        options.check_utf8 = not contents.isascii()
-        try:
-            table = pa.csv.read_csv(
-                pa.BufferReader(contents),
-                pa.csv.ReadOptions(use_threads=False, block_size=PARSED_BYTES, column_names=header, skip_rows=skipped),
-                parse_options(self.schema),
-                options,
-            )
-        except pa.ArrowInvalid as error:
-            raise self._bad_line(unit) from error
+        table = pa.Table.from_batches(self._pieces(unit, self._contents(unit), names, words=False))
         if table.num_rows != self.units[unit].rows:
             raise self._bad_line(unit)
         return table
+
+    def _pieces(self, unit: int, contents: Bytes, names: list[str], words: bool) -> Iterator[pa.RecordBatch]:
+        """The unit's lines, parsed some at a time, so that they are decoded while the processor's cache holds them.
+
+        With `words`, texts come as `WORD` where all have 8 bytes; a log in which some have not is asked once.
+        """
+        is_ascii = int(contents.max()) < 128
+        for first, last in _line_ranges(contents):
+            if last - first > PARSED_BYTES + BLOCK_BYTES:  # Arrow has a limit too, and says less about it
+                raise self._bad_line(unit)
+            options = pa.csv.ReadOptions(
+                use_threads=False,
+                block_size=last - first + 1,  # one batch
+                column_names=self._headers[self.units[unit].path],
+                skip_rows=int(not first and not self.units[unit].number and not self.schema.columns),
+            )
+            parse = functools.partial(self._parse, pa.py_buffer(contents[first:last]), options, names)
+            table: pa.Table | None = None
+            if words and is_ascii and self._words:
+                try:
+                    table = parse(WORD, check_utf8=False)
+                except pa.ArrowInvalid:
+                    self._words = False
+            try:
+                table = parse(pa.string(), check_utf8=not is_ascii) if table is None else table
+            except pa.ArrowInvalid as error:
+                raise self._bad_line(unit) from error
+            yield from table.to_batches()
+
+    def _parse(
+        self, lines: pa.Buffer, options: pa.csv.ReadOptions, names: list[str], text: pa.DataType, check_utf8: bool
+    ) -> pa.Table:
+        conversion = convert_options(self.schema, text)
+        conversion.include_columns = names
+        conversion.check_utf8 = check_utf8
+        return pa.csv.read_csv(lines, options, parse_options(self.schema), conversion)
 
     def has_column(self, name: str) -> bool:
         """Whether the files hold a column beside the schema's."""
         return name in self._headers[self.units[0].path]
 
-    def _contents(self, unit: int) -> bytes:
+    def _contents(self, unit: int) -> Bytes:
         """The unit's text. One thread at a time reads; parsing is what takes long."""
         with self._lock:
             if unit in self._passed:
@@ -148,7 +177,7 @@ class TextLog:
             self._cursors = self._cursors[-MAX_CURSORS:]
             return contents
 
-    def _keep(self, unit: int, contents: bytes) -> None:
+    def _keep(self, unit: int, contents: Bytes) -> None:
         self._passed[unit] = contents
         for oldest in list(self._passed)[:-MAX_PASSED]:
             del self._passed[oldest]
@@ -156,7 +185,7 @@ class TextLog:
     def _bad_line(self, unit: int) -> ValueError:
         """Finds the line that Arrow refused, line by line."""
         path, first_line = self.units[unit].path, self._blocks[unit].first_line
-        lines = self._contents(unit).removesuffix(b"\n").split(b"\n")
+        lines = self._contents(unit).tobytes().removesuffix(b"\n").split(b"\n")
         for number, line in enumerate(lines, start=first_line):
             if number == 1 and not self.schema.columns:
                 continue
@@ -170,82 +199,48 @@ class _Cursor:
 
     def __init__(self, path: str) -> None:
         self.path, self.place = path, 0
-        self._file: BinaryIO = decompressed(path)
+        self._file = decompressed(path)
 
-    def read(self, start: int, stop: int) -> bytes:
+    def read(self, start: int, stop: int) -> Bytes:
         """The bytes start, …, stop - 1, where start is not behind the place."""
         if _is_seekable(self.path):
             self._file.seek(start)
             self.place = start
         while self.place < start:
-            self.place += len(self._read(min(_READ_BYTES, start - self.place)))
-        pieces = []
-        while self.place < stop:
-            pieces.append(self._read(min(_READ_BYTES, stop - self.place)))
-            self.place += len(pieces[-1])
-        return b"".join(pieces)
+            self._fill(np.empty(min(_READ_BYTES, start - self.place), np.uint8))
+        contents: Bytes = _POOL.array((stop - start,), np.uint8)
+        self._fill(contents)
+        return contents
 
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
 
-    def _read(self, size: int) -> bytes:
-        piece = self._file.read(size)
-        if not piece:
-            raise OSError("the file has become shorter")
-        return piece
+    def _fill(self, contents: Bytes) -> None:
+        """The next bytes."""
+        rest = memoryview(contents)  # type: ignore[arg-type]  # numpy's stubs
+        while len(rest):
+            count = self._file.readinto(rest[:_READ_BYTES])
+            if not count:
+                raise OSError("the file has become shorter")
+            rest = rest[count:]
+            self.place += count
+
+
+def _line_ranges(contents: Bytes) -> Iterator[tuple[int, int]]:
+    """Whole lines of about PARSED_BYTES: (first byte, one behind the last)."""
+    start = 0
+    while start < len(contents):
+        stop = start + PARSED_BYTES
+        while stop < len(contents):  # behind the next end of a line
+            ends = np.flatnonzero(contents[stop - 1 : stop + _LINE_BYTES] == LINE_END)
+            if len(ends):
+                stop += int(ends[0])
+                break
+            stop += _LINE_BYTES
+        yield start, min(stop, len(contents))
+        start = stop
 
 
 def _is_seekable(path: str) -> bool:
     return Path(path).suffix not in COMPRESSIONS
-
-
-def _count_once(path: str, schema: Schema, folder: Path) -> list[tuple[int, int]]:
-    """`_count`, remembered in the folder as long as the file stays the same."""
-    local = Path(path)
-    source: dict[str, Any] = {
-        "version": _VERSION,
-        "path": str(local.absolute()) if local.exists() else path,
-        "bytes": file_size(path),
-        "modified_ns": local.stat().st_mtime_ns if local.exists() else None,
-        "header": not schema.columns,
-        "unit_bytes": UNIT_BYTES,
-    }
-    key = hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]
-    remembered = folder / f"{key}.json"
-    if remembered.exists():
-        found = read_json(remembered)
-        if found["source"] == source:
-            return [(stop, rows) for stop, rows in found["units"]]
-    logger.info("counting the lines of %s", path)
-    units = _count(path, header=not schema.columns)
-    write_json(remembered, {"source": source, "units": units})
-    return units
-
-
-def _count(path: str, header: bool) -> list[tuple[int, int]]:
-    """Where each unit of the decompressed file stops, at the end of a line, and its rows."""
-    units: list[tuple[int, int]] = []
-    place = rows = line_end = 0  # of the unit being filled; line_end: behind its last whole line
-    start, last = 0, b"\n"
-    try:
-        with decompressed(path) as stream:
-            while block := stream.read(_READ_BYTES):
-                end = block.rfind(b"\n") + 1
-                if end:
-                    rows += block.count(b"\n")
-                    line_end = place + end
-                    if line_end - start >= UNIT_BYTES:
-                        units.append((line_end, rows))
-                        start, rows = line_end, 0
-                place, last = place + len(block), block[-1:]
-    except (pa.ArrowException, OSError) as error:
-        raise damaged(path, error) from error
-    if rows or place > line_end:
-        units.append((place, rows + (last != b"\n")))
-    if units and header:
-        units[0] = (units[0][0], units[0][1] - 1)
-    units = [unit for unit in units if unit[1]]
-    if not units:
-        raise ValueError(f"{path}: holds no rows; remove the file or write it again")
-    return units

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipeline.data.features import (
     HASHING,
     MISSING_INTEGER,
+    WORD,
     LabelError,
     Rows,
     category_rows,
@@ -44,10 +45,11 @@ def test_text_rows(texts: list[str | None], table_size: int, kind: pa.DataType, 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.none() | st.integers(0, 2**32 - 1), max_size=40), st.integers(0, 5))
 def test_criteo_rows(values: list[int | None], skipped: int) -> None:
-    """Criteo's 8 hexadecimal digits take the fast path and give the same rows."""
+    """Criteo's 8 hexadecimal digits take the fast paths, as texts and as words, and give the same rows."""
     texts = [None if value is None else f"{value:08x}" for value in values]
-    column = pa.array(texts, pa.string()).slice(skipped)
-    assert category_rows(column, 1000).tolist() == [row_by_hand(text, 1000) for text in texts[skipped:]]
+    for kind in (pa.string(), WORD):
+        column = pa.array(texts, kind).slice(skipped)
+        assert category_rows(column, 1000).tolist() == [row_by_hand(text, 1000) for text in texts[skipped:]]
 
 
 def test_null_over_bytes() -> None:

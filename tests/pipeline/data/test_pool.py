@@ -34,6 +34,16 @@ def test_memory_is_used_again_after_the_last_view() -> None:
     assert pool.array((2 * PAGE, 2), np.float64).ctypes.data == address, "the shape and the type may be others"
 
 
+def test_a_larger_block_serves() -> None:
+    """A block up to half as large again is used and comes back whole; a larger one makes room for a new one."""
+    pool = Pool()
+    address = pool.array((6 * PAGE,), np.uint8).ctypes.data
+    assert pool.array((4 * PAGE,), np.uint8).ctypes.data == address
+    assert pool.free_bytes == 6 * PAGE
+    small = pool.array((3 * PAGE,), np.uint8)
+    assert small.ctypes.data != address and pool.free_bytes == 0
+
+
 @given(st.lists(st.tuples(st.integers(0, 3 * PAGE), st.booleans()), max_size=30), st.integers(0, 6))
 def test_no_two_share_and_little_is_kept(steps: list[tuple[int, bool]], max_free_pages: int) -> None:
     """Arrays alive at once never overlap, and no more is kept than allowed, nor than was in use at its height."""

@@ -3,7 +3,6 @@
 import dataclasses
 import gzip
 import json
-import os
 import tempfile
 from pathlib import Path
 
@@ -14,9 +13,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.data import text_log
+from pipeline.data import line_counts, text_log
 from pipeline.data.dataset import Split
-from pipeline.data.features import decode
+from pipeline.data.features import category_rows, decode
 from pipeline.data.schema import Schema
 from pipeline.data.stream import Stream
 from pipeline.data.text import read_text
@@ -43,10 +42,12 @@ def write(path: Path, first: int, rows: int, end: str = "\n", last: str = "\n") 
     return str(path)
 
 
-def small_units(monkeypatch: pytest.MonkeyPatch, unit: int = 300, read: int = 64) -> None:
-    """Units of a few rows, read in pieces smaller than they."""
-    monkeypatch.setattr(text_log, "UNIT_BYTES", unit)
+def small_units(monkeypatch: pytest.MonkeyPatch, unit: int = 300, read: int = 64, parsed: int = 100) -> None:
+    """Units of a few rows, read and parsed in pieces smaller than they."""
+    monkeypatch.setattr(line_counts, "UNIT_BYTES", unit)
     monkeypatch.setattr(text_log, "_READ_BYTES", read)
+    monkeypatch.setattr(text_log, "PARSED_BYTES", parsed)
+    monkeypatch.setattr(text_log, "_LINE_BYTES", 5)
 
 
 @pytest.mark.parametrize("name", ["log.tsv", "log.tsv.gz", "log.tsv.zst", "log.csv", "log.csv.gz"])
@@ -110,6 +111,24 @@ def test_every_row_once_across_restarts(
         assert seen == list(range(total))
 
 
+WORDS = st.none() | st.text("0123456789abcdef ", min_size=8, max_size=8)
+OTHERS = st.none() | st.text("ab é", max_size=12).filter(lambda text: text.strip() == text)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(WORDS, min_size=1, max_size=60), st.lists(OTHERS, max_size=20), st.integers(1, 400))
+def test_texts_of_eight_bytes_are_texts(words: list[str | None], others: list[str | None], parsed: int) -> None:
+    """Texts of 8 bytes each, as Criteo's, are parsed another way to the rows that texts have, until one is not so."""
+    texts = [*words, *others]
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as monkeypatch:
+        small_units(monkeypatch, parsed=parsed)
+        path = Path(name) / "log.tsv"
+        path.write_text("".join(f"1\t2\t3\t{text or ''}\n" for text in texts), encoding="utf-8")
+        log = TextLog([str(path)], SCHEMA, Path(name) / "counts")
+        rows = np.concatenate([log.read(unit, None).ids[1] for unit in range(len(log.units))])
+    assert rows.tolist() == category_rows(pa.array(texts, pa.string()), SCHEMA.table_sizes[1]).tolist()
+
+
 def test_compressed_text_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However threads compete, an epoch decompresses each file once: no cursor starts again."""
     small_units(monkeypatch)
@@ -136,20 +155,6 @@ def test_shuffled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             assert sorted(order) == list(range(1500)) != order
             assert orders.setdefault((suffix, seed), order) == order
     assert len({tuple(order) for order in orders.values()}) == 4
-
-
-def test_counts_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines are counted once, and again when the file has changed."""
-    path = write(tmp_path / "log.tsv.gz", 0, 50)
-    counted: list[str] = []
-    original = text_log._count
-    monkeypatch.setattr(text_log, "_count", lambda path, header: counted.append(path) or original(path, header))
-    for _ in range(2):
-        assert sum(unit.rows for unit in TextLog([path], SCHEMA, tmp_path / "counts").units) == 50
-    write(tmp_path / "log.tsv.gz", 0, 60)
-    os.utime(path, ns=(1, 1))
-    assert sum(unit.rows for unit in TextLog([path], SCHEMA, tmp_path / "counts").units) == 60
-    assert len(counted) == 2
 
 
 @pytest.mark.parametrize("suffix", [".tsv", ".tsv.gz", ".tsv.zst"])
@@ -188,6 +193,17 @@ def test_bad_line(tmp_path: Path, line: str, message: str, place: int, monkeypat
     log = TextLog([str(path)], SCHEMA, tmp_path / "counts")
     with pytest.raises(ValueError, match=rf"log.tsv.gz:{place + 1}: {message}"):
         list(Stream(Split("train", log), 10))
+
+
+def test_line_that_is_too_long(tmp_path: Path) -> None:
+    """A line of many megabytes is named and not parsed; one of a megabyte is a row like any other."""
+    path = tmp_path / "log.tsv"
+    path.write_text("0\t1\t2\tw\n" + "1\t1\t2\t" + "w" * 2**20 + "\n" + "0\t1\t2\t" + "w" * 2**24 + "\n")
+    log = TextLog([str(path)], SCHEMA, tmp_path / "counts")
+    with pytest.raises(ValueError, match=r"log.tsv:3: the line has 16777222 bytes, more than 8388608"):
+        log.read(0, None)
+    path.write_text(path.read_text().rsplit("\n", 2)[0] + "\n")
+    assert TextLog([str(path)], SCHEMA, tmp_path / "counts").read(0, None).label.tolist() == [0, 1]
 
 
 def test_files_of_different_columns(tmp_path: Path) -> None:
