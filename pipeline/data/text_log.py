@@ -109,7 +109,9 @@ class TextLog:
 
     def columns(self, unit: int, names: list[str]) -> pa.Table:
         """Some raw columns of the unit."""
-        table = pa.Table.from_batches(self._pieces(unit, self._contents(unit), names, words=False))
+        pieces = self._pieces(unit, self._contents(unit), names, words=False)
+        # Of a column that is not the schema's, Arrow finds the type anew in each piece: whole numbers, then others.
+        table = pa.concat_tables((pa.table(piece) for piece in pieces), promote_options="permissive")
         if table.num_rows != self.units[unit].rows:
             raise self._bad_line(unit)
         return table
@@ -119,7 +121,6 @@ class TextLog:
 
         With `words`, texts come as `WORD` where all have 8 bytes; a log in which some have not is asked once.
         """
-        is_ascii = int(contents.max()) < 128
         for first, last in _line_ranges(contents):
             if last - first > PARSED_BYTES + BLOCK_BYTES:  # Arrow has a limit too, and says less about it
                 raise self._bad_line(unit)
@@ -129,7 +130,9 @@ class TextLog:
                 column_names=self._headers[self.units[unit].path],
                 skip_rows=int(not first and not self.units[unit].number and not self.schema.columns),
             )
-            parse = functools.partial(self._parse, pa.py_buffer(contents[first:last]), options, names)
+            lines = contents[first:last]
+            is_ascii = int(lines.max()) < 128
+            parse = functools.partial(self._parse, pa.py_buffer(lines), options, names)
             table: pa.Table | None = None
             if words and is_ascii and self._words:
                 try:

@@ -206,6 +206,16 @@ def test_line_that_is_too_long(tmp_path: Path) -> None:
     assert TextLog([str(path)], SCHEMA, tmp_path / "counts").read(0, None).label.tolist() == [0, 1]
 
 
+def test_column_beside_the_schemas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column that the schema does not name is read whole, though some pieces of it look like whole numbers."""
+    small_units(monkeypatch, unit=3000)
+    values = [0.0] * 40 + [0.25] * 40 + [1.0] * 40
+    path = tmp_path / "log.csv"
+    path.write_text("y,n,row,word,p\n" + "".join(f"0,1,2,w,{value:g}\n" for value in values))
+    log = TextLog([str(path)], HEADED, tmp_path / "counts")
+    assert log.has_column("p") and log.columns(0, ["y", "p"])["p"].to_pylist() == values
+
+
 def test_files_of_different_columns(tmp_path: Path) -> None:
     """Two files whose headers differ are refused, naming both and the difference."""
     first = write(tmp_path / "a.csv", 0, 5)
