@@ -271,7 +271,7 @@ def mixed_row_numbers(first: int, rows: int) -> npt.NDArray[np.uint64]:
 
 
 def _present(column: pa.Array) -> npt.NDArray[np.bool_]:
-    """Where a column with nulls has none, [n]; in a tenth of the time of `is_null`, which numpy gets bit by bit."""
+    """Where a column with nulls has none, [n]; in a seventh of the time of `is_null`, which numpy gets bit by bit."""
     first, skipped = divmod(column.offset, 8)
     bits = np.frombuffer(column.buffers()[0], np.uint8, offset=first)
     return np.unpackbits(bits, count=skipped + len(column), bitorder="little")[skipped:].view(np.bool_)

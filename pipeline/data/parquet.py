@@ -17,7 +17,7 @@ import pyarrow.types as pt
 
 from pipeline.data.features import Columns, LabelError, Rows, decode
 from pipeline.data.log import Unit
-from pipeline.data.pool import POOL, scratch_memory
+from pipeline.data.pool import scratch_memory
 from pipeline.data.prepared import Prepared, arrow_schema, read_prepared
 from pipeline.data.remote import StorageError
 from pipeline.data.schema import Schema
@@ -88,15 +88,11 @@ class ParquetLog:
             label, dense, ids = columns[0], columns[1 : 1 + schema.num_integers], columns[1 + schema.num_integers :]
             ids = self._checked(unit, None, label, ids)
             return Columns(dense or [np.ones(len(label), np.float32)], ids, label)
-        taken = POOL.array((1 + schema.dense_width + schema.num_categories, len(order)), np.int32)
-        labels, numbers, rows = (
-            taken[:1],
-            taken[1 : 1 + schema.dense_width].view(np.float32),
-            taken[1 + schema.dense_width :],
-        )
+        rows = Rows.empty(len(order), schema.dense_width, schema.num_categories)
         if not schema.integers:
-            numbers[:] = 1.0
-        targets = dict(zip(schema.inputs, [*labels, *numbers[: schema.num_integers], *rows], strict=True))
+            rows.dense[:] = 1.0
+        places = [rows.label, *rows.dense[: schema.num_integers], *rows.ids]
+        targets = dict(zip(schema.inputs, places, strict=True))
         for first in range(0, len(schema.inputs), COLUMNS_AT_ONCE):
             names = schema.inputs[first : first + COLUMNS_AT_ONCE]
             with scratch_memory():
@@ -104,8 +100,8 @@ class ParquetLog:
             for name, place in zip(names, _places(table, names), strict=True):
                 _take(table.column(place).to_numpy(), order, targets[name])
             del table  # before the next columns are read
-        self._checked(unit, order, labels[0], list(rows))
-        return Rows(numbers, rows, labels[0].astype(np.float32))
+        self._checked(unit, order, rows.label, list(rows.ids))
+        return rows
 
     def _checked(
         self, unit: int, order: npt.NDArray[np.int64] | None, label: npt.NDArray[Any], ids: list[Ids]

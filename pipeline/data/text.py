@@ -1,6 +1,6 @@
-"""Raw text logs (TSV, CSV; plain, .gz, .zst) as Arrow record batches, with the exact place of whatever is wrong.
+"""Raw text logs (TSV, CSV; plain, .gz, .zst): how they unpack, how Arrow parses them, and what is wrong with a line.
 
-Arrow parses; only when it refuses, or a label is bad, a slow second pass finds the line. Memory holds a few blocks.
+Arrow parses; only when it refuses, or a label is bad, its lines are looked at one by one.
 """
 
 import contextlib
@@ -17,40 +17,19 @@ import pyarrow.csv
 from isal import igzip
 from isal.igzip_lib import IsalError
 
-from pipeline.data.features import LabelError, label_values
 from pipeline.data.remote import StorageError
 from pipeline.data.schema import Schema
 from pipeline.data.storage import COMPRESSIONS, open_binary
 
-BLOCK_BYTES = 8 * 2**20
-"""Text parsed at once; no line may be longer."""
+MAX_LINE_BYTES = 8 * 2**20
+"""A longer line is no row. (Criteo's have about 240 bytes.)"""
 _TEXT = pa.string()
 _INTEGER = re.compile(r"[+-]?\d{1,19}")
 
 
-def read_text(path: str, schema: Schema) -> Iterator[pa.RecordBatch]:
-    """The file's rows block by block: label and integers as int64, categories as int64 or text, empty = null.
-
-    Anything wrong is a ValueError that names file, line (from 1), column, the value found and what to do.
-    """
-    header = read_header(path, schema)
-    rows = 0
-    try:
-        with decompressed(path) as stream:
-            for columns in _parser(stream, schema, header):
-                label_values(columns.column(schema.label), schema.count_label)
-                rows += columns.num_rows
-                if columns.num_rows:
-                    yield columns
-    except (pa.ArrowException, OSError, LabelError) as error:
-        raise ValueError(f"{path}{_whats_wrong(path, schema, header)}") from error
-    if not rows:
-        raise ValueError(f"{path}: holds no rows; remove the file or write it again")
-
-
 def read_header(path: str, schema: Schema) -> list[str]:
     """The columns in their order: the schema's where files have no header, else the first line's, checked."""
-    first = next(_lines(path), None)
+    first = _first_line(path)
     if first is None:
         raise ValueError(f"{path}: the file is empty; remove it or write it again")
     if schema.columns:
@@ -66,12 +45,6 @@ def read_header(path: str, schema: Schema) -> list[str]:
                 f"{schema.name!r} needs it once; found {names}. Add it, or choose the schema of this file"
             )
     return names
-
-
-def _parser(stream: pa.NativeFile, schema: Schema, header: list[str]) -> Iterator[pa.RecordBatch]:
-    skipped = 0 if schema.columns else 1
-    options = pa.csv.ReadOptions(block_size=BLOCK_BYTES, column_names=header, skip_rows=skipped)
-    return pa.csv.open_csv(stream, options, parse_options(schema), convert_options(schema))
 
 
 def parse_options(schema: Schema) -> pa.csv.ParseOptions:
@@ -97,7 +70,7 @@ def _is_quoted(schema: Schema) -> bool:
 
 
 def decompressed(path: str) -> io.BufferedIOBase:
-    """The text as a stream of bytes. Damaged or truncated compressed data are an OSError of `read`."""
+    """The text as a stream of bytes. Damaged or truncated compressed data are an OSError of whoever reads."""
     raw = open_binary(path)
     match COMPRESSIONS.get(Path(path).suffix):
         case None:
@@ -136,18 +109,16 @@ def _damage_as_os_error() -> Iterator[None]:
         raise OSError(str(error)) from error
 
 
-def _lines(path: str) -> Iterator[bytes]:
-    """The file's lines without their ends."""
+def _first_line(path: str) -> bytes | None:
+    """Without its end; None of an empty file."""
+    start = b""
     try:
         with decompressed(path) as stream:
-            rest = b""
-            while block := stream.read(1 << 20):
-                *lines, rest = (rest + block).split(b"\n")
-                yield from (line.removesuffix(b"\r") for line in lines)
-            if rest:
-                yield rest.removesuffix(b"\r")
+            while b"\n" not in start and (block := stream.read(1 << 20)):
+                start += block
     except (pa.ArrowException, OSError) as error:
         raise damaged(path, error) from error
+    return start.split(b"\n", 1)[0].removesuffix(b"\r") if start else None
 
 
 def damaged(path: str, error: Exception) -> Exception:
@@ -159,16 +130,6 @@ def damaged(path: str, error: Exception) -> Exception:
     return ValueError(f"{path}: {reason}")
 
 
-def _whats_wrong(path: str, schema: Schema, header: list[str]) -> str:
-    """The slow pass, after a file was refused: `:line: what`, or an error of its own if the file is truncated."""
-    for number, line in enumerate(_lines(path), start=1):
-        if number == 1 and not schema.columns:
-            continue
-        if problem := line_problem(line, schema, header):
-            return f":{number}: {problem}; repair or remove the line"
-    return ": Arrow cannot parse the file, though every line looks right; convert it to Parquet"
-
-
 def line_problem(line: bytes, schema: Schema, header: list[str]) -> str | None:
     """What is wrong with a line, if anything is.
 
@@ -176,8 +137,8 @@ def line_problem(line: bytes, schema: Schema, header: list[str]) -> str | None:
     >>> line_problem(b"1\\tx\\tpen", schema, list(schema.columns))
     "column 'price': found 'x', expected a whole number or nothing"
     """
-    if len(line) > BLOCK_BYTES:
-        return f"the line has {len(line)} bytes, more than {BLOCK_BYTES}"
+    if len(line) > MAX_LINE_BYTES:
+        return f"the line has {len(line)} bytes, more than {MAX_LINE_BYTES}"
     try:
         fields = _fields(line.decode("utf-8"), schema)
     except UnicodeDecodeError as error:

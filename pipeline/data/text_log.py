@@ -24,7 +24,7 @@ from pipeline.data.pool import POOL, Pool
 from pipeline.data.schema import Schema
 from pipeline.data.storage import COMPRESSIONS, check_same_columns, locked
 from pipeline.data.text import (
-    BLOCK_BYTES,
+    MAX_LINE_BYTES,
     convert_options,
     damaged,
     decompressed,
@@ -43,7 +43,7 @@ _READ_BYTES = 2**20
 _LINE_BYTES = 4096
 """Most lines are shorter."""
 
-_POOL = Pool(max_free_bytes=2 * UNIT_BYTES)
+_SCRATCH = Pool(max_free_bytes=2 * UNIT_BYTES)
 """For the text of a unit and its rows, until they have been put into their order."""
 
 Bytes = npt.NDArray[np.uint8]
@@ -91,7 +91,7 @@ class TextLog:
     def read(self, unit: int, order: npt.NDArray[np.int64] | None) -> Rows:
         """The unit's rows of the given numbers, in that order; None: all."""
         contents, schema = self._contents(unit), self.schema
-        pool = POOL if order is None else _POOL
+        pool = POOL if order is None else _SCRATCH
         rows = Rows.empty(self.units[unit].rows, schema.dense_width, schema.num_categories, pool)
         start = 0
         for piece in self._pieces(unit, contents, list(schema.inputs), words=True):
@@ -122,7 +122,7 @@ class TextLog:
         With `words`, texts come as `WORD` where all have 8 bytes; a log in which some have not is asked once.
         """
         for first, last in _line_ranges(contents):
-            if last - first > PARSED_BYTES + BLOCK_BYTES:  # Arrow has a limit too, and says less about it
+            if last - first > PARSED_BYTES + MAX_LINE_BYTES:  # Arrow's own limit is larger, and says less
                 raise self._bad_line(unit)
             options = pa.csv.ReadOptions(
                 use_threads=False,
@@ -211,7 +211,7 @@ class _Cursor:
             self.place = start
         while self.place < start:
             self._fill(np.empty(min(_READ_BYTES, start - self.place), np.uint8))
-        contents: Bytes = _POOL.array((stop - start,), np.uint8)
+        contents: Bytes = _SCRATCH.array((stop - start,), np.uint8)
         self._fill(contents)
         return contents
 

@@ -16,7 +16,7 @@ import pytest
 from pipeline.data.config import DataConfig
 from pipeline.data.generated import PROBABILITY_COLUMN, GenerateConfig, generate
 from pipeline.data.schema import BUILT_IN
-from pipeline.data.text import read_text
+from pipeline.data.text_log import TextLog
 
 ROOT = Path(__file__).parents[3]
 
@@ -48,7 +48,8 @@ def test_tsv_and_parquet_hold_the_same_rows(tmp_path: Path, compression: str) ->
         [pq.read_table(file) for file in make(tmp_path / "parquet")], promote_options="permissive"
     )
     files = make(tmp_path / "tsv", format="tsv", compression=compression)
-    text = pa.Table.from_batches([batch for file in files for batch in read_text(file, schema)])
+    log = TextLog(files, schema, tmp_path / "counts")
+    text = pa.concat_tables(log.columns(unit, list(schema.inputs)) for unit in range(len(log.units)))
     assert parquet.num_rows == text.num_rows == 900
     assert parquet.column_names == [*text.column_names, PROBABILITY_COLUMN]
     for name in text.column_names:

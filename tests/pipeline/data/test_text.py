@@ -1,4 +1,4 @@
-"""pipeline/data/text.py: raw text as Arrow columns, and the exact place of whatever is wrong."""
+"""pipeline/data/text.py, through the log that reads with it: raw text as Arrow columns, and the place of mistakes."""
 
 import dataclasses
 import gzip
@@ -10,7 +10,8 @@ import pytest
 import zstandard
 
 from pipeline.data.schema import Schema
-from pipeline.data.text import read_header, read_text
+from pipeline.data.text import read_header
+from pipeline.data.text_log import TextLog
 
 PLAIN = Schema("log", "y", ("n", "m"), ("a", "b"), (100, 100), ("b",), columns=("y", "n", "skip", "m", "a", "b"))
 HEADED = dataclasses.replace(PLAIN, columns=(), delimiter=",")
@@ -47,8 +48,11 @@ def write(path: Path, rows: list[str], suffix: str = "", end: str = "\n") -> str
 
 
 def read(path: str, schema: Schema = PLAIN) -> pa.Table:
-    """The whole file."""
-    return pa.Table.from_batches(list(read_text(path, schema)))
+    """The whole file, decoded too, so that its labels are looked at."""
+    log = TextLog([path], schema, Path(path).parent / "counts")
+    for unit in range(len(log.units)):
+        log.read(unit, None)
+    return pa.concat_tables(log.columns(unit, list(schema.inputs)) for unit in range(len(log.units)))
 
 
 def by_hand(rows: list[str], delimiter: str = "\t") -> list[dict[str, object]]:
@@ -66,10 +70,9 @@ def by_hand(rows: list[str], delimiter: str = "\t") -> list[dict[str, object]]:
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_values(tmp_path: Path, suffix: str, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every value of every row arrives, compressed or not, whatever ends the lines, in several blocks."""
-    monkeypatch.setattr("pipeline.data.text.BLOCK_BYTES", 1000)
-    path = write(tmp_path, lines(), suffix, end)
-    assert len(list(read_text(path, PLAIN))) > 3
-    table = read(path)
+    monkeypatch.setattr("pipeline.data.text_log.PARSED_BYTES", 1000)
+    table = read(write(tmp_path, lines(), suffix, end))
+    assert table["y"].num_chunks > 3
     assert table.to_pylist() == [{key: row[key] for key in table.column_names} for row in by_hand(lines())]
 
 
@@ -118,7 +121,7 @@ BAD_LINES = [
 @pytest.mark.parametrize("line, message", BAD_LINES)
 def test_bad_line(tmp_path: Path, place: int, line: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bad line anywhere is named by file, line number from 1, column and value, with what to do."""
-    monkeypatch.setattr("pipeline.data.text.BLOCK_BYTES", 2000)
+    monkeypatch.setattr("pipeline.data.text_log.PARSED_BYTES", 2000)
     rows = lines()
     rows[place] = line
     path = tmp_path / "log.tsv"
@@ -134,14 +137,6 @@ def test_bad_line_below_a_header(tmp_path: Path) -> None:
         path.write_text(f"y,n,m,a,b\n0,1,2,c,5\n{bad}\n")
         with pytest.raises(ValueError, match=r"log.csv:3: column 'y': found .*[x3]"):
             read(str(path), HEADED)
-
-
-def test_line_longer_than_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line that does not fit into a block is named as such."""
-    monkeypatch.setattr("pipeline.data.text.BLOCK_BYTES", 2000)
-    path = write(tmp_path, [*lines(), f"0\t1\tx\t2\t{'a' * 5000}\t5", *lines()])
-    with pytest.raises(ValueError, match=rf"log.tsv:{ROWS + 1}: the line has 50\d\d bytes, more than 2000"):
-        read(path)
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
