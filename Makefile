@@ -1,5 +1,6 @@
 # make search   set everything up and run the whole chain        (ARGS="--run NAME ..." J=1x2: options, processes)
 # make test     set everything up and run the tests              (ARGS="tests/modules -k word": a part of them)
+#               ARGS="-m 'not slow'" leaves out the tests that take many seconds
 # make lint     ruff and mypy                                    make format: let ruff lay out the code
 # make setup    only the virtual environment                     make clean: remove it and all caches, keep runs/
 #
@@ -17,7 +18,7 @@ project := $(VENV)/.project
 
 .PHONY: help setup search test lint format clean
 help:
-	@sed -n '/^# make/s/^# //p' Makefile
+	@sed -n '/^# make\|^#  /s/^# //p' Makefile
 
 $(packages): requirements.txt launch/install.sh
 	launch/install.sh $(VENV) $(PYTHON) $(BUILD) $(TORCH_INDEX)

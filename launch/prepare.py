@@ -2,17 +2,16 @@
 
     torchx run launch/prepare.py [-j 8x1] -- --path ../logs --schema criteo --folder /shared/prepared
 
-What follows `--` are the options of `python -m pipeline.data.prepare`. The N replicas of `-j Nx1` deal the files among
-themselves and meet over the folder, which all of them must see: there is no process group, so that a lost replica is
-started again alone. TorchX executes this file inside a module of its own and reads the signature from the source,
-hence the few types of `typing` and nothing else here.
+What follows `--` are the options of `python -m pipeline.data.prepare`. The N replicas of `-j Nx1` divide the files
+among themselves and synchronize through the folder, which all of them must see. There is no process group, so that the
+scheduler can restart a lost replica alone. Why the file has this form: launch/program.py.
 """
 
 from typing import Dict, Optional
 
 from torchx.specs import AppDef
 
-from launch.program import replicated_app
+from launch.program import Launch, replicated_app
 
 
 def prepare(
@@ -37,18 +36,7 @@ def prepare(
         image: the container image, for the schedulers that run one
         python: the interpreter; by default the one TorchX runs in, so name the image's own for containers
         env: environment variables of the program, NAME=value,NAME=value
-        max_retries: how often the scheduler may start a lost replica again; it goes on where it stopped
+        max_retries: how often the scheduler may start a lost replica again; it resumes where it stopped
     """
-    return replicated_app(
-        "prepare",
-        "pipeline.data.prepare",
-        program_args,
-        j=j,
-        cpu=cpu,
-        memMB=memMB,
-        h=h,
-        image=image,
-        python=python,
-        env=env,
-        max_retries=max_retries,
-    )
+    launch = Launch(j, cpu, 0, memMB, h, image, python, env, max_retries)
+    return replicated_app("prepare", "pipeline.data.prepare", program_args, launch)

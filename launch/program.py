@@ -1,7 +1,11 @@
-"""One program of this project as a TorchX app: what the components search, train, codesign and export return.
+"""One program of this project as a TorchX app: what the components search, train, codesign, export and prepare return.
 
 `1x1` is the plain program. `1xM` puts torchrun's elastic agent in front (agent.py), which starts M processes that find
-one another over RANK, WORLD_SIZE and MASTER_ADDR. `NxM` is N such agents, which meet on the first node.
+one another through RANK, WORLD_SIZE and MASTER_ADDR. `NxM` is N such agents, which meet on the first node.
+
+The component files repeat one signature because TorchX reads it from the source: it executes a component file inside a
+module of its own, where `__future__` annotations, `list[str]` and `X | None` are not understood, so that such a file
+holds imports and one function. Everything else that they have in common is here.
 """
 
 import os
@@ -11,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torchx
 from torchx import specs
@@ -25,7 +30,7 @@ def nodes_and_processes(j: str) -> tuple[int, int]:
 
     Raises:
         ValueError: `j` is of another form, or a number is zero. (TorchX's elastic `1:2x8` is refused too: the programs
-            restart on any number of ranks, but do not change it under way.)
+            restart on any number of ranks, but cannot change it while they run.)
     """
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", j)
     if match is None:
@@ -70,79 +75,88 @@ def command_line(
     return "bash", ["-c", f"exec {shlex.quote(python)} {' '.join(agent)} {rendezvous} {shlex.join(program)}"]
 
 
-def program_app(
-    name: str,
-    module: str,
-    program_args: Sequence[str],
-    *,
-    j: str,
-    cpu: int,
-    gpu: int,
-    memMB: int,
-    h: str | None,
-    image: str,
-    python: str,
-    env: Mapping[str, str] | None,
-    max_retries: int,
-    port: int,
-) -> AppDef:
-    """The app `name` that runs `python -m module` on every rank; the other arguments are explained in the components.
+@dataclass(frozen=True)
+class Launch:
+    """Where and how a program is started: the options that the components share, in the order of their signature.
 
     Raises:
         ValueError: `j` is not nodes x processes.
     """
-    nodes, processes = nodes_and_processes(j)
-    cores = cpu if cpu > 0 else usable_cores()
-    gpus = gpu if gpu >= 0 else min(processes, visible_gpus())
+
+    j: str
+    """Nodes x processes on each, such as 2x8; both at least 1."""
+    cpu: int
+    """Cores of a node; 0 is all that this process may use."""
+    gpu: int
+    """GPUs of a node; -1 is one a process, as far as this machine has them."""
+    memMB: int
+    """Memory of a node in MB."""
+    h: str | None
+    """A resource registered with TorchX, in place of cpu, gpu and memMB."""
+    image: str
+    """The container image; empty is TorchX's own."""
+    python: str
+    """The interpreter; empty is the one that runs this."""
+    env: Mapping[str, str] | None
+    """Environment variables of the program."""
+    max_retries: int
+    """How often the scheduler may start the app again, or each of its replicas where they are independent."""
+    port: int = 29500
+    """Where several nodes meet, on the first of them."""
+
+    def __post_init__(self) -> None:
+        nodes_and_processes(self.j)
+
+    @property
+    def cores(self) -> int:
+        """The cores of a node."""
+        return self.cpu if self.cpu > 0 else usable_cores()
+
+    @property
+    def gpus(self) -> int:
+        """The GPUs of a node."""
+        return self.gpu if self.gpu >= 0 else min(nodes_and_processes(self.j)[1], visible_gpus())
+
+    def role(self, name: str, entrypoint: str, args: Sequence[str], env: Mapping[str, str]) -> Role:
+        """The role `name` that starts `entrypoint` with `args` on every node; the user's variables override `env`."""
+        return Role(
+            name=name,
+            image=self.image or torchx.IMAGE,
+            entrypoint=entrypoint,
+            args=list(args),
+            env={**env, **(self.env or {})},
+            num_replicas=nodes_and_processes(self.j)[0],
+            max_retries=self.max_retries,
+            resource=specs.resource(cpu=self.cores, gpu=self.gpus, memMB=self.memMB, h=self.h),
+        )
+
+
+def program_app(name: str, module: str, program_args: Sequence[str], launch: Launch) -> AppDef:
+    """The app `name` that runs `python -m module` on every rank."""
+    nodes, processes = nodes_and_processes(launch.j)
     # torchrun would give every process one thread, a lone process would take all cores of the machine.
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores // processes))
-    entrypoint, args = command_line(python or sys.executable, module, program_args, nodes, processes, port)
-    role = Role(
-        name=name,
-        image=image or torchx.IMAGE,
-        entrypoint=entrypoint,
-        args=args,
-        env={"OMP_NUM_THREADS": threads, **(env or {})},
-        num_replicas=nodes,
-        max_retries=max_retries,
-        resource=specs.resource(cpu=cores, gpu=gpus, memMB=memMB, h=h),
-        port_map={"c10d": port} if nodes > 1 else {},
-    )
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, launch.cores // processes))
+    python = launch.python or sys.executable
+    entrypoint, args = command_line(python, module, program_args, nodes, processes, launch.port)
+    role = launch.role(name, entrypoint, args, {"OMP_NUM_THREADS": threads})
+    if nodes > 1:
+        role.port_map = {"c10d": launch.port}
     return AppDef(name=name, roles=[role])
 
 
-def replicated_app(
-    name: str,
-    module: str,
-    program_args: Sequence[str],
-    *,
-    j: str,
-    cpu: int,
-    memMB: int,
-    h: str | None,
-    image: str,
-    python: str,
-    env: Mapping[str, str] | None,
-    max_retries: int,
-) -> AppDef:
+def replicated_app(name: str, module: str, program_args: Sequence[str], launch: Launch) -> AppDef:
     """The app `name` of N programs `python -m module … --replica n --replicas N` that need no process group.
 
     Raises:
         ValueError: `j` is not Nx1.
     """
-    replicas, processes = nodes_and_processes(j)
+    replicas, processes = nodes_and_processes(launch.j)
     if processes != 1:
-        raise ValueError(f"-j is {j!r}, but a replica of {name} uses all cores of its node by itself: use {replicas}x1")
+        raise ValueError(
+            f"-j is {launch.j!r}, but a replica of {name} uses all cores of its node by itself: use {replicas}x1"
+        )
     arguments = [argument.replace("$", "$$") for argument in program_args]  # TorchX substitutes its own macros
-    role = Role(
-        name=name,
-        image=image or torchx.IMAGE,
-        entrypoint=python or sys.executable,
-        args=["-m", module, *arguments, "--replica", macros.replica_id, "--replicas", str(replicas)],
-        env=dict(env or {}),
-        num_replicas=replicas,
-        max_retries=max_retries,
-        retry_policy=specs.RetryPolicy.REPLICA,  # the others go on meanwhile
-        resource=specs.resource(cpu=cpu if cpu > 0 else usable_cores(), gpu=0, memMB=memMB, h=h),
-    )
+    args = ["-m", module, *arguments, "--replica", macros.replica_id, "--replicas", str(replicas)]
+    role = launch.role(name, launch.python or sys.executable, args, {})
+    role.retry_policy = specs.RetryPolicy.REPLICA  # the other replicas keep running meanwhile
     return AppDef(name=name, roles=[role])

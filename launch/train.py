@@ -2,15 +2,14 @@
 
     torchx run launch/train.py [-j 1x2] [-- --run mine]
 
-What follows `--` are the options of `python -m pipeline.train`. TorchX executes this file inside a module of its
-own and reads the signature from the source, hence the few types of `typing` and nothing else here.
+What follows `--` are the options of `python -m pipeline.train`. Why the file has this form: launch/program.py.
 """
 
 from typing import Dict, Optional
 
 from torchx.specs import AppDef
 
-from launch.program import program_app
+from launch.program import Launch, program_app
 
 
 def train(
@@ -38,21 +37,8 @@ def train(
         image: the container image, for the schedulers that run one
         python: the interpreter; by default the one TorchX runs in, so name the image's own for containers
         env: environment variables of the program, NAME=value,NAME=value
-        max_retries: how often the scheduler may start it again; it goes on where it stopped
+        max_retries: how often the scheduler may start it again; it resumes where it stopped
         port: where the nodes meet on the first of them, when there are several
     """
-    return program_app(
-        "train",
-        "pipeline.train",
-        program_args,
-        j=j,
-        cpu=cpu,
-        gpu=gpu,
-        memMB=memMB,
-        h=h,
-        image=image,
-        python=python,
-        env=env,
-        max_retries=max_retries,
-        port=port,
-    )
+    launch = Launch(j, cpu, gpu, memMB, h, image, python, env, max_retries, port)
+    return program_app("train", "pipeline.train", program_args, launch)

@@ -1,4 +1,4 @@
-"""Real processes for the tests that need several ranks."""
+"""Real processes for the tests that need several ranks, and a line at the end for tests that found no real logs."""
 
 import os
 import socket
@@ -41,3 +41,17 @@ def ranks() -> Ranks:
         return ended
 
     return run
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that were skipped because the real logs (../shared) are not on this machine, and why.
+
+    pytest counts a skipped test in its last line but gives no reason there, so a run without the logs would look like
+    a run with them.
+    """
+    reasons = {report.nodeid: str(report.longrepr[2]) for report in terminalreporter.getreports("skipped")}
+    without_logs = {test: reason.removeprefix("Skipped: ") for test, reason in reasons.items() if "../shared" in reason}
+    if without_logs:
+        terminalreporter.section(f"{len(without_logs)} tests without their real logs")
+        for test, reason in sorted(without_logs.items()):
+            terminalreporter.line(f"SKIPPED {test}: {reason}")

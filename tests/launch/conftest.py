@@ -14,15 +14,14 @@ ROOT = Path(__file__).parents[2]
 
 COMPONENT = '''
 from torchx.specs import AppDef
-from launch.program import program_app
+from launch.program import Launch, program_app
 
 def probe(*program_args: str, j: str = "1x1", gpu: int = 0) -> AppDef:
     """A component of the tests."""
-    return program_app("probe", "program", program_args, j=j, cpu=0, gpu=gpu, memMB=1, h=None, image="", python="",
-                       env=None, max_retries=0, port=29500)
+    return program_app("probe", "program", program_args, Launch(j, 0, gpu, 1, None, "", "", None, 0))
 '''
 
-# torchrun starts Python with -u, where `print` hands over each of its parts by itself: two ranks' lines would mix.
+# torchrun starts Python with -u, where `print` writes each of its parts separately, so two ranks' lines would mix.
 PROGRAM = """
 import os, sys, time
 command, *rest = sys.argv[1:]

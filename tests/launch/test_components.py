@@ -1,4 +1,4 @@
-"""The four component files, read the way TorchX reads them."""
+"""The component files of the stages, read the way TorchX reads them."""
 
 import inspect
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from torchx.specs.finder import get_component
 
 from launch.codesign import codesign
 from launch.export import export
+from launch.prepare import prepare
 from launch.search import search
 from launch.train import train
 
@@ -43,6 +44,22 @@ def test_the_same_options_everywhere(component: Callable[..., AppDef]) -> None:
         name: text for name, text in reference.items() if name != "program_args"
     }
     assert all(text.strip() for text in options.values())
+
+
+@pytest.mark.parametrize("component", [*COMPONENTS, prepare])
+def test_every_option_arrives(component: Callable[..., AppDef]) -> None:
+    """Each option of the signature is found where the scheduler looks for it, and none in the place of another."""
+    numbers = {"cpu": 5, "gpu": 6, "memMB": 7000, "max_retries": 8, "port": 9000}
+    given = numbers | {"j": "3x1", "image": "registry/image:1", "python": "/opt/python", "env": {"A": "b"}}
+    known = inspect.signature(component).parameters
+    (role,) = component(**{name: value for name, value in given.items() if name in known}).roles
+    assert (role.num_replicas, role.image, role.max_retries, role.env["A"]) == (3, "registry/image:1", 8, "b")
+    gpus = 6 if "gpu" in known else 0
+    assert (role.resource.cpu, role.resource.gpu, role.resource.memMB) == (5, gpus, 7000)
+    assert "/opt/python" in " ".join([role.entrypoint, *role.args])
+    assert ("port" in known) == (":9000" in " ".join(role.args)) == (role.port_map == {"c10d": 9000})
+    (large,) = component(h="aws_m5.2xlarge", memMB=1).roles
+    assert large.resource.memMB > 1
 
 
 def test_slurm_script(monkeypatch: pytest.MonkeyPatch) -> None:

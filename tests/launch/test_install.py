@@ -1,6 +1,7 @@
 """The set-up: what make asks for, and what install.sh says when it cannot be had (nothing here touches a network)."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,15 @@ def test_no_torch_to_be_had(tmp_path: Path) -> None:
     assert "make TORCH_INDEX=" in result.stderr
 
 
+def last_command(*arguments: str) -> str:
+    """The last command that `make -n` with these arguments would run, its words separated by single spaces."""
+    outer = ("MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MFLAGS", "J", "ARGS")  # of the make that runs these tests
+    env = {name: value for name, value in os.environ.items() if name not in outer}
+    command = ["make", "-n", "VENV=.venv", *arguments]
+    result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    return " ".join(result.stdout.splitlines()[-1].split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "command"),
     [
@@ -58,9 +68,10 @@ def test_no_torch_to_be_had(tmp_path: Path) -> None:
 )
 def test_make_search(arguments: list[str], command: str) -> None:
     """`make search` is the plain `torchx run launch/search.py`, and its variables become that command's arguments."""
-    outer = ("MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MFLAGS", "J", "ARGS")  # of the make that runs these tests
-    env = {name: value for name, value in os.environ.items() if name not in outer}
-    result = subprocess.run(
-        ["make", "-n", "search", "VENV=.venv", *arguments], cwd=ROOT, env=env, capture_output=True, text=True
-    )
-    assert [" ".join(line.split()) for line in result.stdout.splitlines()][-1] == command
+    assert last_command("search", *arguments) == command
+
+
+def test_make_test_passes_arguments() -> None:
+    """`make test ARGS="-m 'not slow'"` gives pytest the two arguments that were written."""
+    _, _, written = last_command("test", "ARGS=-m 'not slow' tests/a.py").partition(" -m pytest ")
+    assert shlex.split(written) == ["--durations=10", "-m", "not slow", "tests/a.py"]

@@ -1,10 +1,12 @@
 """The role of a program: its command line, threads and GPUs."""
 
+import dataclasses
 import os
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -12,16 +14,17 @@ from hypothesis import strategies as st
 from torch.distributed.run import parse_args
 from torchx.specs import AppDef, macros
 
-from launch.program import command_line, nodes_and_processes, program_app, usable_cores, visible_gpus
+from launch.program import Launch, command_line, nodes_and_processes, program_app, usable_cores, visible_gpus
 
 arguments = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12), max_size=5)
 
 
-def app(**changes: object) -> AppDef:
+ONE_PROCESS = Launch(j="1x1", cpu=0, gpu=0, memMB=1000, h=None, image="", python="", env=None, max_retries=0)
+
+
+def app(**changes: Any) -> AppDef:
     """An app of one process, with the given changes."""
-    numbers = {"cpu": 0, "gpu": 0, "memMB": 1000, "max_retries": 0, "port": 29500}
-    defaults: dict[str, object] = {"j": "1x1", "h": None, "image": "", "python": "", "env": None} | numbers
-    return program_app("search", "pipeline.chain", ["--run", "a"], **(defaults | changes))  # type: ignore[arg-type]
+    return program_app("search", "pipeline.chain", ["--run", "a"], dataclasses.replace(ONE_PROCESS, **changes))
 
 
 @given(st.integers(1, 999), st.integers(1, 999))

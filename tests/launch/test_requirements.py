@@ -11,7 +11,9 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 LINES = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
-PINS = {canonicalize_name(Requirement(line).name): Requirement(line) for line in LINES}
+PINS: dict[str, Requirement] = {
+    canonicalize_name(requirement.name): requirement for requirement in map(Requirement, LINES)
+}
 ON_CPU = torch.version.cuda is None
 INSTALLED_AS = {"fbgemm-gpu": "fbgemm-gpu-cpu"} if ON_CPU else {}
 
