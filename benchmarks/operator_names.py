@@ -1,0 +1,170 @@
+"""Where the code names an operator outside the operators' own folder.
+
+What counts as a name of an operator:
+* the class of an operator, or an instance that its file gives a name, as an identifier or as a word of a string;
+* anything else imported from an operator's file, or the file's module itself;
+* its JSON name as a string, alone or as part of a path ("blocks.0.dense.fc"), and, where the name is no ordinary word
+  (it has an underscore), as a word of a longer string; and as an identifier, unless Python has a builtin of that name.
+A JSON name that is also a field of `Block` (a merger that an architecture switches on) does not count as an identifier
+or as a whole string, where it is the name of the field. Docstrings and comments do not count.
+
+One file may name operators: modules/space/search_space.py, which lists the operators of each space and holds the
+hand-made architectures.
+"""
+
+import ast
+import builtins
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.source_files import Function, Source, imported
+
+OPERATORS = "modules/operators/"
+"""The folder that holds an operator a file."""
+SPACES = "modules/space/search_space.py"
+"""The one file outside that may name operators."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """The words that name an operator."""
+
+    classes: frozenset[str]
+    """Their classes, and the names that the operators' files give to instances of them."""
+    json: frozenset[str]
+    """JSON names."""
+    modules: frozenset[str]
+    """The modules of the operators' files."""
+    fields: frozenset[str]
+    """Fields of `Block`, which is free to be called as a merger is."""
+
+    def identifier(self, name: str) -> bool:
+        """Whether an identifier names an operator."""
+        return name in self.classes or name in self.json - self.fields - set(dir(builtins))
+
+    def string(self, text: str) -> bool:
+        """Whether a string names an operator."""
+        if text in self.fields:
+            return False
+        words = set(re.findall(r"\w+", text))
+        known = self.json if re.search(r"\s", text.strip()) is None else {name for name in self.json if "_" in name}
+        return not words.isdisjoint(self.classes | known)
+
+
+def operator_names(sources: list[Source]) -> Names | None:
+    """What names the operators, or None when there is no folder of operators.
+
+    Raises:
+        ValueError: an operator has no JSON name that can be read from its class: `name = "..."` or a property that
+            returns one, its own or inherited.
+    """
+    own = [source for source in sources if source.path.startswith(OPERATORS)]
+    if not own:
+        return None
+    classes = {name: node for source in own for name, node in _classes(source).items()}
+    operators = _operators(classes)
+    instances = {
+        name
+        for source in own
+        for name, value in _assigned(source.tree).items()
+        if isinstance(value, ast.Call) and _last_word(value.func) in operators
+    }
+    blocks = [found["Block"] for source in sources if "Block" in (found := _classes(source))]
+    return Names(
+        classes=frozenset(operators.keys() | instances),
+        json=frozenset(operators.values()),
+        modules=frozenset(source.module for source in own if not operators.keys().isdisjoint(_classes(source))),
+        fields=frozenset(field for node in blocks for field in _assigned(node)),
+    )
+
+
+def _operators(classes: dict[str, ast.ClassDef]) -> dict[str, str]:
+    """Class → JSON name of the descendants of `Operator` that are neither abstract nor only there to be inherited."""
+    descendants = {name: _ancestors(name, classes) for name in classes if "Operator" in _ancestors(name, classes)}
+    parents = {parent for ancestors in descendants.values() for parent in ancestors}
+    found: dict[str, str] = {}
+    for name in descendants:
+        json_name = _json_name(name, classes)
+        if json_name is not None and not _is_abstract(classes[name]):
+            found[name] = json_name
+        elif name not in parents:
+            raise ValueError(f'{OPERATORS}: operator {name} has no JSON name; give its class a `name = "..."`')
+    return found
+
+
+def _classes(source: Source) -> dict[str, ast.ClassDef]:
+    return {node.name: node for node in source.tree.body if isinstance(node, ast.ClassDef)}
+
+
+def _ancestors(name: str, classes: dict[str, ast.ClassDef]) -> list[str]:
+    """The classes above a class, nearest first, as far as they are among `classes`."""
+    found: list[str] = []
+    for base in classes[name].bases:
+        parent = _last_word(base)
+        found += [parent, *(_ancestors(parent, classes) if parent in classes and parent != name else [])]
+    return found
+
+
+def _last_word(node: ast.expr) -> str:
+    """`Operator` of `Operator`, `operator.Operator` and `Operator[T]`."""
+    return re.findall(r"\w+", ast.unparse(node).partition("[")[0])[-1]
+
+
+def _is_abstract(node: ast.ClassDef) -> bool:
+    decorators = [decorator for one in node.body if isinstance(one, Function) for decorator in one.decorator_list]
+    return any(_last_word(decorator) == "abstractmethod" for decorator in decorators)
+
+
+def _assigned(node: ast.ClassDef | ast.Module) -> dict[str, ast.expr | None]:
+    """What the body of a class or module assigns to names."""
+    found: dict[str, ast.expr | None] = {}
+    for one in node.body:
+        match one:
+            case ast.AnnAssign(target=ast.Name(id=name), value=value):
+                found[name] = value
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                found[name] = value
+    return found
+
+
+def _json_name(name: str, classes: dict[str, ast.ClassDef]) -> str | None:
+    for ancestor in [name, *_ancestors(name, classes)]:
+        node = classes.get(ancestor)
+        values = [] if node is None else [_assigned(node).get("name"), *_returned(node, "name")]
+        for value in values:
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                return value.value
+    return None
+
+
+def _returned(node: ast.ClassDef, method: str) -> list[ast.expr | None]:
+    """What the returns of a class's method give."""
+    methods = [one for one in node.body if isinstance(one, Function) and one.name == method]
+    return [inner.value for one in methods for inner in ast.walk(one) if isinstance(inner, ast.Return)]
+
+
+def operator_places(sources: list[Source], names: Names) -> list[tuple[str, int, str]]:
+    """(path, line, name) of everything that names an operator where it may not."""
+    outside = [source for source in sources if not source.path.startswith(OPERATORS) and source.path != SPACES]
+    found = {place for source in outside for place in _places(source, names)}
+    return sorted(found)
+
+
+def _places(source: Source, names: Names) -> Iterator[tuple[str, int, str]]:
+    docstrings = {id(node.value) for node in ast.walk(source.tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(source.tree):
+        line = getattr(node, "lineno", 0)
+        match node:
+            case ast.Constant(value=str(text)) if id(node) not in docstrings and names.string(text):
+                yield source.path, line, repr(text)
+            case ast.Import() | ast.ImportFrom():
+                for target, name in imported(node, source):
+                    if target in names.modules or f"{target}.{name}" in names.modules or names.identifier(name):
+                        yield source.path, line, f"import of {name or target}"
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.keyword(arg=str(name)):
+                if names.identifier(name):
+                    yield source.path, line, name
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                if names.identifier(name):
+                    yield source.path, line, name
