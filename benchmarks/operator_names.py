@@ -6,7 +6,8 @@ What counts as a name of an operator:
 * its JSON name as a string, alone or as part of a path ("blocks.0.dense.fc"), and, where the name is no ordinary word
   (it has an underscore), as a word of a longer string; and as an identifier, unless Python has a builtin of that name.
 A JSON name that is also a field of `Block` (a merger that an architecture switches on) does not count as an identifier
-or as a whole string, where it is the name of the field. Docstrings and comments do not count.
+or as a whole string, where it is the name of the field. Neither do docstrings, comments, and what a file imports under
+such a name from another project.
 
 One file may name operators: modules/space/search_space.py, which lists the operators of each space and holds the
 hand-made architectures.
@@ -18,7 +19,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.source_files import Function, Source, imported
+from benchmarks.source_files import PACKAGES, Function, Source, imported
 
 OPERATORS = "modules/operators/"
 """The folder that holds an operator a file."""
@@ -153,6 +154,7 @@ def operator_places(sources: list[Source], names: Names) -> list[tuple[str, int,
 
 def _places(source: Source, names: Names) -> Iterator[tuple[str, int, str]]:
     docstrings = {id(node.value) for node in ast.walk(source.tree) if isinstance(node, ast.Expr)}
+    of_libraries = set(_library_names(source))
     for node in ast.walk(source.tree):
         line = getattr(node, "lineno", 0)
         match node:
@@ -160,11 +162,19 @@ def _places(source: Source, names: Names) -> Iterator[tuple[str, int, str]]:
                 yield source.path, line, repr(text)
             case ast.Import() | ast.ImportFrom():
                 for target, name in imported(node, source):
-                    if target in names.modules or f"{target}.{name}" in names.modules or names.identifier(name):
+                    named = names.identifier(name) and name not in of_libraries
+                    if target in names.modules or f"{target}.{name}" in names.modules or named:
                         yield source.path, line, f"import of {name or target}"
             case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.keyword(arg=str(name)):
-                if names.identifier(name):
+                if names.identifier(name) and name not in of_libraries:
                     yield source.path, line, name
             case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
-                if names.identifier(name):
+                if names.identifier(name) and name not in of_libraries:
                     yield source.path, line, name
+
+
+def _library_names(source: Source) -> Iterator[str]:
+    """The names that a file imports from other projects, which may have a class called as ours."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.ImportFrom) and imported(node, source)[0][0].partition(".")[0] not in PACKAGES:
+            yield from (alias.asname or alias.name for alias in node.names)

@@ -77,6 +77,7 @@ def project(folder: Path, files: dict[str, str]) -> list[Source]:
         ("total = sum([1])\nblock.dense_to_sparse = getattr(block, 'dense_to_sparse')", []),
         ("message = 'the sum of all'", []),
         ("x = 'dot_products'", []),
+        ("from torchrec.modules import DotProduct\nx = DotProduct()", []),
         ("match x:\n    case 'dot_product': ...", ["'dot_product'"]),
         ("x = ['sum']", ["'sum'"]),
         ("x = f'{y}.dense.sum'", ["'.dense.sum'"]),
@@ -93,7 +94,7 @@ def project(folder: Path, files: dict[str, str]) -> list[Source]:
     ],
 )
 def test_what_names_an_operator(tmp_path: Path, text: str, named: list[str]) -> None:
-    """Classes, instances, imports and JSON names count; docstrings, prose, builtins and fields of a block do not."""
+    """Classes, instances, imports and JSON names count; docstrings, prose, builtins, libraries and fields of Block do not."""
     sources = project(tmp_path, {**OPERATORS, "pipeline/page.py": text})
     names = operator_names(sources)
     assert names is not None and names.json == {"dot_product", "sum", "dense_to_sparse"}
