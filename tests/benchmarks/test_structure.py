@@ -94,7 +94,7 @@ def project(folder: Path, files: dict[str, str]) -> list[Source]:
     ],
 )
 def test_what_names_an_operator(tmp_path: Path, text: str, named: list[str]) -> None:
-    """Classes, instances, imports and JSON names count; docstrings, prose, builtins, libraries and fields of Block do not."""
+    """Classes, instances, imports and JSON names count; docstrings, prose, builtins and libraries do not."""
     sources = project(tmp_path, {**OPERATORS, "pipeline/page.py": text})
     names = operator_names(sources)
     assert names is not None and names.json == {"dot_product", "sum", "dense_to_sparse"}
