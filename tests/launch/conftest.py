@@ -39,6 +39,12 @@ match command:
 """
 
 
+@pytest.fixture(autouse=True)
+def own_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that a test starts import this checkout, also where another one is installed in the environment."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
 @pytest.fixture(scope="session")
 def torchx() -> list[str]:
     """The command `torchx` of this environment, in which the project is installed."""
