@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 import tyro
 
-from pipeline.data.generated import GenerateConfig, generate
+from pipeline.data.generate.logs import GenerateConfig, generate
 
 PROJECT = Path(__file__).resolve().parent.parent
 

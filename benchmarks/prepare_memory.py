@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tyro
 
-from pipeline.data.generated import GenerateConfig, generate
-from pipeline.data.prepare_file import FileTask, count_file, prepare_file
+from pipeline.data.generate.logs import GenerateConfig, generate
+from pipeline.data.prepare.raw_file import FileTask, count_file, prepare_file
+from pipeline.data.prepare.vocabulary import Resources, database, merge_counts
 from pipeline.data.schema import Schema
-from pipeline.data.vocabulary import Resources, database, merge_counts
 
 CHUNK = 1_000_000
 

@@ -18,11 +18,10 @@ import tyro
 
 from pipeline.config import ModelConfig, RetrainConfig, RunConfig
 from pipeline.data import Batch, DataConfig, Dataset, Stream
-from pipeline.files import atomic_write, write_json
-from pipeline.processes import join
-from pipeline.retrain import build
+from pipeline.run.files import atomic_write, write_json
+from pipeline.run.processes import join
 from pipeline.session import open_session
-from pipeline.train import train_standalone
+from pipeline.training.standalone import build, train_standalone
 
 _FACTOR, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
 

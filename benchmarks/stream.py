@@ -35,12 +35,12 @@ from torchrec.datasets.criteo import criteo_terabyte
 from torchrec.datasets.utils import PATH_MANAGER_KEY
 
 from pipeline.data.dataset import Split
-from pipeline.data.generated import GenerateConfig, generate
-from pipeline.data.parquet import ParquetLog
-from pipeline.data.prepared import FILE_ROWS, ROW_GROUP_ROWS, WRITER_OPTIONS, arrow_schema
+from pipeline.data.formats.parquet import ParquetLog
+from pipeline.data.formats.prepared import FILE_ROWS, ROW_GROUP_ROWS, WRITER_OPTIONS, arrow_schema
+from pipeline.data.formats.text_log import TextLog
+from pipeline.data.generate.logs import GenerateConfig, generate
 from pipeline.data.schema import Schema
-from pipeline.data.stream import Stream
-from pipeline.data.text_log import TextLog
+from pipeline.data.stream.batch_stream import Stream
 
 SCHEMA = Schema.load("criteo_terabyte")
 FEW_ROWS = 1_000_000

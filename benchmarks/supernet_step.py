@@ -81,7 +81,7 @@ class Tables(nn.Module):
 
 
 def our_step(tables: Tables, parameters: dict[str, Tensor], path: Callable[[], SubnetPath], shape: InputShape) -> Step:
-    """One step as pipeline/training.py makes it, with plain tables."""
+    """One step as pipeline/training/loop.py makes it, with plain tables."""
     table_slices = tuple(Slice(f"tables.{name}", (), table) for name, table in tables.named_parameters())
     optimizer = SlicedAdagrad({**parameters, **{part.name: part.leaf for part in table_slices}}, EPSILON)
 

@@ -30,8 +30,8 @@ import pyarrow.parquet as pq
 import tyro
 
 from benchmarks.recorded_training import row_keys
-from pipeline.data.features import integer_feature
-from pipeline.data.generated import GenerateConfig, generate
+from pipeline.data.formats.features import integer_feature
+from pipeline.data.generate.logs import GenerateConfig, generate
 from pipeline.data.schema import Schema
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from modules.space import Architecture
-from pipeline.architectures import read_architectures
 from pipeline.codesign import codesign
 from pipeline.export import export_best
 from pipeline.report import draw_text, write_report
 from pipeline.retrain import best_model, retrain
+from pipeline.run.architecture_files import read_architectures
 from pipeline.search.stage import search_supernet
 from pipeline.session import Session, run_program
 from pipeline.train import train_supernet

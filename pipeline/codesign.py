@@ -25,11 +25,11 @@ from pim_codesign import (
     workload_of_baseline,
     workload_of_subnet,
 )
-from pipeline.files import read_json, write_json
-from pipeline.retrain import best_model, build, read_results
-from pipeline.search.scoring import FrozenRows, look_up
+from pipeline.retrain import best_model, read_results
+from pipeline.run.files import read_json, write_json
 from pipeline.session import Session, run_program
-from pipeline.train import train_standalone
+from pipeline.training.frozen_rows import FrozenRows, look_up
+from pipeline.training.standalone import build, train_standalone
 
 CALIBRATION_ROWS = 4096
 """Training rows on which the activations' ranges are measured."""

@@ -9,10 +9,9 @@ from modules.space.sampling import SAMPLERS
 from modules.space.search_space import SPACES
 from pim_codesign import CodesignConfig
 from pipeline.data import DataConfig
-from pipeline.processes import Device
-from pipeline.search.scoring import ScoringConfig
-from pipeline.search.strategy import SearchConfig
-from pipeline.training import TrainingConfig
+from pipeline.run.processes import Device
+from pipeline.search.config import ScoringConfig, SearchConfig
+from pipeline.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 
 from modules.space import Architecture
-from pipeline.checkpoint import Checkpoints, verify
-from pipeline.exported import export
-from pipeline.files import read_json, sha256
-from pipeline.retrain import best_model, build, read_results
+from pipeline.retrain import best_model, read_results
+from pipeline.run.checkpoint import Checkpoints, verify
+from pipeline.run.files import read_json, sha256
+from pipeline.serving.torchscript_model import export
 from pipeline.session import Session, run_program
+from pipeline.training.standalone import build
 
 
 def export_best(session: Session) -> Path:

@@ -4,38 +4,18 @@ python -m pipeline.retrain [named run] [--run NAME] [--field value ...]
 """
 
 import sys
-from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
 from modules import baselines
-from modules.baselines import BASELINES, DCNInteraction, DeepFMInteraction, DLRMInteraction
+from modules.baselines import DCNInteraction, DeepFMInteraction, DLRMInteraction
 from modules.space import Architecture, multiply_accumulates, parameter_count
-from modules.supernet import OwnWeights, Subnet
-from pipeline.architectures import read_architectures
-from pipeline.evaluate import Metrics
-from pipeline.files import read_json, write_json
-from pipeline.run_folder import RunFolder
-from pipeline.search.search import read_winners
+from pipeline.run.architecture_files import read_architectures
+from pipeline.run.files import read_json, write_json
+from pipeline.run.folder import RunFolder
+from pipeline.search.driver import read_winners
 from pipeline.session import Session, run_program
-from pipeline.train import train_standalone
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A network to train from scratch."""
-
-    name: str
-    """Its stage: retrain/<name>."""
-    title: str
-    """What tables and pictures call it."""
-    network: nn.Module
-    """Untrained."""
-    architecture: Architecture | None
-    """None for torchrec's models."""
-    supernet_score: float | None
-    """Its validation log loss on the supernet's weights; None for a baseline."""
+from pipeline.training.metrics import Metrics
+from pipeline.training.standalone import Contender, build, train_standalone
 
 
 def retrain(session: Session) -> dict[str, Any]:
@@ -61,21 +41,6 @@ def contenders(session: Session) -> list[Contender]:
     ]
     found += [build(session, name, architecture) for name, architecture in given.items()]
     return found + [build(session, name) for name in config.baselines]
-
-
-def build(
-    session: Session, name: str, architecture: Architecture | None = None, score: float | None = None
-) -> Contender:
-    """An untrained contender by its name."""
-    generator = session.torch_generator("weights", name)
-    if architecture is not None:
-        title = name.replace("_", " ").capitalize()
-        weights = OwnWeights(generator, session.config.retrain.layer_norm)
-        subnet = Subnet(architecture, session.shape, weights=weights)
-        nn.init.zeros_(dict(subnet.named_parameters())["head.weight"])  # as the supernet starts
-        return Contender(name, title, subnet, architecture, score)
-    baseline = BASELINES[name]
-    return Contender(name, baseline.title, baseline.build(session.shape, generator), None, None)
 
 
 def summary(session: Session, entries: list[dict[str, Any]]) -> dict[str, Any]:

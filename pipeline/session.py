@@ -22,8 +22,8 @@ from modules.space.search_space import SPACES
 from pipeline.config import FREE_FIELDS, NAMED_RUNS, RunConfig, describe
 from pipeline.data import Dataset, open_dataset
 from pipeline.data.dataset import SPLITS
-from pipeline.processes import Processes, is_first_to_say, join
-from pipeline.run_folder import RunFolder, plain
+from pipeline.run.folder import RunFolder, plain
+from pipeline.run.processes import Processes, is_first_to_say, join
 
 STREAMS = ("weights", "paths", "search", "codesign", "validation")
 """The independent random streams of a run, by number."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pipeline.data.config import DataConfig
     from pipeline.data.dataset import Dataset, open_dataset
     from pipeline.data.schema import Schema
-    from pipeline.data.stream import Stream
+    from pipeline.data.stream.batch_stream import Stream
 
 __all__ = ["Batch", "DataConfig", "Dataset", "Schema", "Stream", "open_dataset"]
 
@@ -20,7 +20,7 @@ _HOMES = {
     "DataConfig": "config",
     "Dataset": "dataset",
     "Schema": "schema",
-    "Stream": "stream",
+    "Stream": "stream.batch_stream",
     "open_dataset": "dataset",
 }
 

@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.data.config import DataConfig
-from pipeline.data.features import Columns, Rows, mixed_row_numbers
-from pipeline.data.generated import PROBABILITY_COLUMN, GenerateConfig, generate
-from pipeline.data.infer import infer_schema
-from pipeline.data.log import Log, Unit
+from pipeline.data.formats.click_log import Log, Unit
+from pipeline.data.formats.features import Columns, Rows, mixed_row_numbers
+from pipeline.data.formats.infer import infer_schema
+from pipeline.data.formats.parquet import ParquetLog, prepared_schema
+from pipeline.data.formats.text_log import TextLog
+from pipeline.data.generate.logs import PROBABILITY_COLUMN, GenerateConfig, generate
 from pipeline.data.numbering import numbering
-from pipeline.data.parquet import ParquetLog, prepared_schema
 from pipeline.data.schema import Schema
-from pipeline.data.storage import day_of_name, is_parquet, list_files, path_manager, split_of_name
-from pipeline.data.stream import Stream
-from pipeline.data.text_log import TextLog
+from pipeline.data.storage.paths import day_of_name, is_parquet, list_files, path_manager, split_of_name
+from pipeline.data.stream.batch_stream import Stream
 
 logger = logging.getLogger(__name__)
 

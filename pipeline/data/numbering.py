@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from pipeline.data.features import HASHING
-from pipeline.data.prepared import OUT_OF_VOCABULARY_ROW, Prepared, file_name
+from pipeline.data.formats.features import HASHING
+from pipeline.data.formats.prepared import OUT_OF_VOCABULARY_ROW, Prepared, file_name
 from pipeline.data.schema import Schema
 
 FOLD = "in a table of fewer rows than table_sizes says: 0 stays 0, any other row is 1 + (row - 1) mod (rows - 1)"

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.storage import open_binary, path_manager
-from pipeline.files import parse_json, write_json
+from pipeline.data.storage.paths import open_binary, path_manager
+from pipeline.run.files import parse_json, write_json
 
 MAX_TABLE_ROWS = 2**31 - 1
 """Rows are numbered in 32 bits inside the stream."""

@@ -10,21 +10,20 @@ from typing import Any
 import jinja2
 
 from modules.space import Architecture, InputShape, multiply_accumulates
-from pipeline.files import atomic_write
-from pipeline.report.codesign_plots import energy_breakdown, pareto_panels
-from pipeline.report.figure import Picture
-from pipeline.report.picture import draw_svg
-from pipeline.report.run_files import read_run
-from pipeline.report.run_values import Codesign, Model, Results, Run
-from pipeline.report.search_plots import (
+from pipeline.report.drawing.architecture_svg import draw_svg
+from pipeline.report.drawing.codesign_plots import energy_breakdown, pareto_panels
+from pipeline.report.drawing.figure import Picture
+from pipeline.report.drawing.search_plots import (
     loss_over_cost,
     score_against_retrained,
     scored_models,
     search_progress,
     training_curves,
 )
+from pipeline.report.drawing.wiring import dead_parts
+from pipeline.report.run_files import read_run
+from pipeline.report.run_values import Codesign, Model, Results, Run
 from pipeline.report.tables import all_tables, compared_energy, timings_table
-from pipeline.report.wiring import dead_parts
 from pipeline.report.words import (
     QUALITY_TOLERANCE,
     best_baseline,
@@ -36,6 +35,7 @@ from pipeline.report.words import (
     ratio,
     significant,
 )
+from pipeline.run.files import atomic_write
 
 _PACKAGES = ("torch", "torchrec", "fbgemm-gpu", "fbgemm-gpu-cpu", "torchx", "pyarrow", "iopath")
 _ABSENT = {

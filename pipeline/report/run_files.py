@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from modules.space import Architecture, InputShape
-from pipeline.files import read_json
 from pipeline.report.run_values import (
     Candidate,
     Codesign,
@@ -23,6 +22,7 @@ from pipeline.report.run_values import (
     TrainingStep,
     Winners,
 )
+from pipeline.run.files import read_json
 
 
 class _Fields:

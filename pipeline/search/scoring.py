@@ -8,89 +8,17 @@ logistic regression on frozen features: the features are computed once and the f
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torchrec.distributed import DistributedModelParallel
 
-from modules.embeddings import embed
 from modules.space import Architecture
 from modules.supernet import Subnet, Supernet, extract
 from modules.supernet.layers import Linear
-from pipeline.data import Dataset
-from pipeline.processes import Processes, cpu_threads
-
-CHUNK_ROWS = 2048
-"""Rows a candidate runs on at once: activations stay in cache, and a score does not depend on free memory."""
-
-
-@dataclass(frozen=True)
-class ScoringConfig:
-    """How a candidate is judged. The published search fine-tunes on 500 × 512 rows and judges on 150 × 8,192."""
-
-    fine_tune_rows: int = 8_192
-    """Training rows that the last layer is fitted on before scoring; 0: the supernet's head as it is."""
-    fine_tune_iterations: int = 10
-    """L-BFGS iterations of that fit, at least 1."""
-    fine_tune_penalty: float = 1e-4
-    """Weight of the squared distance from the supernet's head in the fit, at least 0."""
-    valid_rows: int = 8_192
-    """Validation rows that give the score (fewer if the split is smaller), at least 1."""
-
-    def __post_init__(self) -> None:
-        for name, least in (
-            ("fine_tune_rows", 0),
-            ("fine_tune_iterations", 1),
-            ("fine_tune_penalty", 0),
-            ("valid_rows", 1),
-        ):
-            if getattr(self, name) < least:
-                raise ValueError(f"scoring.{name} is {getattr(self, name)}; it must be at least {least}")
-
-
-@dataclass(frozen=True)
-class FrozenRows:
-    """Rows of a split with their embedding vectors: what a dense-only network needs."""
-
-    dense: Tensor
-    """[R, I]."""
-    embedded: Tensor
-    """[R, F, D]."""
-    label: Tensor
-    """[R]."""
-
-    def chunks(self) -> list["FrozenRows"]:
-        """The rows in pieces of CHUNK_ROWS."""
-        parts = zip(*(column.split(CHUNK_ROWS) for column in (self.dense, self.embedded, self.label)), strict=True)
-        return [FrozenRows(*part) for part in parts]
-
-
-@torch.no_grad()
-def look_up(
-    embeddings: DistributedModelParallel,
-    dataset: Dataset,
-    split: str,
-    rows: int,
-    processes: Processes,
-    shuffle_seed: int | None = None,
-) -> FrozenRows:
-    """The first `rows` rows of a split (all, if it has fewer), looked up on every rank in the same order.
-
-    Every rank reads the same rows, so that caches, and with them scores, are the same on any number of ranks.
-    """
-    parts: list[FrozenRows] = []
-    found = 0
-    stream = dataset.stream(split, CHUNK_ROWS, shuffle_seed=shuffle_seed, drop_last=False)
-    for batch in stream:
-        batch = batch.to(processes.device)
-        parts.append(FrozenRows(batch.dense, embed(embeddings, batch.sparse), batch.label))
-        found += batch.num_rows
-        if found >= rows:
-            break
-    columns = ("dense", "embedded", "label")
-    return FrozenRows(*(torch.cat([getattr(part, name) for part in parts])[:rows] for name in columns))
+from pipeline.run.processes import Processes, cpu_threads
+from pipeline.search.config import ScoringConfig
+from pipeline.training.frozen_rows import FrozenRows
 
 
 def score(network: Subnet, fine_tune: FrozenRows | None, valid: FrozenRows, config: ScoringConfig) -> float:

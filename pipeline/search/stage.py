@@ -1,11 +1,11 @@
 """The search as a stage of a run: the trained supernet in, winners.json out."""
 
-from pipeline.files import read_json
-from pipeline.search.scoring import look_up
-from pipeline.search.search import best, read_winners, search, write_winners
+from pipeline.run.files import read_json
+from pipeline.search.driver import best, read_winners, search, write_winners
 from pipeline.search.strategy import Candidate
 from pipeline.session import Session
-from pipeline.train import SUPERNET, load_supernet
+from pipeline.training.frozen_rows import look_up
+from pipeline.training.supernet import SUPERNET, load_supernet
 
 
 def search_supernet(session: Session) -> list[Candidate]:

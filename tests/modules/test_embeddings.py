@@ -14,7 +14,7 @@ from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTens
 from torchrec.distributed import DistributedModelParallel
 
 from modules.embeddings import ROWS_A_CHUNK, _fill_shard, embed, set_learning_rate, shard_embeddings
-from pipeline.processes import join
+from pipeline.run.processes import join
 
 Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
 ROWS = {"t_u": 30, "t_v": 7, "t_w": 50}
@@ -115,7 +115,7 @@ RANK = """
 import json, sys, torch
 from torchrec import EmbeddingBagConfig, KeyedJaggedTensor
 from modules.embeddings import embed, set_learning_rate, shard_embeddings
-from pipeline.processes import join
+from pipeline.run.processes import join
 given = json.loads(sys.argv[1])
 tables = [EmbeddingBagConfig(name=n, feature_names=[n[2:]], num_embeddings=r, embedding_dim=given["width"])
           for n, r in given["rows"].items()]

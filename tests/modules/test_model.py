@@ -10,7 +10,7 @@ from modules.embeddings import shard_embeddings
 from modules.model import ClickModel
 from modules.space import NASREC_SMALL, InputShape, single_operator_any_connection
 from modules.supernet import Supernet, extract
-from pipeline.processes import join
+from pipeline.run.processes import join
 
 CONFIGS = [
     EmbeddingBagConfig(name=f"t_{field}", feature_names=[field], num_embeddings=rows, embedding_dim=4)

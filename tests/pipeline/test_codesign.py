@@ -11,12 +11,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from modules.space import Architecture
 from pim_codesign import PRESETS, evaluate
 from pipeline.codesign import _Measured, _Measurements, codesign, summary
-from pipeline.files import read_json
-from pipeline.processes import join
-from pipeline.retrain import build, read_results
-from pipeline.search.scoring import look_up
+from pipeline.retrain import read_results
+from pipeline.run.files import read_json
+from pipeline.run.processes import join
 from pipeline.session import Session, open_session
-from pipeline.train import train_standalone
+from pipeline.training.frozen_rows import look_up
+from pipeline.training.standalone import build, train_standalone
 
 TinyRun = Any
 

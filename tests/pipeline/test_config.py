@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.config import NAMED_RUNS, ModelConfig, RetrainConfig, RunConfig, SupernetConfig, describe, quick
-from pipeline.run_folder import _flat, plain
+from pipeline.run.folder import _flat, plain
 from pipeline.session import read_command_line
 
 CLASSES = [RunConfig] + [

@@ -13,14 +13,13 @@ import torch
 
 from modules.embeddings import embed
 from modules.space import Architecture
-from pipeline.checkpoint import Checkpoints
 from pipeline.data.config import DataConfig
 from pipeline.data.dataset import open_dataset
 from pipeline.export import export_best, read_unsharded
-from pipeline.processes import join
-from pipeline.retrain import build
+from pipeline.run.checkpoint import Checkpoints
+from pipeline.run.processes import join
 from pipeline.session import open_session
-from pipeline.train import train_standalone
+from pipeline.training.standalone import build, train_standalone
 
 TinyRun = Any
 ROWS = 10_000

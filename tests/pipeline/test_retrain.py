@@ -10,12 +10,12 @@ import torch
 
 from modules import baselines
 from modules.space import Architecture, multiply_accumulates, parameter_count
-from pipeline.evaluate import Evaluation
-from pipeline.processes import join
-from pipeline.retrain import best_model, build, contenders, read_results, summary, table_line
-from pipeline.search.scoring import look_up
+from pipeline.retrain import best_model, contenders, read_results, summary, table_line
+from pipeline.run.processes import join
 from pipeline.session import Session, open_session
-from pipeline.train import train_standalone
+from pipeline.training.frozen_rows import look_up
+from pipeline.training.metrics import Evaluation
+from pipeline.training.standalone import build, train_standalone
 
 TinyRun = Any
 

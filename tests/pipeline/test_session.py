@@ -13,7 +13,7 @@ import numpy
 import pytest
 import torch
 
-from pipeline.processes import join
+from pipeline.run.processes import join
 from pipeline.session import STREAMS, Session, open_session, read_command_line, run_program
 
 TinyRun = Any

@@ -11,11 +11,12 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from modules.supernet import extract
-from pipeline.files import read_json
-from pipeline.processes import join
-from pipeline.search.scoring import look_up
+from pipeline.run.files import read_json
+from pipeline.run.processes import join
 from pipeline.session import Session, open_session
-from pipeline.train import build_supernet, load_supernet, train_supernet, validation_architectures
+from pipeline.train import train_supernet
+from pipeline.training.frozen_rows import look_up
+from pipeline.training.supernet import build_supernet, load_supernet, validation_architectures
 
 TinyRun = Any
 

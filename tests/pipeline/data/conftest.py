@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from pipeline.data import remote
+from pipeline.data.storage import remote
 
 STALL_S = 2.0
 """How long a stalled answer hangs: beyond the patience that the tests set."""

@@ -14,7 +14,7 @@ import pytest
 from pipeline.data import DataConfig, Schema, open_dataset
 from pipeline.data.dataset import SPLITS, Dataset
 from pipeline.data.describe import describe
-from pipeline.data.features import category_rows
+from pipeline.data.formats.features import category_rows
 
 ROOT = Path(__file__).parents[3]
 REAL = ROOT.parent / "shared" / "data"

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.data import DataConfig, open_dataset
-from pipeline.data.features import text_hash
-from pipeline.data.prepare import PrepareConfig, prepare
+from pipeline.data.formats.features import text_hash
+from pipeline.data.prepare.prepare import PrepareConfig, prepare
 
 SCHEMA = {
     "name": "shop",

@@ -17,7 +17,7 @@ from modules.space import (
     parameter_count,
     single_operator_any_connection,
 )
-from pipeline.files import write_json
+from pipeline.run.files import write_json
 
 BASELINES = (("dlrm", "DLRM"), ("dlrm_dcn", "DLRM + DCN-v2"), ("deepfm", "DeepFM"))
 

@@ -14,10 +14,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from modules.space import NASREC_SMALL, InputShape, single_operator_any_connection
 from modules.supernet import Supernet, extract
-from pipeline.processes import Processes, join
-from pipeline.search.scoring import CHUNK_ROWS, FrozenRows, ScoringConfig, fit_head, look_up, score, score_all
+from pipeline.run.processes import Processes, join
+from pipeline.search.config import ScoringConfig
+from pipeline.search.scoring import fit_head, score, score_all
 from pipeline.session import open_session
-from pipeline.train import load_supernet
+from pipeline.training.frozen_rows import CHUNK_ROWS, FrozenRows, look_up
+from pipeline.training.supernet import load_supernet
 
 TinyRun = Any
 Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]

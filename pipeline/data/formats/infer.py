@@ -1,0 +1,63 @@
+"""A schema for Parquet files that come without one."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pyarrow.types as pt
+
+from pipeline.data.generate.logs import PROBABILITY_COLUMN
+from pipeline.data.schema import Schema
+from pipeline.data.storage.paths import check_same_columns, open_binary
+
+
+def infer_schema(files: list[str], name: str, max_table_rows: int) -> Schema:
+    """The schema of Parquet files with a column `label`.
+
+    Numeric inputs are the columns of floating point and those called int_*; all others are categories: whole numbers
+    get a table as long as their range, text one of `max_table_rows`.
+    """
+    fields = _fields(files[0])
+    for path in files:
+        check_same_columns(path, _fields(path).names, files[0], fields.names)
+    if "label" not in fields.names:
+        raise ValueError(
+            f"{files[0]}: has no column 'label', found {fields.names}; name the label in a data.schema file"
+        )
+    inputs = [field for field in fields if field.name not in ("label", PROBABILITY_COLUMN)]
+    integers = [field.name for field in inputs if pt.is_floating(field.type) or field.name.startswith("int_")]
+    categories = [field for field in inputs if field.name not in integers]
+    integer_ids = [field.name for field in categories if pt.is_integer(field.type)]
+    ranges = _value_ranges(files, integer_ids)
+    sizes = [
+        min(max_table_rows, ranges[field.name] + 1) if field.name in ranges else max_table_rows for field in categories
+    ]
+    names = tuple(field.name for field in categories)
+    return Schema(name, "label", tuple(integers), names, tuple(max(size, 2) for size in sizes), tuple(integer_ids))
+
+
+def _fields(path: str) -> pa.Schema:
+    with open_binary(path) as handle:
+        try:
+            return pq.ParquetFile(handle).schema_arrow
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{path}: not a whole Parquet file: {error}; write or copy it again") from error
+
+
+def _value_ranges(files: list[str], columns: list[str]) -> dict[str, int]:
+    """Length of [smallest, largest] value of whole-number columns over all files: modulo it, no two values meet."""
+    lows: dict[str, list[int]] = {column: [] for column in columns}
+    highs: dict[str, list[int]] = {column: [] for column in columns}
+    for path in files:
+        with open_binary(path) as handle:
+            file = pq.ParquetFile(handle)
+            for group in range(file.num_row_groups if columns else 0):
+                try:
+                    table = file.read_row_group(group, columns=columns)
+                except (pa.ArrowException, OSError) as error:
+                    raise ValueError(f"{path}: row group {group} cannot be read: {error}; write it again") from error
+                for column in table.column_names:
+                    low, high = pc.min_max(table[column]).as_py().values()
+                    if low is not None:
+                        lows[column].append(low)
+                        highs[column].append(high)
+    return {column: max(highs[column]) - min(lows[column]) + 1 for column in columns if lows[column]}

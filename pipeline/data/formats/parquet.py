@@ -1,0 +1,282 @@
+"""Parquet click logs, raw or prepared: row groups, the unit of reading, decoded into `Rows`.
+
+Columns and types are checked first. Shapes: n rows, I integers (1 without any), F fields.
+"""
+
+import functools
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyarrow.types as pt
+
+from pipeline.data.formats.click_log import Unit
+from pipeline.data.formats.features import Columns, LabelError, Rows, decode
+from pipeline.data.formats.prepared import Prepared, arrow_schema, read_prepared
+from pipeline.data.memory_pool import scratch_memory
+from pipeline.data.schema import Schema
+from pipeline.data.storage.paths import check_same_columns, open_arrow
+from pipeline.data.storage.remote import StorageError
+
+Ids = npt.NDArray[np.int32]
+COLUMNS_AT_ONCE = 3
+"""Decoded together where rows are picked: 1.6 MB of a full row group. Two cost more calls, ten more cache misses."""
+REMOTE_OPENERS = 16
+"""Files of a store that are looked into at once: it is waiting for answers, mostly."""
+
+
+class ParquetLog:
+    """The row groups of some Parquet files, read one at a time, by any thread."""
+
+    def __init__(self, files: list[str], schema: Schema) -> None:
+        self.schema = schema
+        self.units: list[Unit] = []
+        self._opened = threading.local()  # pyarrow does not promise that threads may share a file
+        first: _Contents | None = None
+        for path, contents in _look_into(files, schema):
+            first = first or contents
+            check_same_columns(path, contents.names, files[0], first.names)
+            _check_same_preparation(path, contents.prepared, files[0], first.prepared)
+            first_row = self.units[-1].first_row + self.units[-1].rows if self.units else 0
+            for number, rows in contents.row_groups:
+                self.units.append(Unit(path, number, first_row, rows, run=len(self.units)))
+                first_row += rows
+        assert first is not None
+        self._names, self.prepared = first.names, first.prepared
+
+    def read(self, unit: int, order: npt.NDArray[np.int64] | None = None) -> Rows | Columns:
+        """Rows of row group `unit`: those of the given numbers, in that order, or all."""
+        if self.prepared:
+            return self._read_prepared(unit, order)
+        columns = self.columns(unit, list(self.schema.inputs))
+        try:
+            return decode(columns.combine_chunks().to_batches()[0], self.schema).take(order)
+        except LabelError as error:
+            raise self._bad_label(unit, error.row, error.found, error.expected) from error
+
+    def columns(self, unit: int, names: list[str]) -> pa.Table:
+        """Some raw columns of row group `unit`."""
+        path, index = self.units[unit].path, self.units[unit].number
+        try:
+            return self._open(path).read_row_group(index, columns=names, use_threads=False)
+        except StorageError:
+            raise
+        except (pa.ArrowException, OSError) as error:
+            reason = " ".join(str(error).split())  # Arrow's may have several lines
+            raise ValueError(f"{path}: row group {index} cannot be read: {reason}; write it again") from error
+
+    def has_column(self, name: str) -> bool:
+        """Whether the files hold a column beside the schema's."""
+        return name in self._names
+
+    def _open(self, path: str) -> pq.ParquetFile:
+        if not hasattr(self._opened, "file"):
+            self._opened.file = functools.lru_cache(maxsize=1)(functools.partial(_open_checked, self.schema))
+        file: pq.ParquetFile = self._opened.file(path)
+        return file
+
+    def _read_prepared(self, unit: int, order: npt.NDArray[np.int64] | None) -> Rows | Columns:
+        schema = self.schema
+        if order is None:
+            table = self.columns(unit, list(schema.inputs))
+            columns = [table.column(place).to_numpy() for place in _places(table, schema.inputs)]
+            label, dense, ids = columns[0], columns[1 : 1 + schema.num_integers], columns[1 + schema.num_integers :]
+            ids = self._checked(unit, None, label, ids)
+            return Columns(dense or [np.ones(len(label), np.float32)], ids, label)
+        rows = Rows.empty(len(order), schema.dense_width, schema.num_categories)
+        if not schema.integers:
+            rows.dense[:] = 1.0
+        places = [rows.label, *rows.dense[: schema.num_integers], *rows.ids]
+        targets = dict(zip(schema.inputs, places, strict=True))
+        for first in range(0, len(schema.inputs), COLUMNS_AT_ONCE):
+            names = schema.inputs[first : first + COLUMNS_AT_ONCE]
+            with scratch_memory():
+                table = self.columns(unit, list(names))
+            for name, place in zip(names, _places(table, names), strict=True):
+                _take(table.column(place).to_numpy(), order, targets[name])
+            del table  # before the next columns are read
+        self._checked(unit, order, rows.label, list(rows.ids))
+        return rows
+
+    def _checked(
+        self, unit: int, order: npt.NDArray[np.int64] | None, label: npt.NDArray[Any], ids: list[Ids]
+    ) -> list[Ids]:
+        """Labels are 0 or 1 and ids are rows of the tables, folded into smaller tables where asked for."""
+        file = self._open(self.units[unit].path)
+        places = {name: place for place, name in enumerate(file.schema_arrow.names)}  # another file's may differ
+        bounds = functools.partial(_bounds, file.metadata.row_group(self.units[unit].number), places)
+        lowest, highest = bounds(self.schema.label) or (label.min(initial=0), label.max(initial=0))
+        bad = (label < 0) | (label > 1) if lowest < 0 or highest > 1 else np.zeros(1, bool)
+        if bad.any():  # the row group's range may be that of rows which are not read here
+            row = int(np.argmax(bad))
+            raise self._bad_label(unit, row if order is None else int(order[row]), int(label[row]), "0 or 1")
+        assert self.prepared is not None
+        sizes = zip(self.schema.categories, self.prepared.schema.table_sizes, self.schema.table_sizes, strict=True)
+        for index, (name, size, own_size) in enumerate(sizes):
+            column = ids[index]
+            lowest, highest = bounds(name) or (column.min(initial=0), column.max(initial=0))
+            if lowest < 0 or highest >= size:
+                raise ValueError(
+                    f"{self.units[unit].path}: row group {self.units[unit].number}, column {name!r}: holds rows "
+                    f"{lowest} to {highest} of a table of {size}; prepare the file again"
+                )
+            if own_size < size:
+                ids[index] = column = column if column.flags.writeable else column.copy()
+                _fold(column, own_size)
+        return ids
+
+    def _bad_label(self, unit: int, row: int, found: object, expected: str) -> ValueError:
+        path = self.units[unit].path
+        row += sum(other.rows for other in self.units[:unit] if other.path == path)
+        return ValueError(
+            f"{path}: row {row} (from 0), column {self.schema.label!r}: found label {found!r}, expected {expected}; "
+            "repair or remove the row"
+        )
+
+
+class _Contents(NamedTuple):
+    """What a log remembers of a file; its footer may take half a megabyte."""
+
+    names: list[str]
+    """Of its columns."""
+    prepared: Prepared | None
+    """None for a raw file."""
+    row_groups: list[tuple[int, int]]
+    """(number, rows) of those that hold rows."""
+
+
+def _look_into(files: list[str], schema: Schema) -> Iterator[tuple[str, _Contents]]:
+    """Opens and checks each file; several at once where each takes round trips to a store."""
+    look = functools.partial(_contents, schema)
+    if not any("://" in path for path in files):
+        yield from ((path, look(path)) for path in files)
+        return
+    with ThreadPoolExecutor(REMOTE_OPENERS) as pool:
+        try:
+            yield from zip(files, pool.map(look, files), strict=True)
+        finally:
+            pool.shutdown(cancel_futures=True)  # after an error nothing more is asked for
+
+
+def _contents(schema: Schema, path: str) -> _Contents:
+    file = _open_checked(schema, path)
+    metadata = file.metadata
+    if not metadata.num_rows:
+        raise ValueError(f"{path}: holds no rows; remove the file or write it again")
+    sizes = [(number, metadata.row_group(number).num_rows) for number in range(metadata.num_row_groups)]
+    return _Contents(
+        file.schema_arrow.names, read_prepared(metadata, path), [(number, rows) for number, rows in sizes if rows]
+    )
+
+
+def prepared_schema(path: str) -> Schema | None:
+    """The schema that a prepared file brings along; None for a raw one."""
+    found = read_prepared(_open_parquet(path).metadata, path)
+    return found.schema if found else None
+
+
+def _places(table: pa.Table, names: Sequence[str]) -> list[int]:
+    """Where the columns are: a file's order may be another."""
+    place = {name: index for index, name in enumerate(table.column_names)}
+    return [place[name] for name in names]
+
+
+def _bounds(metadata: pq.RowGroupMetaData, places: dict[str, int], column: str) -> tuple[int, int] | None:
+    """The least and the largest number that the writer noted for a column of the row group, if it did."""
+    statistics = metadata.column(places[column]).statistics
+    if statistics is None or not statistics.has_min_max:
+        return None
+    return statistics.min, statistics.max
+
+
+def _take(values: npt.NDArray[Any], order: npt.NDArray[np.int64], out: npt.NDArray[Any]) -> None:
+    """The values of the given rows, in that order, into `out`."""
+    if values.dtype == out.dtype:
+        np.take(values, order, out=out, mode="clip")  # any other mode, or another type, buffers `out`
+    else:
+        out[:] = values[order]
+
+
+def _fold(ids: npt.NDArray[np.int32], table_size: int) -> None:
+    """Table rows into a smaller table, in place; 0 (missing) stays.
+
+    >>> ids = np.arange(8, dtype=np.int32)
+    >>> _fold(ids, 4)
+    >>> ids
+    array([0, 1, 2, 3, 1, 2, 3, 1], dtype=int32)
+    """
+    present = ids > 0
+    ids -= 1
+    ids %= table_size - 1
+    ids += 1
+    ids *= present
+
+
+def _open_parquet(path: str) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(open_arrow(path), page_checksum_verification=True)
+    except StorageError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path}: not a whole Parquet file: {error}; write or copy it again") from error
+
+
+def _open_checked(schema: Schema, path: str) -> pq.ParquetFile:
+    """Opens and checks a file; text columns come as dictionaries, so that each distinct text is hashed once."""
+    file = _open_parquet(path)
+    arrow = file.schema_arrow
+    prepared = _prepared_columns(schema) if read_prepared(file.metadata, path) else None
+    for column in schema.inputs:
+        found = arrow.get_all_field_indices(column)
+        if len(found) != 1:
+            raise ValueError(
+                f"{path}: holds column {column!r} {len(found)} times, the schema {schema.name!r} needs it once; "
+                f"its columns are {arrow.names}"
+            )
+        if prepared is None:
+            _check_type(path, column, arrow.field(column).type, schema)
+        elif not arrow.field(column).equals(prepared.field(column)):
+            raise ValueError(
+                f"{path}: is prepared, but its column {arrow.field(column)} is not {prepared.field(column)}; "
+                "prepare it again"
+            )
+    if prepared is not None:
+        return file
+    text = [name for name in schema.categories if name not in (*schema.integer_ids, *schema.hours)]
+    return pq.ParquetFile(
+        open_arrow(path), metadata=file.metadata, read_dictionary=text, page_checksum_verification=True
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _prepared_columns(schema: Schema) -> pa.Schema:
+    return arrow_schema(schema)
+
+
+def _check_same_preparation(path: str, found: Prepared | None, first_path: str, first: Prepared | None) -> None:
+    if found != first:
+        kinds = ["raw" if one is None else "prepared" for one in (found, first)]
+        reason = "their tables or numbering differ" if found and first else f"one is {kinds[0]}, one {kinds[1]}"
+        raise ValueError(f"{path}: cannot be one log with {first_path}: {reason}; prepare them together")
+
+
+def _check_type(path: str, column: str, found: pa.DataType, schema: Schema) -> None:
+    """Whole numbers, numbers or text, as the column's role asks for."""
+    value_type = found.value_type if pt.is_dictionary(found) else found
+    whole_number = pt.is_integer(found) or pt.is_boolean(found)
+    hint = "write it with that type, or change the schema"
+    if column == schema.label or column in schema.integers:
+        good, expected = whole_number or pt.is_floating(found), "a number"
+    elif column in (*schema.integer_ids, *schema.hours):
+        good, expected = pt.is_integer(value_type), "a whole number"
+        hint = "write it with that type, or leave it out of the schema's integer_ids or hours if it is text"
+    else:
+        good, expected = pt.is_string(value_type) or pt.is_large_string(value_type), "text"
+        hint = "write it with that type, or name it in the schema's integer_ids if it holds whole numbers"
+    if not good:
+        raise ValueError(f"{path}: column {column!r} is of type {found}, expected {expected}; {hint}")

@@ -1,0 +1,1 @@
+"""Criteo-shaped click logs from a planted model: python -m pipeline.data.generate"""

@@ -1,0 +1,1 @@
+"""Raw click logs → prepared Parquet: python -m pipeline.data.prepare"""

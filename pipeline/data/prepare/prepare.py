@@ -1,0 +1,395 @@
+"""Raw click logs (Criteo days, Avazu, KDD Cup 2012, any schema's TSV or CSV) → Parquet ready to train on.
+
+    python -m pipeline.data.prepare --path /logs/criteo --schema criteo_terabyte --folder /prepared
+    python -m pipeline.data.prepare --path train.csv.gz --schema avazu --folder out --numbering vocabulary --min_count 4
+    torchx run launch/prepare.py -j 8x1 -- --path s3://logs/criteo --schema criteo_terabyte --folder /shared/prepared
+
+A raw file day_0.tsv.gz becomes day_0-00000.parquet, day_0-00001.parquet and so on, two million rows each (prepared.py
+says what is in them). Beside the files lie schema.json with the tables' true sizes, statistics.json, vocabulary/,
+quarantine.jsonl with the lines that are no rows, and, last of all, manifest.json with row counts and checksums. Stopped
+at any moment, the same command goes on at the first raw file that is not done, and the results are the same to the
+byte.
+
+Several replicas, on any machines that see the same folder, each take every n-th file and column. They meet through the
+files that are there alone, so that a lost one is simply started again.
+"""
+
+import dataclasses
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import duckdb
+import tyro
+
+from pipeline.data.formats.features import MISSING_INTEGER
+from pipeline.data.formats.prepared import file_name
+from pipeline.data.formats.text import read_header
+from pipeline.data.prepare.raw_file import FileTask, count_file, index_path, prepare_file, remove_leftovers
+from pipeline.data.prepare.statistics import summary
+from pipeline.data.prepare.vocabulary import Resources, VocabularySize, database, merge_counts
+from pipeline.data.prepare.workers import run_tasks
+from pipeline.data.schema import MAX_TABLE_ROWS, Schema
+from pipeline.data.storage.paths import COMPRESSIONS, check_same_columns, file_size, is_parquet, list_files
+from pipeline.run.files import atomic_write, read_json, write_json
+
+logger = logging.getLogger("pipeline.data.prepare")  # also when this is the program
+
+Item = TypeVar("Item")
+
+_VERSION = 2
+PROCESS_BYTES = 450 * 2**20
+"""What a process takes beside DuckDB; measured (DECISIONS.md)."""
+MIN_DATABASE_BYTES = 2**28
+"""Less makes DuckDB slow."""
+POLL_SECONDS = 0.5
+"""Between looks for what other replicas have finished."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareConfig:
+    """What to prepare, and how."""
+
+    path: str
+    """A file, folder or glob of raw text logs (plain, .gz or .zst), local or in a store."""
+    schema: str
+    """criteo, criteo_terabyte, avazu, kdd2012, or a JSON file."""
+    folder: str
+    """Where the results go: a new folder, or that of a stopped run. Replicas share it."""
+    numbering: Literal["hash", "vocabulary"] = "hash"
+    """hash: one pass, rows by features.py. vocabulary: two passes, a row for each frequent value of the log."""
+    min_count: int = 1
+    """Values seen less often share row 1 of their table, 1 or more. For the vocabulary only."""
+    max_table_rows: int = MAX_TABLE_ROWS
+    """No table gets more rows: hashing is into as many, a vocabulary keeps its most frequent values."""
+    max_bad_rows: float = 0.001
+    """Largest share, 0 to 1, of a file's lines that may be malformed."""
+    processes: int = 0
+    """Files worked on at once; 0: one a core, as far as memory_gb allows."""
+    memory_gb: float = 4.0
+    """Memory of this replica, all its processes together, at least 1."""
+    replica: int = 0
+    """This replica's number, from 0."""
+    replicas: int = 1
+    """How many replicas share the work."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("min_count", 1, 2**62),
+            ("max_table_rows", 3, MAX_TABLE_ROWS),
+            ("max_bad_rows", 0, 1),
+            ("processes", 0, 4096),
+            ("memory_gb", 1, 2**20),
+            ("replicas", 1, 2**20),
+            ("replica", 0, self.replicas - 1),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} is {value}; use {low} to {high}")
+        if "://" in self.folder:
+            raise ValueError(f"folder is {self.folder!r}; give one of a file system that every replica sees")
+        if self.numbering == "hash" and self.min_count != 1:
+            raise ValueError(
+                f"min_count is {self.min_count}, which is for --numbering vocabulary; leave one of them out"
+            )
+
+
+class Preparation:
+    """One replica's share of the work, and its meetings with the others."""
+
+    def __init__(self, config: PrepareConfig) -> None:
+        self.config, self.folder = config, Path(config.folder)
+        self.work = self.folder / "work"
+        self.schema = Schema.load(config.schema).with_max_rows(config.max_table_rows)
+        self.vocabulary = config.numbering == "vocabulary"
+        self.files = _raw_files(config.path)
+        self.names = _target_names(self.files)
+        self.settings = _settings(config, self.schema, self.files)
+        self._old_failures: set[tuple[float, str]] = set()
+
+    def run(self) -> Path:
+        """Everything that is left to do; returns the manifest's path."""
+        manifest = self.folder / "manifest.json"
+        if not _claim(self.folder, self.settings):
+            (self.work / "failures" / f"{self.config.replica}.json").unlink(missing_ok=True)
+            self._old_failures = self._failures()
+            try:
+                self._run_stages(manifest)
+            except ValueError as error:  # no other replica should wait for this one
+                write_json(self.work / "failures" / f"{self.config.replica}.json", [time.time(), str(error)])
+                raise
+        if not self.config.replica:
+            shutil.rmtree(self.work, ignore_errors=True)
+        return manifest
+
+    def _run_stages(self, manifest: Path) -> None:
+        if self.vocabulary:
+            self._count()
+            self._merge()
+        self._prepare()
+        self._count_distinct()
+        if not self.config.replica:
+            self._finish(manifest)
+
+    def _count(self) -> None:
+        """The first of two passes over the own files."""
+        processes, threads = self._crew()
+        database_bytes = int(self.config.memory_gb * 2**30 / processes) - PROCESS_BYTES
+        tasks = self._tasks(self.schema)
+        todo = [
+            (
+                task,
+                Resources(max(database_bytes, MIN_DATABASE_BYTES), threads, self.work / "spill" / f"count-{task.name}"),
+            )
+            for task in self._own(tasks)
+            if not task.counts.exists()
+        ]
+        self._run("counted", _count, todo, processes, threads)
+        self._wait_for("counts of", [task.counts for task in tasks])
+
+    def _merge(self) -> None:
+        """The vocabularies of the own columns, one at a time: DuckDB itself uses all cores."""
+        todo = [column for column in self._own(self.schema.categories) if not self._size_path(column).exists()]
+        with self._database() as connection:
+            for column in todo:
+                size = self._merge_column(connection, column)
+                logger.info("vocabulary of %s: %d of %d values", column, size.kept, size.seen)
+        self._wait_for("vocabularies of", [self._size_path(column) for column in self.schema.categories])
+
+    def _merge_column(self, connection: duckdb.DuckDBPyConnection, column: str) -> VocabularySize:
+        """Its size is written last and says that the vocabulary is there."""
+        target = self.folder / "vocabulary" / f"{file_name(column)}.parquet"
+        index = index_path(self.folder, column)
+        for path in (target, index.with_suffix(".keys.npy"), index.with_suffix(".rows.npy")):
+            remove_leftovers(path)
+        size = merge_counts(
+            connection,
+            [task.counts for task in self._tasks(self.schema)],
+            column=self.schema.categories.index(column),
+            whole_numbers=column in (*self.schema.integer_ids, *self.schema.hours),
+            min_count=self.config.min_count,
+            max_table_rows=self.config.max_table_rows,
+            target=target,
+            index=index,
+        )
+        write_json(self._size_path(column), dataclasses.asdict(size))
+        return size
+
+    def _prepare(self) -> None:
+        """The own files, as they are to be."""
+        processes, threads = self._crew()
+        tasks = self._tasks(self._final_schema())
+        todo = [task for task in self._own(tasks) if not task.part.exists()]
+        self._run("prepared", prepare_file, todo, processes, threads)
+        self._wait_for("files", [task.part for task in tasks])
+
+    def _count_distinct(self) -> None:
+        """Distinct values, other than missing, of the own columns in all prepared files."""
+        columns = [*self.schema.integers, *self.schema.categories]
+        parts = [read_json(task.part) for task in self._tasks(self.schema)]
+        files = [str(self.folder / file["file"]) for part in parts for file in part["files"]]
+        with self._database() as connection:
+            for column in self._own(columns):
+                if not self._distinct_path(column).exists():
+                    quoted = '"' + column.replace('"', '""') + '"'
+                    query = f"SELECT count(DISTINCT {quoted}) FROM read_parquet($files) WHERE {quoted} <> $missing"
+                    missing = MISSING_INTEGER if column in self.schema.integers else 0
+                    ((distinct,),) = connection.execute(query, {"files": files, "missing": missing}).fetchall()
+                    write_json(self._distinct_path(column), distinct)
+        if not self.config.replica:
+            self._wait_for("distinct values of", [self._distinct_path(column) for column in columns])
+
+    def _database(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """For work that is done alone: half of the memory for DuckDB, the rest for what is made of its answers."""
+        spill = self.work / "spill" / f"replica-{self.config.replica}"
+        return database(Resources(int(self.config.memory_gb * 2**30 / 2), _usable_cores(), spill))
+
+    def _finish(self, manifest: Path) -> None:
+        """Adds up what the files' parts say; the manifest comes last."""
+        schema = self._final_schema()
+        tasks = self._tasks(schema)
+        parts = [read_json(task.part) for task in tasks]
+        with atomic_write(self.folder / "quarantine.jsonl") as handle:
+            for task in tasks:
+                with open(task.quarantine, "rb") as lines:
+                    shutil.copyfileobj(lines, handle)
+        distinct = {name: read_json(self._distinct_path(name)) for name in (*schema.integers, *schema.categories)}
+        seen = {name: size.seen for name, size in self._sizes().items()} if self.vocabulary else {}
+        schema.save(self.folder / "schema.json")
+        write_json(self.folder / "statistics.json", summary(schema, parts, distinct, seen))
+        for leftover in (*self.folder.glob("*.tmp-*"), *self.folder.glob("vocabulary/*.tmp-*")):
+            leftover.unlink(missing_ok=True)
+        sources = [
+            {"source": source, **{key: part[key] for key in ("rows", "quarantined", "files")}}
+            for source, part in zip(self.files, parts, strict=True)
+        ]
+        rows, bad = (sum(part[key] for part in parts) for key in ("rows", "quarantined"))
+        write_json(manifest, {"settings": self.settings, "rows": rows, "quarantined": bad, "sources": sources})
+        logger.info("%d rows of %d files, %d lines quarantined: %s", rows, len(sources), bad, manifest)
+
+    def _final_schema(self) -> Schema:
+        if not self.vocabulary:
+            return self.schema
+        sizes = self._sizes()
+        return dataclasses.replace(
+            self.schema, table_sizes=tuple(sizes[column].table_rows for column in self.schema.categories)
+        )
+
+    def _sizes(self) -> dict[str, VocabularySize]:
+        return {column: VocabularySize(**read_json(self._size_path(column))) for column in self.schema.categories}
+
+    def _tasks(self, schema: Schema) -> list[FileTask]:
+        limit = self.config.max_bad_rows
+        return [
+            FileTask(source, name, self.folder, schema, self.vocabulary, limit)
+            for source, name in zip(self.files, self.names, strict=True)
+        ]
+
+    def _own(self, all_of_them: Sequence[Item]) -> Sequence[Item]:
+        """Dealt to this replica: every n-th."""
+        return all_of_them[self.config.replica :: self.config.replicas]
+
+    def _size_path(self, column: str) -> Path:
+        return self.work / "sizes" / f"{file_name(column)}.json"
+
+    def _distinct_path(self, column: str) -> Path:
+        return self.work / "distinct" / f"{file_name(column)}.json"
+
+    def _crew(self) -> tuple[int, int]:
+        """(processes, Arrow threads of each): all cores, within the memory."""
+        cores = _usable_cores()
+        fitting = max(1, int(self.config.memory_gb * 2**30 / (PROCESS_BYTES + MIN_DATABASE_BYTES)))
+        processes = self.config.processes or min(cores, len(self._own(self.files)) or 1, fitting)
+        return processes, max(1, cores // processes)
+
+    def _run(self, done: str, function: Callable[[Any], str], todo: list[Any], processes: int, threads: int) -> None:
+        if not todo:
+            return
+        started = time.monotonic()
+        for number, name in enumerate(run_tasks(function, todo, min(processes, len(todo)), threads), start=1):
+            logger.info("%s %s (%d of %d, %.0f s)", done, name, number, len(todo), time.monotonic() - started)
+
+    def _wait_for(self, what: str, paths: Iterable[Path]) -> None:
+        """Until the other replicas have made theirs; says every minute what is lacking."""
+        waiting, told = list(paths), time.monotonic()
+        while waiting := [path for path in waiting if not path.exists()]:
+            if self.config.replicas == 1:
+                raise ValueError(f"{waiting[0]} is gone: somebody else works in the folder; run again")
+            for _, reason in self._failures() - self._old_failures:
+                raise ValueError(f"another replica stopped: {reason}")
+            if time.monotonic() - told > 60:
+                told, self._old_failures = (
+                    time.monotonic(),
+                    set(),
+                )  # a replica to be started again would be there by now
+                logger.info("waiting for other replicas: %s %s", what, [path.stem for path in waiting[:5]])
+            time.sleep(POLL_SECONDS)
+
+    def _failures(self) -> set[tuple[float, str]]:
+        """(when, why) replicas stopped for good, those of earlier runs included."""
+        return {tuple(read_json(path)) for path in (self.work / "failures").glob("*.json")}
+
+
+def prepare(config: PrepareConfig) -> Path:
+    """Prepares the log, or this replica's share of it; returns the manifest's path.
+
+    Bad input is a ValueError that names the file, what was found and what to do.
+    """
+    return Preparation(config).run()
+
+
+def _count(task_and_resources: tuple[FileTask, Resources]) -> str:
+    return count_file(*task_and_resources)
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _raw_files(path: str) -> list[str]:
+    files = list_files(path)
+    for file in files:
+        if is_parquet(file):
+            raise ValueError(f"{file}: is Parquet; prepare reads raw text, and Parquet can be trained on as it is")
+    return files
+
+
+def _target_names(files: list[str]) -> list[str]:
+    """Each file's name without its suffixes; two that would be the same are a ValueError."""
+    names: dict[str, str] = {}
+    for file in files:
+        path = Path(file)
+        path = path.with_suffix("") if path.suffix in COMPRESSIONS else path
+        name = path.stem if path.suffix else path.name
+        if name in names:
+            raise ValueError(f"{file} and {names[name]} would both become {name}-00000.parquet; rename one of them")
+        names[name] = file
+    return list(names)
+
+
+def _settings(config: PrepareConfig, schema: Schema, files: list[str]) -> dict[str, Any]:
+    """What the results depend on."""
+    first_header = read_header(files[0], schema)
+    for file in files:
+        check_same_columns(file, read_header(file, schema), files[0], first_header)
+    return {
+        "version": _VERSION,
+        "schema": schema.to_json(),
+        "numbering": config.numbering,
+        "min_count": config.min_count,
+        "max_table_rows": config.max_table_rows,
+        "sources": [{"path": file, "bytes": file_size(file)} for file in files],
+    }
+
+
+def _claim(folder: Path, settings: dict[str, Any]) -> bool:
+    """Makes the folder this preparation's; whether it is finished already. Somebody else's is a ValueError."""
+    manifest, begun = folder / "manifest.json", folder / "work" / "settings.json"
+    # Looked at before the settings: what another replica has made by now, it has made after them.
+    others = sorted({file.name for file in folder.iterdir()} - {"work"}) if folder.is_dir() else []
+    if begun.exists():
+        _check_same_settings(folder, read_json(begun), settings)
+    elif manifest.exists():
+        _check_same_settings(folder, read_json(manifest).get("settings"), settings)
+    elif others:
+        raise ValueError(f"{folder}: holds {others[:3]}, which are not of a preparation; give a new folder")
+    if manifest.exists():
+        return True
+    for name in ("counts", "index", "parts", "quarantine", "sizes", "distinct", "failures"):
+        (folder / "work" / name).mkdir(parents=True, exist_ok=True)
+    if not begun.exists():
+        write_json(begun, settings)
+    if settings["numbering"] == "vocabulary":
+        (folder / "vocabulary").mkdir(exist_ok=True)
+    return False
+
+
+def _check_same_settings(folder: Path, found: Any, settings: dict[str, Any]) -> None:
+    if found == settings:
+        return
+    old = found if isinstance(found, dict) else {}
+    different = [key for key in settings if old.get(key) != settings[key]]
+    raise ValueError(
+        f"{folder}: was prepared or begun with other {' and '.join(different)}; give a new folder, or the same settings"
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """The program; returns its exit code. What a user did wrong is one line."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("pipeline").setLevel(logging.INFO)
+    try:
+        prepare(tyro.cli(PrepareConfig, prog="pipeline.data.prepare", description=__doc__, args=arguments))
+    except (ValueError, OSError) as error:
+        print(f"pipeline.data.prepare: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("pipeline.data.prepare: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,73 @@
+"""What is known of each column after one pass: rows, clicks, missing values, smallest and largest; added up over files.
+
+Everything here is a small JSON value, so that a file's part can wait on the disk for the others.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.data.prepare.vocabulary import OUT_OF_VOCABULARY_ROW
+from pipeline.data.schema import Schema
+
+ColumnStatistics = dict[str, Any]
+"""`missing`: rows without a value; `min`, `max`: of the raw values, None without any; for categories numbered by a
+vocabulary `out_of_vocabulary`: rows with a value outside it."""
+
+
+def column_statistics(raw: pa.Array, rows: npt.NDArray[np.int32] | None = None) -> ColumnStatistics:
+    """Of a block's raw column, and of its table rows where a vocabulary gave them.
+
+    >>> column_statistics(pa.array([5, None, -1]))
+    {'missing': 1, 'min': -1, 'max': 5}
+    """
+    found: ColumnStatistics = {"missing": raw.null_count, **pc.min_max(raw).as_py()}
+    if rows is not None:
+        found["out_of_vocabulary"] = int((rows == OUT_OF_VOCABULARY_ROW).sum())
+    return found
+
+
+def add_up(parts: Iterable[ColumnStatistics]) -> ColumnStatistics:
+    """Of all the parts' rows together.
+
+    >>> add_up([{"missing": 1, "min": -1, "max": 5}, {"missing": 2, "min": None, "max": None}])
+    {'missing': 3, 'min': -1, 'max': 5}
+    """
+    parts = list(parts)
+    total: ColumnStatistics = {}
+    for key in parts[0]:
+        values = [part[key] for part in parts if part[key] is not None]
+        match key:
+            case "min":
+                total[key] = min(values, default=None)
+            case "max":
+                total[key] = max(values, default=None)
+            case _:
+                total[key] = sum(values)
+    return total
+
+
+def summary(
+    schema: Schema, parts: list[dict[str, Any]], distinct: dict[str, int], seen: dict[str, int]
+) -> dict[str, Any]:
+    """statistics.json: of the whole log.
+
+    `distinct` counts what the model can tell apart: dense inputs, and table rows other than that of missing. `seen`,
+    known where a vocabulary numbers the categories, counts the values of the log.
+    """
+    rows = sum(part["rows"] for part in parts)
+    columns = {}
+    for name in (*schema.integers, *schema.categories):
+        total = add_up(part["columns"][name] for part in parts)
+        shares = {f"{key}_share": total.pop(key) / rows for key in ("missing", "out_of_vocabulary") if key in total}
+        columns[name] = {**shares, **total, "distinct": distinct[name]}
+        if name in seen:
+            columns[name]["distinct_values_seen"] = seen[name]
+    for name, size in zip(schema.categories, schema.table_sizes, strict=True):
+        columns[name]["table_rows"] = size
+    clicks = sum(part["clicks"] for part in parts)
+    return {"rows": rows, "label_ratio": clicks / rows, "columns": columns}

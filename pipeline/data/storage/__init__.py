@@ -1,0 +1,1 @@
+"""Where data lie: local paths and stores, listed and opened in one place."""

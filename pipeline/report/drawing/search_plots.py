@@ -1,0 +1,295 @@
+"""Plots of the search: its progress, log loss over cost, supernet score against retrained log loss, training."""
+
+from collections.abc import Sequence
+
+import numpy
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from pipeline.report.drawing.figure import (
+    MANY_POINTS,
+    Picture,
+    house_style,
+    inline_svg,
+    label_points,
+    log_axis,
+    new_figure,
+    plain_numbers,
+    settle,
+)
+from pipeline.report.drawing.style import BAND, BLUE, FAINT, GOLD, GREEN, INK, MUTED, PURPLE, VERMILION
+from pipeline.report.run_values import Candidate, Model, Results, Run, TrainingStep
+from pipeline.report.words import millions, rank_agreement
+
+BASELINE_MARKERS = ("s", "^", "D", "P", "v", "X")
+_LINES = (BLUE, VERMILION, GREEN, PURPLE, GOLD, INK, MUTED)
+_CURVE_POINTS = 60
+
+
+def search_progress(run: Run) -> Picture:
+    """Score of each candidate in the order of the search, the best so far, and the winners."""
+    candidates = sorted(run.candidates, key=lambda candidate: candidate.index)
+    scores = numpy.array([candidate.score for candidate in candidates])
+    order = numpy.arange(1, len(candidates) + 1)
+    shown = _shown(scores)
+    with house_style():
+        figure = new_figure(10.2, 3.1)
+        axes = figure.add_subplot()
+        banded = _generations(axes, candidates)
+        axes.scatter(order, scores, s=11, color=FAINT, linewidths=0, rasterized=len(order) > MANY_POINTS, zorder=2)
+        axes.step(order, numpy.minimum.accumulate(scores), where="post", color=BLUE, linewidth=1.8, zorder=3)
+        hovers = _mark_winners(axes, run, candidates)
+        _name_best(axes, scores)
+        _limit(axes, scores[scores <= shown])
+        axes.set(xlabel="candidates scored", ylabel="validation log loss\n(supernet weights)")
+        axes.margins(x=0.01)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        plain_numbers(axes.yaxis)
+        title = "Search progress"
+        svg = inline_svg(figure, "progress", title, f"{len(order)} candidates, best {scores.min():.5f}", hovers)
+    beyond = int((scores > shown).sum())
+    caption = f"Each dot is one of {len(order):,} candidates, in the order of the search; the line is the best so far."
+    caption += " Blue dots: the winners." if hovers else ""
+    caption += " Bands part the generations." if banded else ""
+    caption += f" Above the frame: the worst {beyond}." if beyond else ""
+    return Picture(svg, title, caption)
+
+
+def _mark_winners(axes: Axes, run: Run, candidates: Sequence[Candidate]) -> dict[str, str]:
+    """Draw the winners stronger; returns what they say on hovering."""
+    hovers: dict[str, str] = {}
+    winners = {candidate.index for candidate in run.winners.winners} if run.winners else set()
+    for place, candidate in enumerate(candidates, start=1):
+        if candidate.index in winners:
+            gid = f"winner-{candidate.index}"
+            axes.plot(place, candidate.score, "o", color=BLUE, markersize=5.5, gid=gid, zorder=4)
+            hovers[gid] = f"Candidate {candidate.index}: {candidate.score:.5f}"
+    return hovers
+
+
+def _name_best(axes: Axes, scores: numpy.ndarray) -> None:
+    best = int(scores.argmin())
+    axes.annotate(
+        f"best {scores[best]:.4f}",
+        (best + 1, scores[best]),
+        (0, -12),
+        textcoords="offset points",
+        ha="right" if best + 1 > len(scores) / 2 else "left",
+        color=BLUE,
+        fontweight="bold",
+    )
+
+
+def _generations(axes: Axes, candidates: Sequence[Candidate]) -> bool:
+    """A light band behind every other generation, if there are neither one nor too many; whether there are bands."""
+    starts = [0]
+    for place in range(1, len(candidates)):
+        if candidates[place].generation != candidates[place - 1].generation:
+            starts.append(place)
+    if len(starts) == 1 or len(starts) > 60:
+        return False
+    for start, end in zip(starts[::2], [*starts[1::2], len(candidates)], strict=False):
+        axes.axvspan(start + 0.5, end + 0.5, color=BAND, linewidth=0, zorder=0)
+    axes.text(0.5, 1.01, "generation 0", transform=axes.get_xaxis_transform(), va="bottom", fontsize=7.5, color=MUTED)
+    return True
+
+
+def _shown(scores: numpy.ndarray) -> float:
+    """The worst score that the frame holds: all of a handful, not the far ones of some, 97 % of many."""
+    if len(scores) < 8:
+        return float(scores.max())
+    if len(scores) < 50:
+        return float(numpy.median(scores) + 5 * (numpy.median(scores) - scores.min()))
+    return float(numpy.quantile(scores, 0.97))
+
+
+def _limit(axes: Axes, values: numpy.ndarray) -> None:
+    """Vertical limits around the values with room for labels."""
+    low, high = float(values.min()), float(values.max())
+    room = 0.12 * (high - low) or 0.01 * abs(high) or 1.0
+    axes.set_ylim(low - 1.6 * room, high + room)
+
+
+def loss_over_cost(run: Run, results: Results) -> Picture:
+    """Test log loss of the retrained models over multiply-accumulates; candidates' supernet scores above, faint."""
+    with house_style():
+        figure = new_figure(6.1 if len(scored_models(results)) > 1 else 10.2, 4.3)  # alone, it has the page's width
+        hovers: dict[str, str] = {}
+        if run.candidates:
+            upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 3))
+            _candidate_costs(upper, run)
+        else:
+            lower = figure.add_subplot()
+        costs = [model.multiply_accumulates / 1e6 for model in results.models]
+        _models(lower, results, hovers)
+        log_axis(lower.xaxis, costs + [candidate.multiply_accumulates / 1e6 for candidate in run.candidates])
+        lower.margins(x=0.08)
+        _limit(lower, numpy.array([model.test.log_loss for model in results.models]))
+        if results.oracle_test_log_loss is not None:
+            _oracle(lower, results.oracle_test_log_loss)
+        lower.set_title("retrained from scratch, test rows")
+        lower.set(xlabel="million multiply-accumulates a row (embeddings not counted)", ylabel="test log loss")
+        plain_numbers(lower.yaxis)
+        settle(figure)
+        label_points(
+            lower,
+            [
+                (cost, model.test.log_loss, model.title, BLUE if model.kind == "winner" else VERMILION)
+                for cost, model in zip(costs, results.models, strict=True)
+            ],
+        )
+        title = "Log loss over multiply-accumulates"
+        told = "; ".join(
+            f"{model.title}: {millions(model.multiply_accumulates)} MMACs, {model.test.log_loss:.4f}"
+            for model in results.models
+        )
+        svg = inline_svg(figure, "cost", title, told, hovers)
+    caption = "Down and left is better. Blue: found by the search; orange: baselines, trained the same way."
+    if run.candidates:
+        caption += " The two panels have different rows and weights, so only their horizontal axes compare."
+    return Picture(svg, title, caption)
+
+
+def _candidate_costs(axes: Axes, run: Run) -> None:
+    costs = numpy.array([candidate.multiply_accumulates / 1e6 for candidate in run.candidates])
+    scores = numpy.array([candidate.score for candidate in run.candidates])
+    axes.scatter(costs, scores, s=9, color=FAINT, linewidths=0, rasterized=len(costs) > MANY_POINTS)
+    picked = run.winners.winners if run.winners else ()
+    axes.plot(
+        [one.multiply_accumulates / 1e6 for one in picked], [one.score for one in picked], "o", color=BLUE, ms=4.5
+    )
+    _limit(axes, scores[scores <= _shown(scores)])
+    axes.set_title("candidates with the supernet's weights, validation rows")
+    axes.set_ylabel("log loss")
+    plain_numbers(axes.yaxis)
+
+
+def _models(axes: Axes, results: Results, hovers: dict[str, str]) -> None:
+    baselines = [model for model in results.models if model.kind != "winner"]
+    for model in results.models:
+        if model.kind == "winner":
+            marker, size, colour = ("*", 13.0, BLUE) if model is results.best else ("o", 7.0, BLUE)
+        else:
+            marker, size, colour = BASELINE_MARKERS[baselines.index(model) % len(BASELINE_MARKERS)], 7.0, VERMILION
+        gid = f"model-{model.name}"
+        cost = model.multiply_accumulates / 1e6
+        axes.plot(cost, model.test.log_loss, marker, ms=size, color=colour, mec="white", mew=0.8, gid=gid, zorder=4)
+        hovers[gid] = (
+            f"{model.title}: test log loss {model.test.log_loss:.5f}, {millions(model.multiply_accumulates)} MMACs"
+        )
+
+
+def _oracle(axes: Axes, oracle: float) -> None:
+    """The best possible log loss: a line, or a note where it would squeeze the models together."""
+    low, high = axes.get_ylim()
+    if oracle >= low - 0.6 * (high - low):
+        axes.set_ylim(min(low, oracle - 0.06 * (high - low)), high)
+        axes.axhline(oracle, color=GREEN, linewidth=1.2, linestyle=(0, (5, 3)))
+        place, text = (1.0, oracle), f"best possible {oracle:.4f}"
+        transform = axes.get_yaxis_transform()
+    else:
+        place, text, transform = (1.0, 0.0), f"best possible: {oracle:.4f}, below the frame ↓", axes.transAxes
+    axes.annotate(
+        text,
+        place,
+        (0, 3),
+        xycoords=transform,
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        color=GREEN,
+        fontsize=8,
+    )
+
+
+def scored_models(results: Results) -> list[Model]:
+    """The retrained models that the supernet had scored."""
+    return [model for model in results.models if model.supernet_score is not None]
+
+
+def score_against_retrained(results: Results) -> Picture:
+    """Supernet score against the retrained test log loss, with rank correlations."""
+    models = scored_models(results)
+    scores = [model.supernet_score for model in models if model.supernet_score is not None]
+    losses = [model.test.log_loss for model in models]
+    hovers = {
+        f"scored-{model.name}": f"{model.title}: {score:.5f} → {model.test.log_loss:.5f}"
+        for model, score in zip(models, scores, strict=True)
+    }
+    with house_style():
+        figure = new_figure(4.1, 4.3)
+        axes = figure.add_subplot()
+        for model, score in zip(models, scores, strict=True):
+            best = model is results.best
+            axes.plot(
+                score,
+                model.test.log_loss,
+                "*" if best else "o",
+                ms=13 if best else 7,
+                color=BLUE,
+                mec="white",
+                mew=0.8,
+                gid=f"scored-{model.name}",
+            )
+        axes.margins(0.22)
+        axes.set(xlabel="supernet score (validation log loss)", ylabel="test log loss after retraining")
+        axes.locator_params(axis="x", nbins=4)
+        plain_numbers(axes.xaxis)
+        plain_numbers(axes.yaxis)
+        settle(figure)
+        label_points(axes, [(x, y, model.title, INK) for model, x, y in zip(models, scores, losses, strict=True)])
+        title = "Score against retrained loss"
+        agreement = rank_agreement(scores, losses)
+        svg = inline_svg(figure, "ranking", title, agreement, hovers)
+    return Picture(svg, title, f"A rising line of dots would be a perfect ranking. {agreement}")
+
+
+def training_curves(run: Run) -> Picture:
+    """Training log loss over rows, the supernet beside the standalone models; dots are validation."""
+    stages = list(dict.fromkeys(step.stage for step in run.steps))
+    groups = [[stage for stage in stages if not stage.startswith("retrain")]]
+    groups.append([stage for stage in stages if stage.startswith("retrain")])
+    groups = [group for group in groups if group]
+    titles = {"retrain": "standalone models"}
+    with house_style():
+        figure = new_figure(10.2, 3.3)
+        for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
+            for place, stage in enumerate(group):
+                steps = [step for step in run.steps if step.stage == stage]
+                line = ("-", "--", ":")[place // len(_LINES) % 3]
+                _curve(axes, steps, _LINES[place % len(_LINES)], line, _stage_title(run, stage))
+            axes.set_title(titles.get(group[0].split("/")[0], group[0]))
+            axes.set(xlabel="rows", ylabel="log loss")
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+            axes.locator_params(axis="x", nbins=5)
+            plain_numbers(axes.yaxis)
+            if len(group) > 1:
+                axes.legend(ncols=2)
+        title = "Training"
+        svg = inline_svg(figure, "training", title, f"Stages: {', '.join(stages)}", {})
+    caption = f"Training log loss, the mean of neighbouring steps where there are more than {_CURVE_POINTS}"
+    validated = any(step.valid_log_loss is not None for step in run.steps)
+    return Picture(svg, title, caption + ("; dots: validation." if validated else "."))
+
+
+def _stage_title(run: Run, stage: str) -> str:
+    name = stage.split("/")[-1]
+    titles = {model.name: model.title for model in run.results.models} if run.results else {}
+    return titles.get(name, name)
+
+
+def _curve(axes: Axes, steps: Sequence[TrainingStep], colour: str, line: str, label: str) -> None:
+    train = [(step.rows, step.train_log_loss) for step in steps if step.train_log_loss is not None]
+    valid = [(step.rows, step.valid_log_loss) for step in steps if step.valid_log_loss is not None]
+    if train:
+        pieces = numpy.array_split(numpy.array(train, dtype=float), min(len(train), _CURVE_POINTS))
+        rows, losses = numpy.array([piece.mean(axis=0) for piece in pieces]).T
+        marker = "|" if len(rows) < 10 else None  # one step alone is no line
+        axes.plot(rows, losses, color=colour, linestyle=line, marker=marker, linewidth=1.4, label=label)
+        # The first steps fall from far above: the frame is for what follows them.
+        tail = losses[len(losses) // 6 :]
+        low, high = axes.get_ylim() if not axes.get_autoscaley_on() else (tail.min(), tail.max())
+        room = 0.2 * (tail.max() - tail.min()) or 0.01
+        axes.set_ylim(min(low, tail.min() - room), max(high, tail.max() + room))
+    if valid:
+        axes.plot(*zip(*valid, strict=True), "o", color=colour, ms=4.5, mec="white", mew=0.7)

@@ -1,0 +1,88 @@
+"""An architecture drawn for a terminal: a box table, a row a block, at most 100 columns wide.
+
+`d0 s0` are the stems, `d<b> s<b>` the outputs of block b. An operator in brackets does not reach the logit.
+"""
+
+import textwrap
+
+from modules.space import Architecture, InputShape, live
+from pipeline.report.drawing.wiring import OPERATOR_TITLES, Edge, edges
+
+_WIDTHS = ((4,), (13, 5, 23), (11, 5, 11), (7,))
+"""Characters of each column, grouped by the table's vertical lines; two spaces part the columns of a group."""
+
+_TIE = "\N{NO-BREAK SPACE}"
+
+
+def draw_text(architecture: Architecture, shape: InputShape | None = None) -> str:
+    """The architecture as lines of at most 100 columns: operators, widths, what each reads, mergers and the head.
+
+    >>> from modules.space import Block
+    >>> block = Block(("fc",), ("efc",), 64, 16, (0,), (0,), 0, 0, True, False)
+    >>> print(draw_text(Architecture((block,)), InputShape(13, 26, 16)))
+    ╭──────┬───────────────────────────────────────────────┬─────────────────────────────────┬─────────╮
+    │    # │ dense          width  reads                   │ sparse       width  reads       │ mergers │
+    ├──────┼───────────────────────────────────────────────┼─────────────────────────────────┼─────────┤
+    │ stem │ d0                13  integers                │ s0              26  fields × 16 │         │
+    │    1 │ FC                64  d0                      │ EFC             16  s0          │ d→s     │
+    │ head │                       d1                      │                     s1          │         │
+    ╰──────┴───────────────────────────────────────────────┴─────────────────────────────────┴─────────╯
+    """
+    integers, fields, vector = (
+        ("", "", "fields") if shape is None else (shape.integers, shape.fields, f"fields × {shape.embedding_width}")
+    )
+    last = len(architecture.blocks)
+    heading = _lines(("   #", "dense", "width", "reads", "sparse", "width", "reads", "mergers"))
+    body = _lines(("stem", "d0", f"{integers:>5}", "integers", "s0", f"{fields:>5}", vector, ""))
+    for number in range(1, last + 1):
+        body += _lines(_block_row(architecture, number))
+    body += _lines(("head", "", "", f"d{last}", "", "", f"s{last}", ""))
+    return "\n".join([_rule("╭┬╮"), *heading, _rule("├┼┤"), *body, _rule("╰┴╯")])
+
+
+def _block_row(architecture: Architecture, number: int) -> tuple[str, ...]:
+    """The cells of one block."""
+    block, alive = architecture.blocks[number - 1], live(architecture)[number - 1]
+    found = [edge for edge in edges(architecture) if edge.role != "merger"]
+    return (
+        f"{number:4}",
+        _operators(block.dense_operators, alive.dense),
+        f"{block.dense_width:5}",
+        _reads([edge for edge in found if edge.target == f"d{number}"]),
+        _operators(block.sparse_operators, alive.sparse),
+        f"{block.sparse_width:5}",
+        _reads([edge for edge in found if edge.target == f"s{number}"]),
+        " ".join(["d→s"] * alive.dense_to_sparse + ["s→d"] * alive.sparse_to_dense),
+    )
+
+
+def _operators(operators: tuple[str, ...], alive: bool) -> str:
+    titles = " + ".join(OPERATOR_TITLES[name].replace(" ", _TIE) for name in operators)
+    return titles if alive else f"[{titles}]"
+
+
+def _reads(into: list[Edge]) -> str:
+    joined = [edge.source for edge in into if edge.role == "input"]
+    return " ".join(joined + [f"{edge.role}{_TIE}{edge.source}" for edge in into if edge.role != "input"])
+
+
+def _lines(cells: tuple[str, ...]) -> list[str]:
+    """One table row; a cell too long for its column goes on in the next line (never inside "left d0")."""
+    widths = [width for group in _WIDTHS for width in group]
+    columns = [
+        textwrap.wrap(cell, width, drop_whitespace=not cell.startswith(" ")) or [""]
+        for cell, width in zip(cells, widths, strict=True)
+    ]
+    found = []
+    for line in range(max(map(len, columns))):
+        texts = iter(
+            (column[line].replace(_TIE, " ") if line < len(column) else "").ljust(width)
+            for column, width in zip(columns, widths, strict=True)
+        )
+        found.append("│ " + " │ ".join("  ".join(next(texts) for _ in group) for group in _WIDTHS) + " │")
+    return found
+
+
+def _rule(corners: str) -> str:
+    left, middle, right = tuple(corners)
+    return left + middle.join("─" * (sum(group) + 2 * len(group)) for group in _WIDTHS) + right

@@ -1,0 +1,205 @@
+"""A run is a folder: its configuration, what every stage wrote, and where a stage goes on after it was stopped."""
+
+import dataclasses
+import fcntl
+import json
+import os
+import resource
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from pipeline.run.files import atomic_write, read_json, write_json
+
+
+class RunFolder:
+    """Paths of a run, and the check that the folder belongs to this configuration."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = path / "lock"
+        self.config = path / "config.json"
+        self.data = path / "data"
+        self.metrics = path / "metrics.jsonl"
+        self.candidates = path / "candidates.jsonl"
+        self.search_state = path / "search_state.json"
+        self.winners = path / "winners.json"
+        self.results = path / "results.json"
+        self.codesign = path / "codesign.json"
+        self.codesign_measurements = path / "codesign_measurements.json"
+        self.model = path / "model.pt"
+        self.report = path / "report.html"
+        self.timings = path / "timings.json"
+        self.tensorboard = path / "tensorboard"
+
+    def checkpoints(self, stage: str) -> Path:
+        """Folder of a training stage's checkpoints, for example `supernet` or `retrain/winner_1`."""
+        return self.path / "checkpoints" / stage
+
+    def result(self, stage: str) -> Path:
+        """File that a finished training stage leaves: what it measured."""
+        return self.checkpoints(stage) / "result.json"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the folder and be its only writer for the length of the block.
+
+        The kernel gives a killed process's lock back; what such a process left half-written is removed. A folder that
+        nobody claimed in the block goes again, if it is empty. Raises ValueError naming the process that holds the
+        lock.
+        """
+        with _open_lock(self.lock) as handle:
+            if not _take(handle, self.lock):
+                raise ValueError(
+                    f"{self.path} is being written by another process ({handle.read().strip() or 'just starting'}): "
+                    "wait until it ends or stop it, or give this run a name of its own with --run"
+                )
+            handle.truncate(0)
+            handle.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
+            handle.flush()
+            self._remove_leftovers()
+            try:
+                yield
+            finally:
+                if not self.config.exists():
+                    self.lock.unlink()
+                    with suppress(OSError):  # not empty
+                        self.path.rmdir()
+
+    def _remove_leftovers(self) -> None:
+        """Remove what killed writers left beside the files they would have become."""
+        for path in [*self.path.rglob("*.tmp-*"), *self.path.glob("checkpoints/**/partial_*")]:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def claim(self, config: dict[str, Any], free: frozenset[str]) -> None:
+        """Write the configuration into a new folder, or check that the folder holds the same one."""
+        self.check(config, free)
+        if not self.config.exists():
+            write_json(self.config, config)
+
+    def check(self, config: dict[str, Any], free: frozenset[str]) -> None:
+        """Raise ValueError when the folder holds a run of another configuration, saying which fields differ.
+
+        A run's stages must all belong to one configuration. Fields named in `free` (dotted) may differ between two runs
+        of the same command.
+        """
+        if not self.config.exists():
+            return
+        there, here = _flat(read_json(self.config)), _flat(json.loads(json.dumps(config)))
+        changed = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
+        differing = [name for name in changed if name not in free]
+        if differing:
+            lines = [f"  {name}: {there.get(name)!r} there, {here.get(name)!r} here" for name in differing]
+            raise ValueError(
+                f"{self.path} holds a run of another configuration:\n" + "\n".join(lines) + "\n"
+                "give this run a name of its own with --run, or use the settings it was begun with"
+            )
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the block's wall and CPU seconds, and the process's peak memory, to timings.json."""
+        wall, cpu = time.monotonic(), time.process_time()
+        yield
+        peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+        timings = read_json(self.timings) if self.timings.exists() else {"stages": {}}
+        entry = timings["stages"].get(stage, {"wall_s": 0.0, "cpu_s": 0.0, "peak_gb": 0.0})
+        timings["stages"][stage] = {
+            "wall_s": round(entry["wall_s"] + time.monotonic() - wall, 2),
+            "cpu_s": round(entry["cpu_s"] + time.process_time() - cpu, 2),
+            "peak_gb": round(max(entry["peak_gb"], peak_gb), 3),
+        }
+        write_json(self.timings, timings)
+
+
+class MetricsLog:
+    """One stage's lines in metrics.jsonl, and its curves for TensorBoard."""
+
+    def __init__(self, run: RunFolder, stage: str, first_step: int) -> None:
+        """Opens the log at `first_step`: this stage's lines behind it, left by a killed run, are dropped."""
+        from torch.utils.tensorboard import SummaryWriter  # 0.5 s to import, needed on rank 0 only
+
+        self.stage = stage
+        kept = _lines_without(run.metrics, stage, first_step)
+        with atomic_write(run.metrics, text=True) as file:
+            file.writelines(kept)
+        self.file = run.metrics.open("a", encoding="utf-8")
+        self.board = SummaryWriter(str(run.tensorboard / stage), purge_step=first_step + 1)
+
+    def write(self, values: dict[str, float | int]) -> None:
+        """Append one line; `values` holds `step`. It is on disk when this returns.
+
+        Raises OSError naming the file when it cannot be written (disk full); the next start drops a line cut so.
+        """
+        try:
+            self.file.write(json.dumps({"stage": self.stage, **values}) + "\n")
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            for name, value in values.items():
+                if name != "step":
+                    self.board.add_scalar(name, value, values["step"])
+        except OSError as error:
+            what = f"{error.strerror} while writing; make room on the disk and run the same command again"
+            raise OSError(error.errno, what, self.file.name) from error
+
+    def close(self) -> None:
+        """Close the files."""
+        self.file.close()
+        self.board.close()
+
+
+def _open_lock(path: Path) -> IO[str]:
+    """The lock file, made if need be, at its beginning."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = path.open("a+", encoding="utf-8")
+    handle.seek(0)
+    return handle
+
+
+def _take(handle: IO[str], path: Path) -> bool:
+    """Lock the open file; False when another process has it, or has just done with it and removed it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return path.exists() and os.path.samestat(os.fstat(handle.fileno()), path.stat())
+
+
+def _lines_without(path: Path, stage: str, step: int) -> list[str]:
+    """The file's lines without the stage's behind `step`, and without a last line cut by a kill."""
+    if not path.exists():
+        return []
+    kept = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
+        if not line.endswith("\n"):
+            break
+        try:
+            entry = json.loads(line)
+            is_after = entry["stage"] == stage and entry["step"] > step
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}, line {number}: not a line of metrics: {line[:80]!r}; remove the line") from error
+        if not is_after:
+            kept.append(line)
+    return kept
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {
+        name: entry
+        for key, inner in value.items()
+        for name, entry in _flat(inner, f"{prefix}.{key}" if prefix else key).items()
+    }
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A configuration dataclass as plain JSON values."""
+    result: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    return result

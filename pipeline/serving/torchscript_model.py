@@ -1,0 +1,227 @@
+"""The model as it leaves the house: `model.pt`, TorchScript over plain tensors, and `model.json` beside it.
+
+A server needs torch alone (fbgemm_gpu may be loaded too, torchrec and this project need not):
+
+    model = torch.jit.load("model.pt")
+    probability = model(dense, ids)  # [B, I] float32, [B, F] int64 -> [B] float32
+
+B batch, I dense inputs, F categorical fields, D embedding width, R rows of all tables together.
+"""
+
+import copy
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.run.files import atomic_write, sha256, write_json
+
+FORMAT = 1
+"""Version of model.json's layout."""
+TOLERANCE = 1e-6
+"""Largest difference in probability between the model in training and model.pt in another process."""
+VERIFIED_ROWS = 512
+"""Rows on which they are compared."""
+
+_SERVER = """
+import json, sys, warnings
+warnings.simplefilter("ignore")
+import torch
+model = torch.jit.load(sys.argv[1], map_location="cpu")
+rows = json.load(sys.stdin)
+with torch.no_grad():
+    probability = model(torch.tensor(rows["dense"], dtype=torch.float32), torch.tensor(rows["ids"]))
+assert not {"torchrec", "modules", "pipeline"} & set(sys.modules)
+print(json.dumps(probability.double().tolist()))
+"""
+_SCRIPTING = "import sys; from pipeline.serving.torchscript_model import script_file; script_file(*sys.argv[1:])"
+
+
+class ExportedModel(nn.Module):
+    """Embedding tables and an interaction as one module over plain tensors.
+
+    The tables lie one after the other in a single matrix, so that one lookup serves all fields.
+    """
+
+    embeddings: Tensor
+    table_rows: Tensor
+    first_rows: Tensor
+
+    def __init__(self, tables: dict[str, Tensor], interaction: nn.Module, integers: int) -> None:
+        """tables: name -> [rows, D], one a field, in the order of the ids' columns; integers: I."""
+        super().__init__()
+        widths = {table.shape[1] for table in tables.values()}
+        if len(widths) != 1:
+            raise ValueError(f"embedding tables have the widths {sorted(widths)}; all must have the same")
+        self.integers = integers
+        self.tables = list(tables)
+        self.interaction = interaction
+        weights = [table.detach().to("cpu", torch.float32) for table in tables.values()]
+        table_rows = torch.tensor([len(weight) for weight in weights])  # [F]
+        self.register_buffer("embeddings", torch.cat(weights))  # [R, D]
+        self.register_buffer("table_rows", table_rows)
+        self.register_buffer("first_rows", table_rows.cumsum(0) - table_rows)
+
+    def forward(self, dense: Tensor, ids: Tensor) -> Tensor:
+        """(dense [B, I] float32, as model.json describes; ids [B, F] int64) -> probability of a click [B].
+
+        Raises ValueError (`torch.jit.Error` from TorchScript, saying the same) for other shapes or types and for an id
+        outside its table, naming row, field and value.
+        """
+        fields = len(self.tables)
+        if dense.dim() != 2 or dense.size(1) != self.integers or dense.dtype != torch.float32:
+            raise ValueError(f"dense is {dense.dtype} {dense.shape}; it must be float32 [batch, {self.integers}]")
+        if ids.dim() != 2 or ids.size(1) != fields or ids.size(0) != dense.size(0) or ids.dtype != torch.int64:
+            raise ValueError(f"ids is {ids.dtype} {ids.shape}; it must be int64 [{dense.size(0)}, {fields}]")
+        if dense.size(0) == 0:
+            return dense.new_empty(0)  # the interactions' reshapes cannot infer sizes from nothing
+        outside = (ids < 0) | (ids >= self.table_rows)
+        if bool(outside.any()):
+            first = outside.nonzero()[0]
+            row, field = int(first[0]), int(first[1])
+            raise ValueError(
+                f"ids[{row}, {field}] is {int(ids[row, field])}; "
+                f"table {self.tables[field]} has the rows 0 to {int(self.table_rows[field]) - 1}"
+            )
+        sparse = nn.functional.embedding(ids + self.first_rows, self.embeddings)  # [B, F, D]
+        return torch.sigmoid(self.interaction(dense, sparse))
+
+
+def export(
+    tables: dict[str, Tensor],
+    interaction: nn.Module,
+    schema_json: dict[str, Any],
+    about: dict[str, Any],
+    path: str | os.PathLike[str],
+) -> None:
+    """Write `path` (model.pt) and, beside it, the same name ending in .json.
+
+    tables: name -> [rows, D], one a field in the schema's order. about: what model.json says beside the inputs
+    (numbering, architecture, recipe, metrics). model.pt appears only after a fresh process has loaded
+    it and given the same probabilities; RuntimeError otherwise, and what was there before stays. The same weights give
+    the same bytes. A run killed between the two files leaves a model.json whose sha256 is not model.pt's: export again.
+    """
+    target = Path(path)
+    model = ExportedModel(tables, copy.deepcopy(interaction).cpu().float(), max(len(schema_json["integers"]), 1))
+    model.eval().requires_grad_(False)
+    scripted = _script_apart(model, target)
+    with atomic_write(target) as handle:
+        torch.jit.save(scripted, handle)
+        handle.flush()
+        _verify(model, handle.name)
+    write_json(target.with_suffix(".json"), _description(model, schema_json, about, target))
+
+
+def script_file(source: str, target: str) -> None:
+    """Script the pickled module in `source` into `target`. Run in a process of its own by `export`."""
+    torch.jit.save(torch.jit.script(torch.load(source, weights_only=False)), target)
+
+
+def _script_apart(model: ExportedModel, path: Path) -> torch.jit.ScriptModule:
+    """The scripted model, compiled in a fresh process, where TorchScript has compiled nothing before.
+
+    It numbers classes of the same name by what was compiled earlier and writes constants in a set's order, so that here
+    the bytes of model.pt would depend on the process's past and on Python's hash seed. Only a skeleton with one-row
+    tables travels; the tables are put in on return. It travels beside `path`, where the run's next start finds what a
+    killed one left.
+    """
+    skeleton = copy.copy(model)
+    skeleton._buffers = {**model._buffers, "embeddings": model.embeddings[:1].clone()}
+    with tempfile.TemporaryDirectory(prefix=f"{path.name}.tmp-", dir=path.parent) as folder:
+        source, target = f"{folder}/skeleton.pt", f"{folder}/model.pt"
+        torch.save(skeleton, source)
+        environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONHASHSEED": "0"}
+        _run_python(["-W", "ignore", "-c", _SCRIPTING, source, target], environment, "scripting the model")
+        scripted = torch.jit.load(target, map_location="cpu")
+    scripted.embeddings = model.embeddings
+    return scripted
+
+
+def _verify(model: ExportedModel, path: str) -> None:
+    """RuntimeError unless a fresh process with torch alone gives the model's probabilities."""
+    generator = torch.Generator().manual_seed(0)
+    dense = 4 * torch.rand(VERIFIED_ROWS, model.integers, generator=generator)
+    shares = torch.rand(VERIFIED_ROWS, len(model.tables), generator=generator, dtype=torch.float64)
+    shares[0], shares[1] = 0.0, 1.0 - 2**-53  # each table's first and last row
+    ids = (shares * model.table_rows).long()
+    with torch.no_grad():
+        expected = model(dense, ids).double()
+    rows = json.dumps({"dense": dense.tolist(), "ids": ids.tolist()})
+    printed = _run_python(["-P", "-c", _SERVER, path], {}, "loading model.pt with torch alone", rows)
+    found = torch.tensor(json.loads(printed.splitlines()[-1]), dtype=torch.float64)
+    difference = float((found - expected).abs().max())
+    if not difference <= TOLERANCE:  # NaN is a difference too
+        raise RuntimeError(
+            f"{path}: probabilities differ by {difference} from the trained model's; nothing was written"
+        )
+
+
+def _run_python(arguments: Sequence[str], environment: dict[str, str], what: str, standard_input: str = "") -> str:
+    """What a fresh Python, blind to GPUs, prints. RuntimeError with the end of its complaint if it fails."""
+    process = subprocess.run(
+        [sys.executable, *arguments],
+        input=standard_input,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment},
+        capture_output=True,
+        text=True,
+    )
+    if process.returncode != 0:
+        raise RuntimeError(f"{what} failed (exit status {process.returncode}): {process.stderr[-2000:]}")
+    return process.stdout
+
+
+def _description(
+    model: ExportedModel, schema_json: dict[str, Any], about: dict[str, Any], path: Path
+) -> dict[str, Any]:
+    """model.json: what a server must know to feed model.pt, and what this model is."""
+    inputs = [
+        {
+            "name": "dense",
+            "type": "float32",
+            "shape": ["batch", model.integers],
+            "columns": list(schema_json["integers"]),
+            "meaning": f"integers as float32 log(max(x, 0) + 1), missing -1.0; {_dense_note(schema_json)}",
+        },
+        {
+            "name": "ids",
+            "type": "int64",
+            "shape": ["batch", len(model.tables)],
+            "columns": list(schema_json["categories"]),
+            "tables": model.tables,
+            "table_rows": model.table_rows.tolist(),
+            "meaning": "row of each table, see numbering; an id outside its table is an error",
+        },
+    ]
+    return {
+        "format": FORMAT,
+        "model": {"file": path.name, "sha256": sha256(path), "bytes": path.stat().st_size},
+        "inputs": inputs,
+        "output": {"type": "float32", "shape": ["batch"], "meaning": f"probability that {schema_json['label']} is 1"},
+        "schema": schema_json,
+        **about,
+        "versions": _versions(),
+    }
+
+
+def _dense_note(schema_json: dict[str, Any]) -> str:
+    return "one number a column" if schema_json["integers"] else "no integer columns: one constant 1.0"
+
+
+def _versions() -> dict[str, str]:
+    """Versions of what made the model."""
+    installed = {"python": platform.python_version()}
+    for package in ("torch", "torchrec", "fbgemm-gpu", "fbgemm-gpu-cpu"):
+        try:
+            installed[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # one of the two fbgemm builds is always absent
+    return installed

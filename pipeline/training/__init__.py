@@ -1,0 +1,1 @@
+"""Training: its configuration, loop, table pipeline, metrics, and the networks that are trained."""

@@ -1,0 +1,53 @@
+"""How a network is trained: optimizers, rates, schedule, precision, and how often it is logged and saved."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a network is trained; the defaults are the published recipe (search_space.md) where it fits small data."""
+
+    batch_size: int = 256
+    """Rows a step over all ranks together; each rank reads its share."""
+    epochs: int = 1
+    """Passes over the training rows."""
+    learning_rate: float = 0.01
+    """Peak learning rate of the dense part's Adagrad."""
+    initial_square: float = 0.0
+    """Where the dense part's Adagrad accumulators start, at least 0. (0.1, TensorFlow's default, tames the first steps
+    and then starves the hidden layers, whose gradients are far below it: DECISIONS.md.)"""
+    table_learning_rate: float = 0.2
+    """Peak learning rate of the tables' row-wise Adagrad."""
+    warm_up_share: float = 0.1
+    """Share of the steps over which the learning rates rise linearly, 0 to 1."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """After the warm-up: a cosine down to zero, or constant."""
+    clip_norm: float = 5.0
+    """Largest norm of the dense gradient (the fused tables' gradients are never whole, and not clipped)."""
+    epsilon: float = 1e-8
+    """Both Adagrads' ε, above 0. (Gradients are means over the batch: with the published 1e-2 a table row, whose
+    gradient is about 1e-4, would learn a hundred times too slowly.)"""
+    optimizer: Literal["adagrad", "adam", "sgd"] = "adagrad"
+    """Of the dense part. Weights that a step's path does not hold rest (modules/supernet/optimizer.py); for Adam that
+    is a rule of ours. The tables have TorchRec's fused row-wise Adagrad in any case."""
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    """Of the dense part's products in training: tf32 (CUDA only) or bf16 by autocast; weights stay float32."""
+    log_every: int = 50
+    """Steps between lines in metrics.jsonl."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints; 0: only at the end."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "epochs", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("learning_rate", "table_learning_rate", "clip_norm", "epsilon"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if not 0 <= self.warm_up_share <= 1:
+            raise ValueError(f"warm_up_share is {self.warm_up_share}; it is a share, 0 to 1")
+        if self.initial_square < 0:
+            raise ValueError(f"initial_square is {self.initial_square}; it must be at least 0")
+        if self.checkpoint_every < 0:
+            raise ValueError(f"checkpoint_every is {self.checkpoint_every}; use 0 for one checkpoint at the end")

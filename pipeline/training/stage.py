@@ -1,0 +1,72 @@
+"""A training stage of a run: its tables, its stream of rows, its checkpoints and its evaluation."""
+
+import torch
+from torch import nn
+from torchrec.distributed import DistributedModelParallel
+
+from modules.embeddings import shard_embeddings
+from pipeline.run.checkpoint import Checkpoints
+from pipeline.session import Session
+from pipeline.training.config import TrainingConfig
+from pipeline.training.loop import evaluate, load_tables, train
+from pipeline.training.metrics import Metrics
+from pipeline.training.trainee import Trainee
+
+
+def new_tables(session: Session, config: TrainingConfig) -> DistributedModelParallel:
+    """New sharded embedding tables with their fused optimizer."""
+    return shard_embeddings(
+        session.tables(),
+        session.processes.device,
+        batch_size=own_batch_size(session, config),
+        learning_rate=config.table_learning_rate,
+        epsilon=config.epsilon,
+        seed=session.config.seed,
+    )
+
+
+def own_batch_size(session: Session, config: TrainingConfig) -> int:
+    """This rank's share of a step's rows."""
+    assert config.batch_size % session.processes.world_size == 0, "the session checks this when it opens"
+    return config.batch_size // session.processes.world_size
+
+
+def train_to_end(session: Session, trainee: Trainee, config: TrainingConfig, stage: str) -> None:
+    """Train on the training split to the end of its passes, from the newest checkpoint of the stage."""
+    processes = session.processes
+    stream = session.dataset.stream(
+        "train",
+        batch_size=own_batch_size(session, config),
+        rank=processes.rank,
+        world_size=processes.world_size,
+        shuffle_seed=session.config.seed,
+        epochs=config.epochs,
+    )
+    train(trainee, stream, config, session.run, stage, processes)
+
+
+def is_trained(session: Session, stage: str) -> bool:
+    """Whether the stage has left its result and the weights that belong to it; without these it is done again."""
+    newest = Checkpoints(session.run.checkpoints(stage), session.processes).newest()
+    return newest is not None and session.processes.on_first(session.run.result(stage).exists)
+
+
+def load_trained(session: Session, trainee: Trainee, stage: str) -> None:
+    """Load the stage's newest checkpoint. Raises ValueError when there is none."""
+    checkpoints = Checkpoints(session.run.checkpoints(stage), session.processes)
+    newest = checkpoints.newest()
+    if newest is None:
+        raise ValueError(f"{checkpoints.folder}: no checkpoint; train this stage first (python -m pipeline.train)")
+    tensors = trainee.tensors()
+    checkpoints.load(newest, tensors)
+    load_tables(trainee.embeddings, tensors)
+
+
+@torch.no_grad()
+def evaluate_split(session: Session, network: nn.Module, trainee: Trainee, split: str) -> Metrics:
+    """Final metrics of a network on a split."""
+    processes = session.processes
+    stream = session.dataset.stream(
+        split, batch_size=4096, rank=processes.rank, world_size=processes.world_size, shuffle_seed=None
+    )
+    return evaluate(network, trainee.embeddings, stream, processes)

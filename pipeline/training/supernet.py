@@ -1,0 +1,71 @@
+"""The supernet as something to train: built, its paths drawn, validated on fixed random sub-networks, loaded again."""
+
+import numpy
+from torch import nn
+
+from modules.space import Architecture, single_operator_any_connection
+from modules.space.sampling import SAMPLERS, warmed_up
+from modules.supernet import Supernet, common_slices, extract
+from pipeline.session import Session
+from pipeline.training.stage import evaluate_split, load_trained, new_tables
+from pipeline.training.trainee import StepPaths, Trainee, dense_optimizer
+
+SUPERNET = "supernet"
+"""The stage's name in the run folder."""
+
+
+def build_supernet(session: Session) -> tuple[Supernet, Trainee]:
+    """A new supernet and what its training changes; each step draws its paths, the same draws on every rank."""
+    config = session.config.supernet
+    supernet = Supernet(session.space, session.shape, session.torch_generator("weights", SUPERNET))
+    nn.init.zeros_(supernet.parameters_by_name()["head.weight"])  # a random head is noise that training has to undo
+    supernet.to(session.processes.device)
+    generator = session.numpy_generator("paths")
+    sampler = SAMPLERS[config.sampler]
+
+    parameters = supernet.parameters_by_name()
+    rank, world_size = session.processes.rank, session.processes.world_size
+    own = slice(0, config.paths_per_step)
+    if config.distinct_paths:
+        own = slice(rank * config.paths_per_step, (rank + 1) * config.paths_per_step)
+
+    def path(step: int) -> StepPaths:
+        sample = warmed_up(sampler, step, config.path_warm_up_steps)
+        count = config.paths_per_step * (world_size if config.distinct_paths else 1)
+        paths = [supernet.path(sample(session.space, generator)) for _ in range(count)]
+        return StepPaths(tuple(paths[own]), common_slices(paths, parameters))
+
+    trainee = Trainee(
+        embeddings=new_tables(session, config),
+        parameters=parameters,
+        path=path,
+        optimizer=dense_optimizer(config, parameters),
+        generator_state=lambda: generator.bit_generator.state,
+        restore_generator=lambda state: setattr(generator.bit_generator, "state", state),
+    )
+    return supernet, trainee
+
+
+def load_supernet(session: Session) -> tuple[Supernet, Trainee]:
+    """The trained supernet, from its checkpoint. Raises ValueError when there is none."""
+    supernet, trainee = build_supernet(session)
+    load_trained(session, trainee, SUPERNET)
+    return supernet, trainee
+
+
+def validation_architectures(session: Session) -> list[Architecture]:
+    """The random sub-networks whose mean log loss stands for the supernet's."""
+    generator: numpy.random.Generator = session.numpy_generator("validation")
+    return [
+        single_operator_any_connection(session.space, generator)
+        for _ in range(session.config.supernet.validation_paths)
+    ]
+
+
+def validate_supernet(session: Session, supernet: Supernet, trainee: Trainee) -> float:
+    """Mean validation log loss of the fixed random sub-networks."""
+    losses = [
+        evaluate_split(session, extract(supernet, architecture), trainee, "valid").log_loss
+        for architecture in validation_architectures(session)
+    ]
+    return sum(losses) / len(losses)

@@ -1,0 +1,70 @@
+"""What training changes, and what one step of it trains.
+
+A step is given as a function `path(step)`: the networks to run on this step's rows, and the slices of weights that the
+step may change. A supernet gives other sub-networks each step; everything else gives all of itself.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torchrec.distributed import DistributedModelParallel
+
+from modules.supernet import Path, Slice, SlicedAdagrad, SlicedAdam, SlicedOptimizer, SlicedSGD
+from pipeline.training.config import TrainingConfig
+
+
+@dataclass(frozen=True)
+class StepPaths:
+    """What one step trains."""
+
+    paths: tuple[Path, ...]
+    """The networks that this rank runs; the step's loss is the mean of theirs."""
+    slices: tuple[Slice, ...]
+    """All weights that the step changes on any rank: the same, in the same order, on every rank."""
+
+
+@dataclass
+class Trainee:
+    """Everything that training changes, and so everything that a checkpoint holds."""
+
+    embeddings: DistributedModelParallel
+    """The sharded tables with their fused optimizer."""
+    parameters: Mapping[str, nn.Parameter]
+    """The dense parameters by name: equal on every rank."""
+    path: Callable[[int], StepPaths]
+    """The networks and slices of a step."""
+    optimizer: SlicedOptimizer
+    """Updates the slices."""
+    generator_state: Callable[[], Any] = lambda: None
+    """The state of what `path` draws from."""
+    restore_generator: Callable[[Any], None] = lambda state: None
+    """Puts such a state back."""
+
+    def tensors(self) -> dict[str, Any]:
+        """What torch.distributed.checkpoint saves and loads in place."""
+        return {
+            "embeddings": self.embeddings.state_dict(),
+            "embedding_optimizer": self.embeddings.fused_optimizer.state_dict(),
+            "dense": {name: parameter.detach() for name, parameter in self.parameters.items()},
+            "dense_optimizer": self.optimizer.state_dict(),
+        }
+
+
+def whole(network: nn.Module) -> Callable[[int], StepPaths]:
+    """The path of a standalone network: all of it, each step."""
+    slices = tuple(Slice(name, (), parameter) for name, parameter in network.named_parameters())
+    paths = StepPaths((Path(network, slices),), slices)
+    return lambda step: paths
+
+
+def dense_optimizer(config: TrainingConfig, parameters: Mapping[str, Tensor]) -> SlicedOptimizer:
+    """The configured optimizer of the dense part."""
+    match config.optimizer:
+        case "adagrad":
+            return SlicedAdagrad(parameters, config.epsilon, config.initial_square)
+        case "adam":
+            return SlicedAdam(parameters, config.epsilon)
+        case "sgd":
+            return SlicedSGD()

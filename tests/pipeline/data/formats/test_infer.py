@@ -1,0 +1,58 @@
+"""pipeline/data/formats/infer.py: a schema from Parquet alone."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.data.formats.infer import infer_schema
+from pipeline.data.formats.parquet import ParquetLog
+
+
+def write(path: Path, **columns: Any) -> str:
+    """A Parquet file in several row groups."""
+    pq.write_table(pa.table(columns), path, row_group_size=2)
+    return str(path)
+
+
+def test_roles_and_sizes(tmp_path: Path) -> None:
+    """Floating point and int_* are numeric; whole numbers get a table of their range over all files; text the most."""
+    first = {
+        "label": [0, 1, 1],
+        "price": [1.5, 2, 3],
+        "int_0": [1, 2, 3],
+        "user": [1007, 1000, None],
+        "word": ["a"] * 3,
+    }
+    second = {**first, "user": [1003, 1009, 1001]}
+    files = [write(tmp_path / "a.parquet", **first), write(tmp_path / "b.parquet", **second)]
+    schema = infer_schema(files, "shop", 500)
+    assert (schema.label, schema.integers, schema.categories) == ("label", ("price", "int_0"), ("user", "word"))
+    assert schema.table_sizes == (1009 - 1000 + 1 + 1, 500)
+    assert schema.integer_ids == ("user",)
+    log = ParquetLog(files, schema)
+    ids = [id for unit in range(4) for id in log.read(unit).ids[0].tolist()]
+    assert len(set(ids)) == 6 and 0 in ids  # 5 values and missing, none merged
+
+
+def test_cap_and_planted_probability(tmp_path: Path) -> None:
+    """No inferred table is longer than the cap; the generator's probability is never an input."""
+    path = write(tmp_path / "a.parquet", label=[0, 1], user=[0, 10**12], planted_probability=[0.5, 0.5])
+    schema = infer_schema([path], "shop", 500)
+    assert schema.table_sizes == (500,)
+    assert schema.inputs == ("label", "user")
+
+
+def test_no_label(tmp_path: Path) -> None:
+    """Without a column `label` there is nothing to infer."""
+    with pytest.raises(ValueError, match=r"a.parquet: has no column 'label', found \['clicked', 'user'\]"):
+        infer_schema([write(tmp_path / "a.parquet", clicked=[0], user=[1])], "shop", 500)
+
+
+def test_broken_file(tmp_path: Path) -> None:
+    """A file that is not Parquet is named."""
+    (tmp_path / "a.parquet").write_bytes(b"not parquet at all")
+    with pytest.raises(ValueError, match=r"a.parquet: not a whole Parquet file"):
+        infer_schema([str(tmp_path / "a.parquet")], "shop", 500)

@@ -1,0 +1,76 @@
+"""The terminal's drawing, read back from its table."""
+
+import re
+
+import numpy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modules.space import (
+    NASREC_FULL,
+    NASREC_SMALL,
+    InputShape,
+    any_path,
+    full_path,
+    live,
+    single_operator_any_connection,
+)
+from pipeline.report import draw_text
+from pipeline.report.drawing.wiring import OPERATOR_TITLES, edges
+
+architectures = st.builds(
+    lambda space, sampler, seed: sampler(space, numpy.random.default_rng(seed)),
+    st.sampled_from([NASREC_SMALL, NASREC_FULL]),
+    st.sampled_from([single_operator_any_connection, any_path, full_path]),
+    st.integers(0, 2**32 - 1),
+)
+
+
+def rows(text):
+    """The cells of each table row by its name, lines that go on joined; the three parts of an operator's cell apart."""
+    found, cells = {}, None
+    for line in text.splitlines():
+        if not line.startswith("│"):
+            continue
+        number, dense, sparse, mergers = line.strip("│").split("│")
+        parts = [dense[1:14], dense[16:21], dense[23:], sparse[1:12], sparse[14:19], sparse[21:], mergers]
+        if number.strip():
+            cells = found.setdefault(number.strip(), [""] * len(parts))
+        for place, part in enumerate(parts):
+            cells[place] = f"{cells[place]} {part.strip()}".strip()
+    return found
+
+
+@given(architectures)
+def test_fits_a_terminal(architecture):
+    """Every line is equally long and at most 100 columns."""
+    assert {len(line) for line in draw_text(architecture, InputShape(13, 26, 16)).splitlines()} == {100}
+
+
+@given(architectures)
+def test_lists_what_each_operator_reads(architecture):
+    """Operators, widths, inputs and live mergers of each block are exactly the architecture's."""
+    table = rows(draw_text(architecture))
+    for number, (block, alive) in enumerate(zip(architecture.blocks, live(architecture), strict=True), start=1):
+        dense, dense_width, dense_reads, sparse, sparse_width, sparse_reads, mergers = table[str(number)]
+        for found, operators, living in (
+            (dense, block.dense_operators, alive.dense),
+            (sparse, block.sparse_operators, alive.sparse),
+        ):
+            titles = " + ".join(OPERATOR_TITLES[name] for name in operators)
+            assert found == (titles if living else f"[{titles}]")
+        assert (int(dense_width), int(sparse_width)) == (block.dense_width, block.sparse_width)
+        into = [edge for edge in edges(architecture) if edge.role != "merger"]
+        expected = [(edge.role, edge.source) for edge in into if edge.target == f"d{number}"]
+        pairs = re.findall(r"(?:(left|right) )?([ds]\d+)", dense_reads)
+        assert sorted((role or "input", source) for role, source in pairs) == sorted(expected)
+        assert sparse_reads.split() == [edge.source for edge in into if edge.target == f"s{number}"]
+        assert mergers.split() == ["d→s"] * alive.dense_to_sparse + ["s→d"] * alive.sparse_to_dense
+
+
+def test_stem_and_head():
+    """The stems say what comes in, the head what it reads."""
+    architecture = single_operator_any_connection(NASREC_SMALL, numpy.random.default_rng(0))
+    table = rows(draw_text(architecture, InputShape(1, 10, 8)))
+    assert table["stem"] == ["d0", "1", "integers", "s0", "10", "fields × 8", ""]
+    assert (table["head"][2], table["head"][5]) == ("d7", "s7")

@@ -1,0 +1,80 @@
+"""One process or several: collectives, errors that reach every rank, and a device that is not there."""
+
+import json
+import subprocess
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import distributed
+
+from pipeline.run.processes import cpu_threads, is_first_to_say, join
+
+Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
+
+RANK = """
+import json, torch
+from pipeline.run.processes import cpu_threads, is_first_to_say, join
+with join("cpu") as processes:
+    def fail():
+        raise ValueError(f"found on rank {processes.rank}")
+    try:
+        processes.on_first(fail)
+    except ValueError as error:
+        told = str(error)
+    value = torch.tensor(1.0 + processes.rank)
+    mean = processes.mean(value)
+    first = processes.gather(is_first_to_say("the same"))
+    own = is_first_to_say(f"only rank {processes.rank}")
+    print(json.dumps([processes.rank, processes.gather(10 * processes.rank), mean, float(value),
+                      processes.on_first(lambda: processes.rank), told, sorted(first), own]))
+"""
+
+
+def test_two_ranks_agree(ranks: Ranks) -> None:
+    """gather keeps the ranks' order, mean leaves its argument alone, on_first gives rank 0's value and error to all,
+    and of a message that both have, one is the first to say it."""
+    found = [json.loads(process.stdout.splitlines()[-1]) for process in ranks(2, RANK)]
+    same = ["found on rank 0", [False, True], True]
+    assert found == [[rank, [0, 10], 1.5, 1.0 + rank, 0, *same] for rank in range(2)]
+
+
+def test_alone_is_a_group_of_one() -> None:
+    """Without torchrun's environment: rank 0 of 1, collectives give back the own value, and no group is left behind."""
+    with join("cpu") as processes:
+        assert (processes.rank, processes.world_size, processes.is_first) == (0, 1, True)
+        assert processes.gather("own") == ["own"]
+        assert processes.mean(torch.tensor(3.5)) == 3.5
+        assert processes.on_first(lambda: 7) == 7
+        assert [is_first_to_say(message) for message in ("a", "b", "a")] == [True, True, False]
+    assert not distributed.is_initialized()
+    assert is_first_to_say("a"), "without a group there is nobody else"
+
+
+def test_an_error_leaves_no_group_behind() -> None:
+    """After an exception in the block, the next program of this process can join again."""
+    for _ in range(2):
+        with pytest.raises(ValueError, match="inside"), join("cpu"):
+            raise ValueError("inside")
+    assert not distributed.is_initialized()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_cuda_without_cuda() -> None:
+    """Asking for CUDA where there is none is a ValueError saying so and what to do; auto takes the CPU."""
+    with (
+        pytest.raises(ValueError, match=r"device is cuda, but torch sees no CUDA device .* use --device cpu"),
+        join("cuda"),
+    ):
+        pass
+    with join("auto") as processes:
+        assert processes.device == torch.device("cpu")
+
+
+def test_cpu_threads_are_put_back() -> None:
+    """The count holds inside and not after, also after an error."""
+    before = torch.get_num_threads()
+    with pytest.raises(KeyError), cpu_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+        raise KeyError
+    assert torch.get_num_threads() == before

@@ -1,0 +1,187 @@
+"""model.pt: the trained model's probabilities in a process that knows nothing of this project, and the same bytes."""
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from torch import Tensor, nn
+from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor
+from torchrec.modules.crossnet import LowRankCrossNet
+
+from modules.baselines import BASELINES
+from modules.space import NASREC_FULL, InputShape, single_operator_any_connection
+from modules.supernet import Subnet
+from pipeline.data.schema import Schema
+from pipeline.run.files import read_json, sha256
+from pipeline.serving.torchscript_model import ExportedModel, export
+
+FRESH_PROCESS = """
+import sys, torch, fbgemm_gpu
+model = torch.jit.load(sys.argv[1])
+inputs = torch.load(sys.argv[2])
+assert "torchrec" not in sys.modules and "pipeline" not in sys.modules
+torch.save(model(inputs["dense"], inputs["ids"]), sys.argv[3])
+"""
+SHAPE = InputShape(3, 4, 8)
+SCHEMA = Schema("small", "clicked", ("a", "b", "c"), ("w", "x", "y", "z"), (50, 2, 7, 300))
+ARCHITECTURE = single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(4))
+ROWS = 2_000
+
+
+def embedding_tables() -> EmbeddingBagCollection:
+    """Unsharded tables as training has them."""
+    torch.manual_seed(3)
+    return EmbeddingBagCollection(
+        tables=[
+            EmbeddingBagConfig(name=table, embedding_dim=8, num_embeddings=rows, feature_names=[column])
+            for table, rows, column in zip(SCHEMA.table_names, SCHEMA.table_sizes, SCHEMA.categories, strict=True)
+        ]
+    )
+
+
+def weights_of(tables: EmbeddingBagCollection) -> dict[str, Tensor]:
+    """Table name -> [rows, D]."""
+    return {name: tables.embedding_bags[name].weight.detach() for name in SCHEMA.table_names}
+
+
+def random_inputs(rows: int) -> tuple[Tensor, Tensor]:
+    """dense [B, I] and ids [B, F] over every table's whole range."""
+    generator = torch.Generator().manual_seed(6)
+    ids = [torch.randint(size, (rows,), generator=generator) for size in SCHEMA.table_sizes]
+    return 3 * torch.rand(rows, 3, generator=generator), torch.stack(ids, dim=1)
+
+
+def torchrec_probability(tables: EmbeddingBagCollection, interaction: nn.Module) -> Tensor:
+    """What torchrec's own lookup and the interaction give for the random inputs."""
+    dense, ids = random_inputs(ROWS)
+    lengths = torch.ones(4 * ROWS, dtype=torch.int32)
+    features = KeyedJaggedTensor(list(SCHEMA.categories), ids.T.flatten(), lengths=lengths)
+    with torch.no_grad():
+        return interaction(dense, tables(features).values().reshape(ROWS, 4, 8)).sigmoid()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A subnet exported once."""
+    path = tmp_path_factory.mktemp("export") / "model.pt"
+    subnet = Subnet(ARCHITECTURE, SHAPE, torch.Generator().manual_seed(1))
+    about = {"metrics": {"log_loss": 0.5}, "architecture": ARCHITECTURE.to_json()}
+    export(weights_of(embedding_tables()), subnet, SCHEMA.to_json(), about, path)
+    return path
+
+
+def test_fresh_process_with_torch_and_fbgemm_alone(exported: Path, tmp_path: Path) -> None:
+    """Its probabilities on 2,000 rows are those of torchrec's tables and the subnet here, within 1e-6."""
+    dense, ids = random_inputs(ROWS)
+    torch.save({"dense": dense, "ids": ids}, tmp_path / "inputs.pt")
+    files = [str(exported), str(tmp_path / "inputs.pt"), str(tmp_path / "probability.pt")]
+    subprocess.run([sys.executable, "-P", "-W", "ignore", "-c", FRESH_PROCESS, *files], check=True)
+    expected = torchrec_probability(embedding_tables(), Subnet(ARCHITECTURE, SHAPE, torch.Generator().manual_seed(1)))
+    torch.testing.assert_close(torch.load(files[2]), expected, rtol=0, atol=1e-6)
+
+
+def test_same_weights_give_the_same_bytes(exported: Path, tmp_path: Path) -> None:
+    """Exported again, under another name and after other things were scripted here, model.pt is byte-identical."""
+    torch.jit.script(BASELINES["dlrm"].build(SHAPE, None))
+    torch.jit.script(Subnet(single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(8)), SHAPE))
+    subnet = Subnet(ARCHITECTURE, SHAPE, torch.Generator().manual_seed(1))
+    again = tmp_path / "again.pt"
+    export(weights_of(embedding_tables()), subnet, SCHEMA.to_json(), {}, again)
+    assert again.read_bytes() == exported.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.json", "again.pt"]
+
+
+def test_description(exported: Path) -> None:
+    """model.json says what goes in and comes out, and carries schema, checksum and what it was given."""
+    description = read_json(exported.with_suffix(".json"))
+    assert description["model"] == {
+        "file": "model.pt",
+        "sha256": sha256(exported),
+        "bytes": exported.stat().st_size,
+    }
+    dense, ids = description["inputs"]
+    assert (dense["shape"], dense["columns"]) == (["batch", 3], ["a", "b", "c"])
+    assert (ids["shape"], ids["columns"]) == (["batch", 4], ["w", "x", "y", "z"])
+    assert ids["table_rows"] == [50, 2, 7, 300]
+    assert Schema.from_json(description["schema"]) == SCHEMA
+    assert description["architecture"] == json.loads(json.dumps(ARCHITECTURE.to_json()))
+    assert description["metrics"] == {"log_loss": 0.5}
+    assert description["versions"]["torch"] == importlib.metadata.version("torch")
+
+
+def test_baseline_is_exported_too(tmp_path: Path) -> None:
+    """DLRM with DCN-v2, torchrec's own modules inside, gives the same probabilities out of model.pt."""
+    tables, interaction = embedding_tables(), BASELINES["dlrm_dcn"].build(SHAPE, torch.Generator().manual_seed(2))
+    export(weights_of(tables), interaction, SCHEMA.to_json(), {}, tmp_path / "model.pt")
+    loaded = torch.jit.load(str(tmp_path / "model.pt"))
+    torch.testing.assert_close(
+        loaded(*random_inputs(ROWS)), torchrec_probability(tables, interaction), rtol=0, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "field", "value"),
+    [(0, 0, 50), (3, 1, -1), (1, 3, 2**40)],
+)
+def test_ids_outside_their_table(exported: Path, row: int, field: int, value: int) -> None:
+    """An id that is no row of its table is an error naming row, field, value and range, never another table's row."""
+    dense, ids = random_inputs(5)
+    ids[row, field] = value
+    message = rf"ids\[{row}, {field}\] is {value}; table {SCHEMA.table_names[field]} has the rows 0 to "
+    with pytest.raises(torch.jit.Error, match=message):
+        torch.jit.load(str(exported))(dense, ids)
+    with pytest.raises(ValueError, match=message):
+        ExportedModel(weights_of(embedding_tables()), Subnet(ARCHITECTURE, SHAPE), 3)(dense, ids)
+
+
+def test_wrong_shapes_and_types(exported: Path) -> None:
+    """Inputs of another shape or type are errors saying what is expected; an empty batch is none."""
+    model = torch.jit.load(str(exported))
+    dense, ids = random_inputs(5)
+    for wrong_dense, wrong_ids, message in (
+        (dense[:, :2], ids, r"it must be float32 \[batch, 3\]"),
+        (dense.double(), ids, r"it must be float32 \[batch, 3\]"),
+        (dense, ids[:, :3], r"it must be int64 \[5, 4\]"),
+        (dense, ids[:4], r"it must be int64 \[5, 4\]"),
+        (dense, ids.int(), r"it must be int64 \[5, 4\]"),
+    ):
+        with pytest.raises(torch.jit.Error, match=message):
+            model(wrong_dense, wrong_ids)
+    assert model(dense[:0], ids[:0]).shape == (0,)
+
+
+class Moody(nn.Module):
+    """An interaction that answers otherwise each time."""
+
+    def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
+        """Noise."""
+        return torch.randn_like(dense).sum(1)
+
+
+def test_a_model_that_answers_otherwise_elsewhere_is_not_written(tmp_path: Path) -> None:
+    """When the fresh process disagrees, export raises, the old model.pt stays and nothing is left behind."""
+    path = tmp_path / "model.pt"
+    path.write_bytes(b"the old one")
+    moody = torch.fx.symbolic_trace(Moody())  # its code travels with it; this test module cannot be imported
+    with pytest.raises(RuntimeError, match=r"probabilities differ by 0\.\d+"):
+        export(weights_of(embedding_tables()), moody, SCHEMA.to_json(), {}, path)
+    assert path.read_bytes() == b"the old one"
+    assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_a_model_that_torchscript_refuses(tmp_path: Path) -> None:
+    """The error carries TorchScript's own complaint."""
+    with pytest.raises(RuntimeError, match=r"(?s)scripting the model failed .*integer literal"):
+        export(weights_of(embedding_tables()), LowRankCrossNet(3, 1), SCHEMA.to_json(), {}, tmp_path / "model.pt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tables_of_unequal_width() -> None:
+    """They are a ValueError naming the widths."""
+    with pytest.raises(ValueError, match=r"widths \[4, 8\]"):
+        ExportedModel({"t_w": torch.zeros(2, 4), "t_x": torch.zeros(2, 8)}, nn.Identity(), 1)

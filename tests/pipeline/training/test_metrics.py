@@ -1,0 +1,183 @@
+"""The final metrics against scipy, torch, brute force and a real process group."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+import scipy.stats
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.training.metrics import Evaluation, Metrics
+
+FEW_LOGITS = st.integers(-6, 6).map(lambda value: value / 2)  # few values, so that many tie
+ROWS = st.lists(st.tuples(FEW_LOGITS, st.integers(0, 1)), min_size=1, max_size=60)
+
+
+def judge(logits: torch.Tensor, labels: torch.Tensor) -> Metrics:
+    """The metrics of one batch."""
+    evaluation = Evaluation()
+    evaluation.add(logits, labels)
+    return evaluation.metrics()
+
+
+@given(ROWS)
+def test_auc_is_the_share_of_pairs_won(rows: list[tuple[float, int]]) -> None:
+    """Over all pairs of a clicked and an unclicked row: 1 where the clicked one is above, ½ where they tie."""
+    logits = torch.tensor([logit for logit, _ in rows])
+    labels = torch.tensor([label for _, label in rows])
+    pairs = [(c > n) + 0.5 * (c == n) for c in logits[labels == 1].tolist() for n in logits[labels == 0].tolist()]
+    auc = judge(logits, labels).auc
+    if not pairs:
+        assert auc is None
+    else:
+        assert auc == pytest.approx(sum(pairs) / len(pairs), rel=1e-15)
+
+
+def test_auc_equals_scipy_with_mid_ranks() -> None:
+    """On 20,000 rows with ties in float32: scipy's Mann-Whitney U over the number of pairs."""
+    generator = numpy.random.default_rng(3)
+    labels = generator.random(20_000) < 0.25
+    logits = numpy.round(generator.normal(labels * 0.8, 1.0) * 64) / 64  # exact in float32
+    statistic = scipy.stats.mannwhitneyu(logits[labels], logits[~labels]).statistic
+    expected = statistic / (labels.sum() * (~labels).sum())
+    assert judge(torch.from_numpy(logits), torch.from_numpy(labels).float()).auc == pytest.approx(expected, rel=1e-14)
+
+
+@given(ROWS)
+def test_log_loss_entropy_and_calibration_equal_their_definitions(rows: list[tuple[float, int]]) -> None:
+    """Against torch's binary cross entropy in float64 and the formulas written out."""
+    logits = torch.tensor([logit for logit, _ in rows], dtype=torch.float64)
+    labels = torch.tensor([label for _, label in rows], dtype=torch.float64)
+    found = judge(logits, labels)
+    log_loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels).item()
+    assert found.log_loss == pytest.approx(log_loss, rel=1e-14)
+    assert found.rows == len(rows)
+    rate = labels.mean()
+    if 0 < rate < 1:
+        base = torch.nn.functional.binary_cross_entropy(rate.expand(len(rows)), labels).item()
+        assert found.normalized_entropy == pytest.approx(log_loss / base, rel=1e-13)
+    else:
+        assert found.normalized_entropy is None
+    if rate > 0:
+        assert found.calibration == pytest.approx((logits.sigmoid().mean() / rate).item(), rel=1e-14)
+    else:
+        assert found.calibration is None
+
+
+def test_extreme_logits_keep_their_loss() -> None:
+    """A logit of ±200 on the wrong side costs 200 nats; on the right side next to nothing, but not less than it."""
+    found = judge(torch.tensor([200.0, -200.0]), torch.tensor([0.0, 1.0]))
+    assert found.log_loss == 200.0
+    right = judge(torch.tensor([50.0, -50.0]), torch.tensor([1.0, 0.0]))
+    assert right.log_loss == pytest.approx(numpy.exp(-50.0), rel=1e-12)
+
+
+@given(ROWS, st.randoms(use_true_random=False), st.integers(1, 7))
+def test_order_and_batches_do_not_matter(rows: list[tuple[float, int]], order, size: int) -> None:  # type: ignore[no-untyped-def]
+    """The same rows in another order and other batches give the same metrics to the last bit."""
+    shuffled = rows.copy()
+    order.shuffle(shuffled)
+    evaluation = Evaluation()
+    for start in range(0, len(rows), size):
+        part = shuffled[start : start + size]
+        evaluation.add(torch.tensor([row[0] for row in part]), torch.tensor([row[1] for row in part]))
+    assert evaluation.metrics() == judge(torch.tensor([r[0] for r in rows]), torch.tensor([r[1] for r in rows]))
+
+
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_one_class_only(label: float) -> None:
+    """AUC and normalized entropy are None, the rest is there, and JSON holds it."""
+    found = judge(torch.tensor([0.5, -0.5]), torch.full((2,), label))
+    assert found.auc is None
+    assert found.normalized_entropy is None
+    assert found.log_loss > 0
+    assert (found.calibration is None) == (label == 0)
+    assert Metrics.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
+
+
+def test_probabilities_are_logits_in_other_words() -> None:
+    """Probabilities give the metrics of their logits; 0 and 1 count as the nearest representable to them."""
+    logits = torch.randn(500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    labels = (torch.rand(500, generator=torch.Generator().manual_seed(1)) < logits.sigmoid()).float()
+    evaluation = Evaluation()
+    evaluation.add_probabilities(logits.sigmoid(), labels)
+    ours, expected = evaluation.metrics(), judge(logits, labels)
+    assert ours.log_loss == pytest.approx(expected.log_loss, rel=1e-7)
+    assert ours.auc == expected.auc
+    certain = Evaluation()
+    certain.add_probabilities(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]))
+    assert certain.metrics().log_loss == pytest.approx(-numpy.log(torch.finfo(torch.float32).eps), rel=1e-6)
+    with pytest.raises(ValueError, match=r"between -0\.5 and"):
+        certain.add_probabilities(torch.tensor([-0.5, 0.5]), torch.tensor([0.0, 1.0]))
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "message"),
+    [
+        ([float("nan"), 0.0], [0.0, 1.0], "a logit is nan: the model has diverged"),
+        ([float("inf"), 0.0], [0.0, 1.0], "a logit is inf"),
+        ([1.0, 0.0], [0.0, 0.5], r"a label is 0\.5"),
+        ([1.0, 0.0], [0.0], "both must be"),
+    ],
+)
+def test_what_cannot_be_judged(logits: list[float], labels: list[float], message: str) -> None:
+    """Diverged logits, labels other than 0 and 1 and unequal lengths are ValueErrors."""
+    with pytest.raises(ValueError, match=message):
+        judge(torch.tensor(logits), torch.tensor(labels))
+
+
+def test_no_rows() -> None:
+    """Without rows there is nothing to say."""
+    with pytest.raises(ValueError, match="no rows"):
+        Evaluation().metrics()
+
+
+def rows_of(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and labels of `count` rows, the same in every process."""
+    generator = torch.Generator().manual_seed(4)
+    labels = (torch.rand(count, generator=generator) < 0.3).float()
+    return torch.randn(count, generator=generator) + labels, labels
+
+
+WORKER = """
+import json, sys, torch
+from torch import distributed as dist
+from pipeline.training.metrics import Evaluation
+file, rank, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+dist.init_process_group("gloo", init_method=f"file://{file}.rendezvous", rank=rank, world_size=size)
+for logits, labels in torch.load(file):
+    evaluation = Evaluation()
+    evaluation.add(logits[rank::size], labels[rank::size])
+    try:
+        print(json.dumps(evaluation.metrics().to_json()))
+    except ValueError as error:
+        print(json.dumps(str(error)))
+dist.destroy_process_group()
+"""
+
+
+def test_two_ranks_find_what_one_finds(tmp_path: Path) -> None:
+    """Two real gloo processes that share 10,001 rows, one row and none: on both the metrics of one process that has
+    them all, bit for bit; a rank without rows takes part, and without any rows both get the error and none hangs."""
+    splits = [rows_of(10_001), rows_of(1), rows_of(0)]
+    torch.save(splits, tmp_path / "rows.pt")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", WORKER, str(tmp_path / "rows.pt"), str(rank), "2"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    expected = [judge(*splits[0]).to_json(), judge(*splits[1]).to_json(), "no rows to evaluate; the split is empty"]
+    for process in processes:
+        printed, _ = process.communicate(timeout=120)
+        assert [json.loads(line) for line in printed.splitlines()[-3:]] == expected
