@@ -5,9 +5,9 @@ What counts as a name of an operator:
 * anything else imported from an operator's file, or the file's module itself;
 * its JSON name as a string, alone or as part of a path ("blocks.0.dense.fc"), and, where the name is no ordinary word
   (it has an underscore), as a word of a longer string; and as an identifier, unless Python has a builtin of that name.
-A JSON name that is also a field of `Block` (a merger that an architecture switches on) does not count as an identifier
-or as a whole string, where it is the name of the field. Neither do docstrings, comments, and what a file imports under
-such a name from another project.
+A JSON name that is also a place in a network (a field of `Block`, or the `branch` that a class of modules/operators/
+gives: the mergers, the head) does not count, since it names the place and not the operator there; classes still do.
+Neither do docstrings, comments, and what a file imports under such a name from another project.
 
 One file may name operators: modules/space/search_space.py, which lists the operators of each space and holds the
 hand-made architectures.
@@ -34,20 +34,16 @@ class Names:
     classes: frozenset[str]
     """Their classes, and the names that the operators' files give to instances of them."""
     json: frozenset[str]
-    """JSON names."""
+    """JSON names, those of places in a network left out."""
     modules: frozenset[str]
     """The modules of the operators' files."""
-    fields: frozenset[str]
-    """Fields of `Block`, which is free to be called as a merger is."""
 
     def identifier(self, name: str) -> bool:
         """Whether an identifier names an operator."""
-        return name in self.classes or name in self.json - self.fields - set(dir(builtins))
+        return name in self.classes or name in self.json - set(dir(builtins))
 
     def string(self, text: str) -> bool:
         """Whether a string names an operator."""
-        if text in self.fields:
-            return False
         words = set(re.findall(r"\w+", text))
         known = self.json if re.search(r"\s", text.strip()) is None else {name for name in self.json if "_" in name}
         return not words.isdisjoint(self.classes | known)
@@ -71,12 +67,14 @@ def operator_names(sources: list[Source]) -> Names | None:
         for name, value in _assigned(source.tree).items()
         if isinstance(value, ast.Call) and _last_word(value.func) in operators
     }
-    blocks = [found["Block"] for source in sources if "Block" in (found := _classes(source))]
+    places = {value for node in classes.values() for value in _texts(node, "branch")}
+    for source in sources:
+        if source.path.startswith("modules/space/") and "Block" in _classes(source):
+            places |= _assigned(_classes(source)["Block"]).keys()
     return Names(
         classes=frozenset(operators.keys() | instances),
-        json=frozenset(operators.values()),
+        json=frozenset(operators.values()) - places,
         modules=frozenset(source.module for source in own if not operators.keys().isdisjoint(_classes(source))),
-        fields=frozenset(field for node in blocks for field in _assigned(node)),
     )
 
 
@@ -130,19 +128,16 @@ def _assigned(node: ast.ClassDef | ast.Module) -> dict[str, ast.expr | None]:
 
 
 def _json_name(name: str, classes: dict[str, ast.ClassDef]) -> str | None:
-    for ancestor in [name, *_ancestors(name, classes)]:
-        node = classes.get(ancestor)
-        values = [] if node is None else [_assigned(node).get("name"), *_returned(node, "name")]
-        for value in values:
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                return value.value
-    return None
+    known = [ancestor for ancestor in [name, *_ancestors(name, classes)] if ancestor in classes]
+    return next((text for ancestor in known for text in _texts(classes[ancestor], "name")), None)
 
 
-def _returned(node: ast.ClassDef, method: str) -> list[ast.expr | None]:
-    """What the returns of a class's method give."""
-    methods = [one for one in node.body if isinstance(one, Function) and one.name == method]
-    return [inner.value for one in methods for inner in ast.walk(one) if isinstance(inner, ast.Return)]
+def _texts(node: ast.ClassDef, name: str) -> list[str]:
+    """The strings that a class assigns to a name, or that its property of that name returns."""
+    methods = [one for one in node.body if isinstance(one, Function) and one.name == name]
+    returned = [inner.value for one in methods for inner in ast.walk(one) if isinstance(inner, ast.Return)]
+    values = [_assigned(node).get(name), *returned]
+    return [value.value for value in values if isinstance(value, ast.Constant) and isinstance(value.value, str)]
 
 
 def operator_places(sources: list[Source], names: Names) -> list[tuple[str, int, str]]:

@@ -49,6 +49,9 @@ OPERATORS = {
         from .operator import Operator
         class Merger(Operator):
             name: str = "dense_to_sparse"
+        class Head(Operator):
+            name = "head"
+            branch = "head"
         """,
     "modules/space/search_space.py": """
         from modules.operators.product import DotProduct
@@ -81,7 +84,8 @@ def project(folder: Path, files: dict[str, str]) -> list[Source]:
         ("match x:\n    case 'dot_product': ...", ["'dot_product'"]),
         ("x = ['sum']", ["'sum'"]),
         ("x = f'{y}.dense.sum'", ["'.dense.sum'"]),
-        ("x = f'{y}.dense_to_sparse'", ["'.dense_to_sparse'"]),
+        ("x = f'{y}.dense_to_sparse'; network.head = x['head.weight']", []),
+        ("x = Head()", ["Head"]),
         ("x = 'use dot_product here'", ["'use dot_product here'"]),
         ("x = dict(dot_product=1)", ["dot_product"]),
         ("def dot_product(): ...", ["dot_product"]),
@@ -94,10 +98,10 @@ def project(folder: Path, files: dict[str, str]) -> list[Source]:
     ],
 )
 def test_what_names_an_operator(tmp_path: Path, text: str, named: list[str]) -> None:
-    """Classes, instances, imports and JSON names count; docstrings, prose, builtins and libraries do not."""
+    """Classes, instances, imports and JSON names count; docstrings, prose, builtins, places and libraries do not."""
     sources = project(tmp_path, {**OPERATORS, "pipeline/page.py": text})
     names = operator_names(sources)
-    assert names is not None and names.json == {"dot_product", "sum", "dense_to_sparse"}
+    assert names is not None and names.json == {"dot_product", "sum"}
     assert [(path, name) for path, _, name in operator_places(sources, names)] == [
         ("pipeline/page.py", n) for n in named
     ]
