@@ -1,0 +1,95 @@
+"""modules/table_prior.py: rows of TorchRec's tables move as row-wise Adagrad with a prior says, on every step."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torchrec import EmbeddingBagConfig, KeyedJaggedTensor
+from torchrec.distributed import DistributedModelParallel
+
+from modules.embeddings import embed, set_learning_rate, shard_embeddings
+from modules.table_prior import DECAY, TablePrior, accumulators
+from pipeline.run.processes import join
+
+ROWS, WIDTH, RATE, EPSILON = 7, 8, 0.3, 1e-8
+
+
+@pytest.fixture
+def tables() -> Iterator[DistributedModelParallel]:
+    """Two small tables on one rank."""
+    configs = [
+        EmbeddingBagConfig(name=name, feature_names=[name], num_embeddings=ROWS, embedding_dim=WIDTH) for name in "ab"
+    ]
+    with join("cpu"):
+        yield shard_embeddings(configs, torch.device("cpu"), 4, RATE, EPSILON, seed=3)
+
+
+def weights(tables: DistributedModelParallel) -> list[torch.Tensor]:
+    """The tables' rows."""
+    return [table.local_shards()[0].tensor for table in tables.state_dict().values()]
+
+
+@pytest.mark.parametrize("count", [0.0, 0.5, 20.0])
+def test_updates_are_those_of_the_formula(tables: DistributedModelParallel, count: float) -> None:
+    """After each step every row equals w − η g / (√(s + κ m) + ε), worked out per row in float64."""
+    prior = TablePrior(tables, count)
+    rows = [weight.double().clone() for weight in weights(tables)]
+    sums = [torch.zeros(ROWS, dtype=torch.float64) for _ in rows]
+    mean_square, generator = 0.0, torch.Generator().manual_seed(0)
+    for step in range(12):
+        ids = torch.randint(ROWS, (2, 5), generator=generator)  # [F, B], with repeated ids
+        gradient = torch.randn(5, 2, WIDTH, generator=generator) * (step + 1)  # [B, F, D]
+        sparse = KeyedJaggedTensor(["a", "b"], ids.flatten(), lengths=torch.ones(10, dtype=torch.int64))
+        looked_up = embed(tables, sparse)
+        set_learning_rate(tables, RATE)
+        prior.observe(gradient)
+        (looked_up * gradient).sum().backward()
+
+        found = float(gradient.double().square().mean())
+        mean_square = found if step == 0 else DECAY * mean_square + (1 - DECAY) * found
+        for field in range(2):
+            by_row = torch.zeros(ROWS, WIDTH, dtype=torch.float64).index_add_(
+                0, ids[field], gradient[:, field].double()
+            )
+            sums[field] += by_row.square().mean(1)
+            root = (sums[field] + count * mean_square).sqrt() + EPSILON
+            rows[field] -= torch.where(by_row.any(1, keepdim=True), RATE * by_row / root[:, None], 0.0)
+    for found_rows, expected in zip(weights(tables), rows, strict=True):
+        torch.testing.assert_close(found_rows.double(), expected, rtol=2e-4, atol=2e-6)
+
+
+def test_tables_begun_anew_keep_the_prior_alone(tables: DistributedModelParallel) -> None:
+    """Accumulators hold κ m and nothing of the rows' past; the state resumes with the same numbers."""
+    prior = TablePrior(tables, 4.0)
+    gradient = torch.ones(5, 2, WIDTH) * 3
+    sparse = KeyedJaggedTensor(
+        ["a", "b"], torch.zeros(10, dtype=torch.int64), lengths=torch.ones(10, dtype=torch.int64)
+    )
+    looked_up = embed(tables, sparse)
+    prior.observe(gradient)
+    (looked_up * gradient).sum().backward()
+    assert any((accumulator > 4 * 9 + 1).any() for accumulator in accumulators(tables))
+    prior.begin_anew()
+    for accumulator in accumulators(tables):
+        torch.testing.assert_close(accumulator, torch.full((ROWS,), 36.0))
+    resumed = TablePrior(tables, 4.0)
+    resumed.load_state_dict(prior.state_dict())
+    assert (resumed.steps, resumed.mean_square, resumed.held) == (1, 9.0, 36.0)
+
+
+def test_corrections_between_steps_are_left_out(tables: DistributedModelParallel) -> None:
+    """With `every` = 3 the accumulators follow the mean at steps 0 and 3 only."""
+    prior = TablePrior(tables, 1.0, every=3)
+    held = []
+    for step in range(5):
+        prior.observe(torch.full((1, 2, WIDTH), float(step + 1)))
+        held.append(prior.held)
+    assert held[0] == held[1] == held[2] == 1.0
+    assert held[3] == held[4] == pytest.approx(((1.0 * DECAY + 4 * 0.02) * DECAY + 9 * 0.02) * DECAY + 16 * 0.02)
+
+
+@pytest.mark.parametrize("count", [-1.0, float("nan")])
+def test_a_negative_count_is_refused(tables: DistributedModelParallel, count: float) -> None:
+    """The error names the value."""
+    with pytest.raises(ValueError, match="prior count"):
+        TablePrior(tables, count)
