@@ -32,7 +32,7 @@ class TablePrior:
             raise ValueError(f"the tables' prior count is {count}; it must be at least 0")
         assert every >= 1
         self.count, self.every = count, every
-        self._accumulators = list(accumulators(embeddings)) if count else []
+        self._accumulators = list(accumulators(embeddings))
         self.steps = 0
         self.mean_square = 0.0
         """m, the running mean of one occurrence's squared gradient (over D); 0 before the first step."""
