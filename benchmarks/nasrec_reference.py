@@ -13,15 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from modules.space import Architecture, InputShape, SearchSpace
+from modules.space.nasrec import NASREC_CONFIGS
 
-CONFIGS = {"nasrec_small": "autoctr", "nasrec_full": "xlarge"}
+CONFIGS = {config.space.name: name for name, config in NASREC_CONFIGS.items()}
 """Our space's name → the reference's configuration."""
-
-OPERATORS = {
-    "nasrec_small": ("fc", "dot_product", "efc"),
-    "nasrec_full": ("fc", "dot_product", "sigmoid_gating", "sum", "attention", "efc"),
-}
-"""Our operators in the order of the reference's `node_names`."""
 
 PUBLISHED_SHAPES = {
     "criteo": InputShape(13, 26, 16),
@@ -54,14 +49,14 @@ def published(checkout: str) -> list[tuple[str, InputShape, dict[str, Any]]]:
 
 def choice_of(architecture: Architecture, space: SearchSpace) -> dict[str, Any]:
     """The reference's choice dictionary for one of our architectures."""
-    names = OPERATORS[space.name]
+    operators = NASREC_CONFIGS[CONFIGS[space.name]].operators
     micro = [
         {
-            "active_nodes": sorted(names.index(name) for name in block.dense_operators + block.sparse_operators),
+            "active_nodes": sorted(map(operators.index, block.dense_operators + block.sparse_operators)),
             "dense_in_dims": block.dense_width,
             "sparse_in_dims": block.sparse_width,
-            "dense_sparse_interact": int(block.dense_to_sparse),
-            "deep_fm": int(block.sparse_to_dense),
+            "dense_sparse_interact": int(block.dense_to_sparse is not None),
+            "deep_fm": int(block.sparse_to_dense is not None),
         }
         for block in architecture.blocks
     ]

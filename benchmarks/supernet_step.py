@@ -31,6 +31,7 @@ from modules.space import (
     Architecture,
     InputShape,
     SearchSpace,
+    from_nasrec_json,
     full_path,
     multiply_accumulates,
     single_operator_any_connection,
@@ -172,7 +173,7 @@ def compare_standalone(reference: Any, options: Options) -> float:
     totals = numpy.zeros(2)
     steps = 2 if options.quick else 20
     for name, shape, choice in nasrec_reference.published(options.reference):
-        ours = our_standalone_step(Architecture.from_nasrec_json(choice), shape)
+        ours = our_standalone_step(from_nasrec_json(choice), shape)
         model = nasrec_reference.build_standalone(reference, choice, shape, TABLE_ROWS)
         theirs = nasrec_reference.train_step(model, LEARNING_RATE, CLIP_NORM)
         seconds = alternate(ours, theirs, rows(shape, options.batch_size, options.seed), 3, steps)

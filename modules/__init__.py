@@ -1,4 +1,4 @@
-"""Tensors in, logits out: the search space, the supernet, the baselines and the click model.
+"""Tensors in, logits out: the search space, the supernet and the baselines.
 
 Knows nothing of files, schemas, runs or processes.
 
@@ -11,7 +11,6 @@ Knows nothing of files, schemas, runs or processes.
 True
 """
 
-from modules.model import ClickModel
 from modules.space import (
     NASREC_FULL,
     NASREC_SMALL,
@@ -34,7 +33,6 @@ __all__ = [
     "NASREC_SMALL",
     "Architecture",
     "Block",
-    "ClickModel",
     "InputShape",
     "Sampler",
     "SearchSpace",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy
 import tyro
 
-from modules.space import NASREC_FULL, Architecture, InputShape, single_operator_any_connection
+from modules.space import NASREC_FULL, Architecture, InputShape, from_nasrec_json, single_operator_any_connection
 from pim_codesign.cost import evaluate
 from pim_codesign.hardware import PRESETS
 from pim_codesign.mapping import workload_of_subnet
@@ -36,7 +36,7 @@ def _architecture(options: Options) -> Architecture:
     if not options.architecture:
         return single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(options.seed))
     data = json.loads(Path(options.architecture).read_text())
-    return Architecture.from_nasrec_json(data) if "micro" in data else Architecture.from_json(data)
+    return from_nasrec_json(data) if "micro" in data else Architecture.from_json(data, NASREC_FULL)
 
 
 def main(options: Options) -> None:

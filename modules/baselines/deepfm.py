@@ -11,16 +11,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torchrec.models.deepfm import DenseArch
-from torchrec.modules.deepfm import DeepFM, FactorizationMachine
+from torchrec.modules import deepfm
 from torchrec.modules.mlp import MLP
 
-from modules.baselines.dlrm import check_layer_sizes
+from modules.baselines.baseline import STEM, Baseline, check_layer_sizes, perceptron
 from modules.baselines.initialization import drawing_from
-from modules.space import InputShape
+from modules.operators import InputShape, Step
 
 
 @dataclass(frozen=True)
-class DeepFMConfig:
+class DeepFM(Baseline):
     """Layer sizes."""
 
     dense_units: int = 400
@@ -33,32 +33,51 @@ class DeepFMConfig:
     `all_pairs`: SimpleDeepFMNN's, every number of the n · D with every other, which trains badly (DECISIONS.md) and
     would be too easy to beat."""
 
+    title = "DeepFM"
+
     def __post_init__(self) -> None:
         if self.crossing not in ("same_position", "all_pairs"):
-            raise ValueError(f"DeepFMConfig.crossing is {self.crossing!r}; choose all_pairs or same_position")
-        check_layer_sizes("DeepFMConfig.dense_units", (self.dense_units,))
-        check_layer_sizes("DeepFMConfig.deep_layers", self.deep_layers)
+            raise ValueError(f"DeepFM.crossing is {self.crossing!r}; choose all_pairs or same_position")
+        check_layer_sizes("DeepFM.dense_units", (self.dense_units,))
+        check_layer_sizes("DeepFM.deep_layers", self.deep_layers)
         if not self.deep_layers:
-            raise ValueError("DeepFMConfig.deep_layers is empty; the deep part needs at least one layer")
+            raise ValueError("DeepFM.deep_layers is empty; the deep part needs at least one layer")
+
+    def build(self, shape: InputShape, generator: torch.Generator | None = None) -> nn.Module:
+        """The dense inputs' MLP, the deep part and the factorization machine, joined by one linear layer."""
+        return DeepFMNetwork(shape, self, generator)
+
+    def steps(self, shape: InputShape) -> tuple[Step, ...]:
+        """The dense inputs' MLP, the deep part and, beside it, the factorization machine; then the logit's layer."""
+        size, numbers = shape.embedding_width, (shape.fields + 1) * shape.embedding_width
+        sizes = (shape.integers, self.dense_units, size)
+        embedded = tuple(perceptron(["dense_arch.model.0", "dense_arch.model.2"], sizes, STEM[:1]))
+        joined = (STEM[1], embedded[-1].name)
+        names = [f"deep.dense_module._mlp.{layer}._linear" for layer in range(len(self.deep_layers))]
+        deep = tuple(perceptron(names, (numbers, *self.deep_layers), joined))
+        # ½ [(Σ x)² − Σ x²] over each of its rows: one for a sample, or D where numbers cross at one position only
+        rows = size if self.crossing == "same_position" else 1
+        machine = Step(
+            "factorization_machine", joined, products=numbers + rows, elementwise_operations=2 * numbers + rows
+        )
+        parts = (embedded[-1].name, deep[-1].name, machine.name)
+        over = perceptron(["over"], (size + self.deep_layers[-1] + 1, 1), parts)
+        return (*embedded, *deep, machine, *over)
 
 
-class DeepFMInteraction(nn.Module):
+class DeepFMNetwork(nn.Module):
     """What DeepFM does between its embeddings and the logit."""
 
-    def __init__(
-        self, shape: InputShape, config: DeepFMConfig = DeepFMConfig(), generator: torch.Generator | None = None
-    ) -> None:
+    def __init__(self, shape: InputShape, sizes: DeepFM, generator: torch.Generator | None) -> None:
         super().__init__()
         width = shape.embedding_width
         crossed = (shape.fields + 1) * width
         with drawing_from(generator):
-            self.dense_arch = DenseArch(shape.integers, config.dense_units, width)
-            self.deep = DeepFM(MLP(crossed, list(config.deep_layers), activation="relu"))
-            self.factorization_machine = FactorizationMachine()
-            self.over = nn.Linear(width + config.deep_layers[-1] + 1, 1)
-        self.same_position = config.crossing == "same_position"
-        self.interaction_products = crossed + (width if self.same_position else 1)
-        """Products a row of the factorization machine: every number's square and the squares of their sums."""
+            self.dense_arch = DenseArch(shape.integers, sizes.dense_units, width)
+            self.deep = deepfm.DeepFM(MLP(crossed, list(sizes.deep_layers), activation="relu"))
+            self.factorization_machine = deepfm.FactorizationMachine()
+            self.over = nn.Linear(width + sizes.deep_layers[-1] + 1, 1)
+        self.same_position = sizes.crossing == "same_position"
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
         """(dense [B, I], sparse [B, F, D]) -> logit [B]."""

@@ -1,27 +1,21 @@
-"""DLRM (arXiv:1906.00091) and DLRM with DCN-v2 (arXiv:2008.13535), put together from torchrec.models.dlrm's blocks.
+"""DLRM (arXiv:1906.00091), put together from torchrec.models.dlrm's blocks.
 
-B batch, I dense inputs, F categorical fields, D embedding width, N = (F + 1) · D.
+B batch, I dense inputs, F categorical fields, D embedding width.
 """
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torchrec.models.dlrm import DenseArch, InteractionArch, InteractionDCNArch, OverArch
-from torchrec.modules.crossnet import LowRankCrossNet
+from torchrec.models.dlrm import DenseArch, InteractionArch, OverArch
 
+from modules.baselines.baseline import STEM, Baseline, check_layer_sizes, perceptron
 from modules.baselines.initialization import drawing_from
-from modules.space import InputShape
-
-
-def check_layer_sizes(field: str, sizes: tuple[int, ...]) -> None:
-    """Raise ValueError unless every size is at least 1."""
-    if any(size < 1 for size in sizes):
-        raise ValueError(f"{field} is {sizes}; every layer has at least 1 unit")
+from modules.operators import ComputedProduct, InputShape, Step
 
 
 @dataclass(frozen=True)
-class DLRMConfig:
+class DLRM(Baseline):
     """Layer sizes; the defaults are DLRM's own for Criteo Kaggle (facebookresearch/dlrm, dlrm_s_criteo_kaggle.sh)."""
 
     dense_layers: tuple[int, ...] = (512, 256, 64)
@@ -29,79 +23,51 @@ class DLRMConfig:
     over_layers: tuple[int, ...] = (512, 256)
     """Hidden units of the top MLP, at least one layer; the logit's layer follows."""
 
+    title = "DLRM"
+
     def __post_init__(self) -> None:
-        check_layer_sizes("DLRMConfig.dense_layers", self.dense_layers)
-        check_layer_sizes("DLRMConfig.over_layers", self.over_layers)
+        name = type(self).__name__
+        check_layer_sizes(f"{name}.dense_layers", self.dense_layers)
+        check_layer_sizes(f"{name}.over_layers", self.over_layers)
         if not self.over_layers:
-            raise ValueError("DLRMConfig.over_layers is empty; torchrec's OverArch needs at least one hidden layer")
+            raise ValueError(f"{name}.over_layers is empty; torchrec's OverArch needs at least one hidden layer")
+
+    def build(self, shape: InputShape, generator: torch.Generator | None = None) -> nn.Module:
+        """Bottom MLP, all pairs' inner products, top MLP."""
+        return DLRMNetwork(shape, self, generator)
+
+    def steps(self, shape: InputShape) -> tuple[Step, ...]:
+        """Both MLPs and the inner products between them, each pair once."""
+        fields, size = shape.fields, shape.embedding_width
+        pairs = fields * (fields + 1) // 2
+        bottom = self.bottom_steps(shape)
+        products = ComputedProduct(fields + 1, size, fields + 1, 1, pairs * size)
+        crossed = Step("inter_arch", (STEM[1], bottom[-1].name), computed=(products,))
+        return (*bottom, crossed, *self.top_steps(size + pairs, crossed.name))
+
+    def bottom_steps(self, shape: InputShape) -> tuple[Step, ...]:
+        """The layers of the bottom MLP, from the dense inputs to a D-vector."""
+        sizes = (shape.integers, *self.dense_layers, shape.embedding_width)
+        names = [f"dense_arch.model._mlp.{index}._linear" for index in range(len(sizes) - 1)]
+        return tuple(perceptron(names, sizes, STEM[:1]))
+
+    def top_steps(self, inputs: int, waits_for: str) -> tuple[Step, ...]:
+        """The layers of the top MLP, from the crossed numbers to the logit."""
+        names = [f"over_arch.model.0._mlp.{index}._linear" for index in range(len(self.over_layers))]
+        return tuple(perceptron([*names, "over_arch.model.1"], (inputs, *self.over_layers, 1), (waits_for,)))
 
 
-@dataclass(frozen=True)
-class DCNConfig(DLRMConfig):
-    """DLRM's sizes and the cross network's: three layers as in MLPerf's DLRM-DCNv2 (there for D = 128, rank 512)."""
+class DLRMNetwork(nn.Module):
+    """What DLRM does between its embeddings and the logit."""
 
-    cross_layers: int = 3
-    """Cross layers, at least 1."""
-    cross_rank: int | None = None
-    """Rank of the cross layers' matrices, at least 1; None for N // 4, the least that torchrec's documentation
-    expects to keep a full matrix' accuracy."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.cross_layers < 1:
-            raise ValueError(f"DCNConfig.cross_layers is {self.cross_layers}; it must be at least 1")
-        if self.cross_rank is not None and self.cross_rank < 1:
-            raise ValueError(f"DCNConfig.cross_rank is {self.cross_rank}; it must be at least 1, or None")
-
-
-class DLRMInteraction(nn.Module):
-    """What DLRM does between its embeddings and the logit: bottom MLP, all pairs' inner products, top MLP."""
-
-    def __init__(
-        self, shape: InputShape, config: DLRMConfig = DLRMConfig(), generator: torch.Generator | None = None
-    ) -> None:
+    def __init__(self, shape: InputShape, sizes: DLRM, generator: torch.Generator | None) -> None:
         super().__init__()
         fields, width = shape.fields, shape.embedding_width
         with drawing_from(generator):
-            self.dense_arch = DenseArch(shape.integers, [*config.dense_layers, width])
+            self.dense_arch = DenseArch(shape.integers, [*sizes.dense_layers, width])
             self.inter_arch = InteractionArch(fields)
-            self.over_arch = OverArch(width + fields + fields * (fields - 1) // 2, [*config.over_layers, 1])
-        self.interaction_products = fields * (fields + 1) // 2 * width
-        """Multiply-accumulates a row of the inner products that are used, each pair once."""
+            self.over_arch = OverArch(width + fields + fields * (fields - 1) // 2, [*sizes.over_layers, 1])
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
         """(dense [B, I], sparse [B, F, D]) -> logit [B]."""
         return self.over_arch(self.inter_arch(self.dense_arch(dense), sparse)).squeeze(-1)
-
-
-class DCNInteraction(nn.Module):
-    """DLRM with a low-rank cross network (DCN-v2) in the place of the inner products."""
-
-    def __init__(
-        self, shape: InputShape, config: DCNConfig = DCNConfig(), generator: torch.Generator | None = None
-    ) -> None:
-        super().__init__()
-        crossed = (shape.fields + 1) * shape.embedding_width
-        rank = config.cross_rank if config.cross_rank is not None else max(1, crossed // 4)
-        with drawing_from(generator):
-            self.dense_arch = DenseArch(shape.integers, [*config.dense_layers, shape.embedding_width])
-            crossnet = ScriptableLowRankCrossNet(crossed, config.cross_layers, rank)
-            self.inter_arch = InteractionDCNArch(shape.fields, crossnet)
-            self.over_arch = OverArch(crossed, [*config.over_layers, 1])
-        self.interaction_products = config.cross_layers * crossed
-        """Products a row of the cross layers' x₀ ⊙ (…); their matrices are counted as matrices."""
-
-    def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
-        """(dense [B, I], sparse [B, F, D]) -> logit [B]."""
-        return self.over_arch(self.inter_arch(self.dense_arch(dense), sparse)).squeeze(-1)
-
-
-class ScriptableLowRankCrossNet(LowRankCrossNet):
-    """torchrec's cross network for `torch.jit.script`, which cannot index parameter lists by a variable, as it does."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """x₀ [B, N] -> x_L [B, N], x_{l+1} = x₀ ⊙ (W_l V_l x_l + b_l) + x_l."""
-        crossed = input
-        for inner, outer, bias in zip(self.V_kernels, self.W_kernels, self.bias, strict=True):
-            crossed = input * (nn.functional.linear(nn.functional.linear(crossed, inner), outer) + bias) + crossed
-        return crossed

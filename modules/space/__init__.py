@@ -1,8 +1,11 @@
 """What may be searched: architectures as values, the two NASRec spaces, samplers, and exact counts."""
 
-from modules.space.architecture import Architecture, Block, InputShape
+from modules.operators import InputShape
+from modules.space.architecture import Architecture, Block
 from modules.space.counting import multiply_accumulates, parameter_count
 from modules.space.liveness import Liveness, canonical, live
+from modules.space.nasrec import from_nasrec_json
+from modules.space.plan import Part, output_widths, plan
 from modules.space.sampling import Sampler, any_path, full_path, single_operator_any_connection, single_path
 from modules.space.search_space import NASREC_FULL, NASREC_SMALL, SPACES, SearchSpace
 
@@ -14,14 +17,18 @@ __all__ = [
     "Block",
     "InputShape",
     "Liveness",
+    "Part",
     "Sampler",
     "SearchSpace",
     "any_path",
     "canonical",
+    "from_nasrec_json",
     "full_path",
     "live",
     "multiply_accumulates",
+    "output_widths",
     "parameter_count",
+    "plan",
     "single_operator_any_connection",
     "single_path",
 ]

@@ -4,73 +4,73 @@ Outputs are numbered as in NASRec (arXiv:2207.07187): 0 is the stem, k the outpu
 """
 
 import dataclasses
-import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-DENSE_OPERATORS = ("fc", "dot_product", "sigmoid_gating", "sum")
-SPARSE_OPERATORS = ("efc", "attention")
-BINARY_OPERATORS = ("sigmoid_gating", "sum")  # read `left` and `right` instead of `dense_inputs`
-MERGER_VECTORS = 8
-"""Sparse vectors that the dense-to-sparse merger adds to a block's sparse output (NasRec: DS_INTERACT_NUM_SPLITS)."""
+from modules.operators import Head, Operator
 
-# Operator ids of the authors' configuration files, in the order of the config's node names.
-_NASREC_OPERATORS = {
-    "autoctr": ("fc", "dot_product", "efc"),
-    "xlarge": ("fc", "dot_product", "sigmoid_gating", "sum", "attention", "efc"),
-}
+HEAD = Head()
+"""The head of every architecture: it reads both outputs of the last block."""
 
 
-@dataclass(frozen=True)
-class InputShape:
-    """What one row gives the network: I dense numbers and F embedding vectors of width D."""
-
-    integers: int
-    """Dense inputs I, at least 1 (a log without integer columns has one constant input)."""
-    fields: int
-    """Categorical fields F, at least 1."""
-    embedding_width: int
-    """Embedding width D, at least 1."""
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            if getattr(self, field.name) < 1:
-                raise ValueError(f"InputShape.{field.name} is {getattr(self, field.name)}; it must be at least 1")
+class OperatorNames(Protocol):
+    """Where the operators of an architecture file are looked up: a `SearchSpace`."""
 
     @property
-    def attention_heads(self) -> int:
-        """The largest number of heads up to 8 that divides D (search_space.md).
+    def name(self) -> str:
+        """What messages call it."""
+        ...
 
-        >>> InputShape(13, 26, 16).attention_heads, InputShape(13, 26, 10).attention_heads
-        (8, 5)
-        """
-        return max(heads for heads in range(1, 9) if self.embedding_width % heads == 0)
+    @property
+    def dense_operators(self) -> tuple[Operator, ...]:
+        """Dense operators to choose from."""
+        ...
+
+    @property
+    def sparse_operators(self) -> tuple[Operator, ...]:
+        """Sparse operators to choose from."""
+        ...
+
+    @property
+    def dense_to_sparse(self) -> Operator | None:
+        """The merger from the dense to the sparse output."""
+        ...
+
+    @property
+    def sparse_to_dense(self) -> Operator | None:
+        """The merger from the sparse to the dense output."""
+        ...
 
 
 @dataclass(frozen=True)
 class Block:
     """One choice block: its operators, widths, connections and mergers."""
 
-    dense_operators: tuple[str, ...]
-    """Dense operators, summed; a searched architecture has exactly one."""
-    sparse_operators: tuple[str, ...]
-    """Sparse operators, summed; a searched architecture has exactly one."""
+    dense_operators: tuple[Operator, ...]
+    """Dense operators, summed; a searched architecture has exactly one. None only where nothing reads the output."""
+    sparse_operators: tuple[Operator, ...]
+    """Sparse operators, summed; a searched architecture has exactly one. None only where nothing reads the output."""
     dense_width: int
     """Width d of the dense output."""
     sparse_width: int
-    """Number n of vectors of the sparse output (before the merger's 8)."""
+    """Number n of vectors of the sparse output (before the merger's)."""
     dense_inputs: tuple[int, ...]
-    """Dense outputs read by fc and dot_product, ascending."""
+    """Dense outputs that are joined, ascending; read by operators with the role "input"."""
     sparse_inputs: tuple[int, ...]
-    """Sparse outputs read by dot_product, efc and attention, ascending."""
+    """Sparse outputs that are joined, ascending."""
     left: int
-    """Dense output on the left of sigmoid_gating and sum."""
+    """Dense output on the left of an operator with two operands."""
     right: int
-    """Dense output on the right of sigmoid_gating and sum."""
-    dense_to_sparse: bool
-    """Whether the dense output is also merged into the sparse one, as 8 more vectors."""
-    sparse_to_dense: bool
-    """Whether a factorization machine over the sparse output is added to the dense one."""
+    """Dense output on the right of an operator with two operands."""
+    dense_to_sparse: Operator | None
+    """The merger that adds vectors made from the dense output to the sparse one, or none."""
+    sparse_to_dense: Operator | None
+    """The merger that adds a term made from the sparse output to the dense one, or none."""
+
+    def operators(self) -> tuple[Operator, ...]:
+        """All operators and mergers, in the order of computing."""
+        mergers = (self.dense_to_sparse, self.sparse_to_dense)
+        return (*self.dense_operators, *self.sparse_operators, *(merger for merger in mergers if merger is not None))
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Architecture:
     """A sub-network: the tuple of its blocks.
 
     Raises ValueError when a connection is impossible whatever the space: an empty or unordered input list, an input
-    from the same or a later block, an unknown operator.
+    from the same or a later block, an operator in the place of another kind, an output that is read and not made.
     """
 
     blocks: tuple[Block, ...]
@@ -87,8 +87,11 @@ class Architecture:
         if not self.blocks:
             raise ValueError("Architecture.blocks is empty; an architecture has at least one block")
         for number, block in enumerate(self.blocks, start=1):
-            _check_operators(number, "dense_operators", block.dense_operators, DENSE_OPERATORS)
-            _check_operators(number, "sparse_operators", block.sparse_operators, SPARSE_OPERATORS)
+            _check_operators(number, "dense_operators", block.dense_operators, "dense")
+            _check_operators(number, "sparse_operators", block.sparse_operators, "sparse")
+            for branch in ("dense_to_sparse", "sparse_to_dense"):
+                merger = getattr(block, branch)
+                _check_operators(number, branch, () if merger is None else (merger,), branch)
             _check_inputs(number, "dense_inputs", block.dense_inputs)
             _check_inputs(number, "sparse_inputs", block.sparse_inputs)
             _check_inputs(number, "left", (block.left,))
@@ -96,40 +99,36 @@ class Architecture:
             for name in ("dense_width", "sparse_width"):
                 if getattr(block, name) < 1:
                     raise ValueError(f"block {number}, {name}: {getattr(block, name)}; a width is at least 1")
+        for number, block in enumerate((*self.blocks, self.head), start=1):
+            _check_made(number, block, self.blocks)
+
+    @property
+    def head(self) -> Block:
+        """The head as one more block: its only operator makes the logit from the last block's outputs."""
+        last = (len(self.blocks),)
+        return Block((HEAD,), (), 1, 1, last, last, 0, 0, None, None)
 
     def to_json(self) -> dict[str, Any]:
-        """The architecture as plain JSON values; `from_json` gives it back exactly."""
-        return {"blocks": [dataclasses.asdict(block) for block in self.blocks]}
+        """The architecture as plain JSON values, operators by name; `from_json` gives it back exactly."""
+        return {"blocks": [_block_to_json(block) for block in self.blocks]}
 
     @classmethod
-    def from_json(cls, data: Any) -> "Architecture":
-        """Read what `to_json` wrote. Raises ValueError naming the block and field that is wrong."""
+    def from_json(cls, data: Any, space: OperatorNames) -> "Architecture":
+        """Read what `to_json` wrote; operators are looked up in the space by their names.
+
+        Raises ValueError naming the block and field that is wrong.
+        """
         if not isinstance(data, dict) or set(data) != {"blocks"} or not isinstance(data["blocks"], list):
             raise ValueError('an architecture is an object with one key, "blocks": a list of block objects')
-        return cls(tuple(_block_from_json(number, block) for number, block in enumerate(data["blocks"], start=1)))
-
-    @classmethod
-    def from_nasrec_json(cls, data: Any) -> "Architecture":
-        """Read an architecture file of the authors' code (facebookresearch/NasRec, nasrec/configs/).
-
-        Raises ValueError for another configuration than `autoctr` (Small) or `xlarge` (Full) or a missing key.
-        """
-        config = data.get("config")
-        if config not in _NASREC_OPERATORS:
-            raise ValueError(f"config: {config!r}; NasRec files are read for {sorted(_NASREC_OPERATORS)}")
-        try:
-            pairs = zip(data["micro"], data["macro"], strict=True)
-            return cls(tuple(_block_from_nasrec(micro, macro, _NASREC_OPERATORS[config]) for micro, macro in pairs))
-        except (KeyError, IndexError, TypeError) as error:
-            raise ValueError(f"not a NasRec architecture file: {type(error).__name__} {error}") from error
+        return cls(tuple(_block_from_json(number, block, space) for number, block in enumerate(data["blocks"], 1)))
 
 
-def _check_operators(number: int, field: str, operators: tuple[str, ...], known: tuple[str, ...]) -> None:
-    if not operators or len(set(operators)) != len(operators):
-        raise ValueError(f"block {number}, {field}: {list(operators)}; give at least one operator, each once")
+def _check_operators(number: int, field: str, operators: tuple[Operator, ...], branch: str) -> None:
     for operator in operators:
-        if operator not in known:
-            raise ValueError(f"block {number}, {field}: unknown operator {operator!r}; known are {list(known)}")
+        if not isinstance(operator, Operator) or operator.branch != branch:
+            raise ValueError(f"block {number}, {field}: {operator!r} is not an operator that makes {branch!r}")
+    if len({operator.name for operator in operators}) != len(operators):
+        raise ValueError(f"block {number}, {field}: {[operator.name for operator in operators]}; list each once")
 
 
 def _check_inputs(number: int, field: str, inputs: tuple[int, ...]) -> None:
@@ -144,20 +143,63 @@ def _check_inputs(number: int, field: str, inputs: tuple[int, ...]) -> None:
         )
 
 
-def _block_from_json(number: int, data: Any) -> Block:
+def _check_made(number: int, block: Block, blocks: tuple[Block, ...]) -> None:
+    """Raise ValueError where an operator of the block reads an output that no operator makes."""
+    for operator in block.operators():
+        for read in operator.reads(block):
+            made = number if read.output is None else read.output
+            if made == 0:
+                continue
+            field = f"{read.side}_operators"
+            if not getattr(blocks[made - 1], field):
+                reader = "the head" if number > len(blocks) else f"block {number}"
+                raise ValueError(f"block {made}, {field} is empty, but {reader} reads its {read.side} output")
+
+
+def _block_to_json(block: Block) -> dict[str, Any]:
+    data = {field.name: getattr(block, field.name) for field in dataclasses.fields(block)}
+    for field in ("dense_operators", "sparse_operators"):
+        data[field] = tuple(operator.name for operator in data[field])
+    for field in ("dense_to_sparse", "sparse_to_dense"):
+        data[field] = data[field] is not None
+    return data
+
+
+_JSON_TYPES: dict[str, Any] = {
+    "dense_operators": (str,),
+    "sparse_operators": (str,),
+    "dense_width": int,
+    "sparse_width": int,
+    "dense_inputs": (int,),
+    "sparse_inputs": (int,),
+    "left": int,
+    "right": int,
+    "dense_to_sparse": bool,
+    "sparse_to_dense": bool,
+}
+"""What a block's fields are in JSON; a tuple is a list of that type."""
+
+
+def _block_from_json(number: int, data: Any, space: OperatorNames) -> Block:
     if not isinstance(data, dict):
         raise ValueError(f"block {number}: found {type(data).__name__}, expected an object")
-    fields = {field.name: field.type for field in dataclasses.fields(Block)}
-    unknown, missing = set(data) - set(fields), set(fields) - set(data)
+    unknown, missing = set(data) - set(_JSON_TYPES), set(_JSON_TYPES) - set(data)
     if unknown or missing:
         raise ValueError(f"block {number}: unknown fields {sorted(unknown)}, missing fields {sorted(missing)}")
-    values = {name: _value_from_json(f"block {number}, {name}", data[name], kind) for name, kind in fields.items()}
+    values = {name: _value_from_json(f"block {number}, {name}", data[name], k) for name, k in _JSON_TYPES.items()}
+    for field in ("dense_operators", "sparse_operators"):
+        values[field] = _look_up(f"block {number}, {field}", values[field], getattr(space, field), space.name)
+    for field in ("dense_to_sparse", "sparse_to_dense"):
+        merger = getattr(space, field)
+        if values[field] and merger is None:
+            raise ValueError(f"block {number}, {field}: true, but {space.name} has no such merger")
+        values[field] = merger if values[field] else None
     return Block(**values)
 
 
 def _value_from_json(where: str, value: Any, kind: Any) -> Any:
-    item = {tuple[str, ...]: str, tuple[int, ...]: int}.get(kind)
-    if item is not None:
+    if isinstance(kind, tuple):
+        (item,) = kind
         if not isinstance(value, (list, tuple)) or any(type(entry) is not item for entry in value):
             raise ValueError(f"{where}: {value!r}; expected a list of {item.__name__}")
         return tuple(value)
@@ -166,27 +208,11 @@ def _value_from_json(where: str, value: Any, kind: Any) -> Any:
     return value
 
 
-def _block_from_nasrec(micro: dict[str, Any], macro: dict[str, Any], names: tuple[str, ...]) -> Block:
-    operators = [names[index] for index in micro["active_nodes"]]
-    (left,), (right,) = macro["dense_left_idx"], macro["dense_right_idx"]
-    return Block(
-        dense_operators=tuple(name for name in operators if name in DENSE_OPERATORS),
-        sparse_operators=tuple(name for name in operators if name in SPARSE_OPERATORS),
-        dense_width=int(micro["dense_in_dims"]),
-        sparse_width=int(micro["sparse_in_dims"]),
-        dense_inputs=tuple(sorted(macro["dense_idx"])),
-        sparse_inputs=tuple(sorted(macro["sparse_idx"])),
-        left=left,
-        right=right,
-        dense_to_sparse=bool(micro["dense_sparse_interact"]),
-        sparse_to_dense=bool(micro["deep_fm"]),
-    )
-
-
-def balanced_fields(dense_width: int) -> int:
-    """Number k of vectors that the operator-balanced dot product projects its fields to: round(√(2d)).
-
-    >>> balanced_fields(16), balanced_fields(1024)
-    (6, 45)
-    """
-    return round(math.sqrt(2 * dense_width))
+def _look_up(where: str, names: tuple[str, ...], operators: tuple[Operator, ...], space: str) -> tuple[Operator, ...]:
+    known = {operator.name: operator for operator in operators}
+    if not names:
+        raise ValueError(f"{where}: []; give at least one operator")
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{where}: unknown operator {name!r}; {space} has {list(known)}")
+    return tuple(known[name] for name in names)

@@ -5,9 +5,11 @@ connections are drawn freely. Leaving them out changes no output.
 """
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from modules.space.architecture import BINARY_OPERATORS, Architecture, Block
+from modules.operators import Operator, Read
+from modules.space.architecture import Architecture, Block
 
 
 @dataclass(frozen=True)
@@ -27,62 +29,68 @@ class Liveness:
     sparse_to_dense: bool
     """The sparse-to-dense merger is computed."""
 
+    def operators(self, block: Block) -> tuple[Operator, ...]:
+        """The block's operators and mergers that are computed, in the order of computing."""
+        found = block.dense_operators if self.dense else ()
+        found += block.sparse_operators if self.sparse else ()
+        if self.dense_to_sparse and block.dense_to_sparse:
+            found += (block.dense_to_sparse,)
+        if self.sparse_to_dense and block.sparse_to_dense:
+            found += (block.sparse_to_dense,)
+        return found
 
-def reads(block: Block, dense: bool, sparse: bool) -> tuple[set[int], set[int]]:
-    """The dense and the sparse outputs that a block reads when its dense and/or sparse operators are computed."""
-    dense_read: set[int] = set()
-    sparse_read: set[int] = set()
-    for operator in block.dense_operators if dense else ():
-        dense_read |= {block.left, block.right} if operator in BINARY_OPERATORS else set(block.dense_inputs)
-        if operator == "dot_product":
-            sparse_read |= set(block.sparse_inputs)
-    if sparse:
-        sparse_read |= set(block.sparse_inputs)
-    return dense_read, sparse_read
+
+def reads_of(block: Block, operators: Iterable[Operator]) -> set[Read]:
+    """All that these operators of a block read."""
+    return {read for operator in operators for read in operator.reads(block)}
 
 
 def live(architecture: Architecture) -> tuple[Liveness, ...]:
     """What of each block reaches the logit, block by block."""
-    last = len(architecture.blocks)
-    dense_needed, sparse_needed = {last}, {last}
+    head = architecture.head
+    needed = {(read.side, read.output) for read in reads_of(head, head.operators())}
     found: list[Liveness] = []
-    for number in range(last, 0, -1):
+    for number in range(len(architecture.blocks), 0, -1):
         block = architecture.blocks[number - 1]
-        dense_output, sparse_output = number in dense_needed, number in sparse_needed
-        dense_to_sparse = sparse_output and block.dense_to_sparse
-        sparse_to_dense = dense_output and block.sparse_to_dense
-        dense, sparse = dense_output or dense_to_sparse, sparse_output or sparse_to_dense
-        dense_read, sparse_read = reads(block, dense, sparse)
-        dense_needed |= dense_read
-        sparse_needed |= sparse_read
-        found.append(Liveness(dense, sparse, dense_output, sparse_output, dense_to_sparse, sparse_to_dense))
+        dense_output, sparse_output = ("dense", number) in needed, ("sparse", number) in needed
+        dense_to_sparse = sparse_output and block.dense_to_sparse is not None
+        sparse_to_dense = dense_output and block.sparse_to_dense is not None
+        mergers = Liveness(False, False, dense_output, sparse_output, dense_to_sparse, sparse_to_dense)
+        own = {(read.side, read.output) for read in reads_of(block, mergers.operators(block))}
+        alive = dataclasses.replace(
+            mergers, dense=dense_output or ("dense", None) in own, sparse=sparse_output or ("sparse", None) in own
+        )
+        needed |= {(read.side, read.output) for read in reads_of(block, alive.operators(block))}
+        found.append(alive)
     return tuple(reversed(found))
 
 
 def canonical(architecture: Architecture) -> Architecture:
     """The same function with every choice that does not matter set to one fixed value; equal means same network.
 
-    The fixed values (narrowest of the block's own kind, input 0, merger off) are in no particular space's options,
-    so a canonical form is for comparing, not for `SearchSpace.check`.
+    The fixed values (no operator, width 1, input 0, merger off) are in no particular space's options, so a canonical
+    form is for comparing, not for `SearchSpace.check`.
     """
     blocks = []
     for block, alive in zip(architecture.blocks, live(architecture), strict=True):
-        binary = alive.dense and any(name in BINARY_OPERATORS for name in block.dense_operators)
-        joined = alive.dense and any(name not in BINARY_OPERATORS for name in block.dense_operators)
-        fields = alive.sparse or (alive.dense and "dot_product" in block.dense_operators)
+        choices = {read.choice for read in reads_of(block, alive.operators(block))}
         blocks.append(
             dataclasses.replace(
                 block,
-                dense_operators=tuple(sorted(block.dense_operators)) if alive.dense else ("fc",),
-                sparse_operators=tuple(sorted(block.sparse_operators)) if alive.sparse else ("efc",),
+                dense_operators=_by_name(block.dense_operators) if alive.dense else (),
+                sparse_operators=_by_name(block.sparse_operators) if alive.sparse else (),
                 dense_width=block.dense_width if alive.dense else 1,
                 sparse_width=block.sparse_width if alive.sparse else 1,
-                dense_inputs=block.dense_inputs if joined else (0,),
-                sparse_inputs=block.sparse_inputs if fields else (0,),
-                left=block.left if binary else 0,
-                right=block.right if binary else 0,
-                dense_to_sparse=alive.dense_to_sparse,
-                sparse_to_dense=alive.sparse_to_dense,
+                dense_inputs=block.dense_inputs if "dense_inputs" in choices else (0,),
+                sparse_inputs=block.sparse_inputs if "sparse_inputs" in choices else (0,),
+                left=block.left if "left" in choices else 0,
+                right=block.right if "right" in choices else 0,
+                dense_to_sparse=block.dense_to_sparse if alive.dense_to_sparse else None,
+                sparse_to_dense=block.sparse_to_dense if alive.sparse_to_dense else None,
             )
         )
     return Architecture(tuple(blocks))
+
+
+def _by_name(operators: tuple[Operator, ...]) -> tuple[Operator, ...]:
+    return tuple(sorted(operators, key=lambda operator: operator.name))

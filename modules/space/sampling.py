@@ -1,12 +1,13 @@
 """Samplers: pure functions (space, generator) → architecture. One draw is one training path or one candidate.
 
-The strategies are those of search_space.md, "Sampling a path". Randomness is the numpy Generator handed in.
+The strategies are NASRec's (arXiv:2207.07187, section 4). Randomness is the numpy Generator handed in.
 """
 
 from collections.abc import Callable
 
 import numpy
 
+from modules.operators import Operator
 from modules.space.architecture import Architecture, Block
 from modules.space.search_space import SearchSpace
 
@@ -60,11 +61,11 @@ def _one_input(space: SearchSpace, outputs: int, generator: numpy.random.Generat
     return (int(generator.integers(outputs)),)
 
 
-def _one(options: tuple[str, ...], generator: numpy.random.Generator) -> tuple[str, ...]:
+def _one(options: tuple[Operator, ...], generator: numpy.random.Generator) -> tuple[Operator, ...]:
     return (options[int(generator.integers(len(options)))],)
 
 
-def _some(options: tuple[str, ...], generator: numpy.random.Generator) -> tuple[str, ...]:
+def _some(options: tuple[Operator, ...], generator: numpy.random.Generator) -> tuple[Operator, ...]:
     count = 1 + int(generator.integers(len(options)))
     return tuple(options[index] for index in sorted(generator.choice(len(options), count, replace=False)))
 
@@ -73,7 +74,7 @@ def _draw(
     space: SearchSpace,
     generator: numpy.random.Generator,
     inputs: Callable[[SearchSpace, int, numpy.random.Generator], tuple[int, ...]],
-    operators: Callable[[tuple[str, ...], numpy.random.Generator], tuple[str, ...]],
+    operators: Callable[[tuple[Operator, ...], numpy.random.Generator], tuple[Operator, ...]],
 ) -> Architecture:
     return Architecture(
         tuple(
@@ -86,8 +87,8 @@ def _draw(
                 sparse_inputs=inputs(space, number, generator),
                 left=int(generator.integers(number)),
                 right=int(generator.integers(number)),
-                dense_to_sparse=bool(generator.integers(2)),
-                sparse_to_dense=bool(generator.integers(2)),
+                dense_to_sparse=space.dense_to_sparse if generator.integers(2) else None,
+                sparse_to_dense=space.sparse_to_dense if generator.integers(2) else None,
             )
             for number in range(1, space.num_blocks + 1)
         )

@@ -1,10 +1,26 @@
-"""The two search spaces of NASRec (arXiv:2207.07187, table 1; search_space.md) and the check that a value is in one."""
+"""The two search spaces of NASRec (arXiv:2207.07187, table 1) and the check that a value is in one."""
 
 import dataclasses
 import math
 from dataclasses import dataclass
 
-from modules.space.architecture import BINARY_OPERATORS, Architecture, Block
+from modules.operators import (
+    Attention,
+    DenseToSparse,
+    DotProduct,
+    EmbeddedFullyConnected,
+    FullyConnected,
+    Operator,
+    SigmoidGating,
+    SparseToDense,
+    Sum,
+)
+from modules.space.architecture import Architecture, Block
+from modules.space.liveness import reads_of
+
+MERGERS = ("dense_to_sparse", "sparse_to_dense")
+DENSE_TO_SPARSE, SPARSE_TO_DENSE = DenseToSparse(), SparseToDense()
+CONNECTIONS = ("dense_inputs", "sparse_inputs", "left", "right")
 
 
 @dataclass(frozen=True)
@@ -13,10 +29,14 @@ class SearchSpace:
 
     name: str
     """Name used on command lines and in files."""
-    dense_operators: tuple[str, ...]
+    dense_operators: tuple[Operator, ...]
     """Dense operators to choose from."""
-    sparse_operators: tuple[str, ...]
+    sparse_operators: tuple[Operator, ...]
     """Sparse operators to choose from."""
+    dense_to_sparse: Operator | None = DENSE_TO_SPARSE
+    """The merger from the dense to the sparse output that a block may have, or none."""
+    sparse_to_dense: Operator | None = SPARSE_TO_DENSE
+    """The merger from the sparse to the dense output that a block may have, or none."""
     dense_widths: tuple[int, ...] = (16, 32, 64, 128, 256, 512, 768, 1024)
     """Dense widths d, ascending."""
     sparse_widths: tuple[int, ...] = (16, 32, 48, 64)
@@ -34,15 +54,28 @@ class SearchSpace:
             widths = getattr(self, field)
             if not widths or list(widths) != sorted(set(widths)) or widths[0] < 1:
                 raise ValueError(f"SearchSpace.{field} is {widths}; give positive widths, ascending, each once")
+        for branch in ("dense", "sparse"):
+            self._check_operators(f"{branch}_operators", getattr(self, f"{branch}_operators"), branch)
+        for branch in MERGERS:
+            if getattr(self, branch) is not None:
+                self._check_operators(branch, (getattr(self, branch),), branch)
+
+    def _check_operators(self, field: str, operators: tuple[Operator, ...], branch: str) -> None:
+        names = [operator.name for operator in operators]
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"SearchSpace.{field} has {names}; give at least one operator, each name once")
+        for operator in operators:
+            if operator.branch != branch:
+                raise ValueError(f"SearchSpace.{field} has {operator.name!r}, which makes {operator.branch!r}")
 
     def check(self, architecture: Architecture) -> None:
         """Raise ValueError, naming block and field, unless the search may propose this architecture."""
         self.check_path(architecture)
         for number, block in enumerate(architecture.blocks, start=1):
-            for field, most in (("dense_operators", 1), ("sparse_operators", 1)):
-                if len(getattr(block, field)) > most:
+            for field in ("dense_operators", "sparse_operators"):
+                if len(getattr(block, field)) > 1:
                     raise ValueError(
-                        f"block {number}, {field}: {list(getattr(block, field))}; "
+                        f"block {number}, {field}: {_names(getattr(block, field))}; "
                         f"a searched architecture has one (several are for training paths only)"
                     )
             for field in ("dense_inputs", "sparse_inputs"):
@@ -57,21 +90,26 @@ class SearchSpace:
         if len(architecture.blocks) != self.num_blocks:
             raise ValueError(f"blocks: {len(architecture.blocks)}; {self.name} has {self.num_blocks}")
         for number, block in enumerate(architecture.blocks, start=1):
-            for field, options in (
-                ("dense_operators", self.dense_operators),
-                ("sparse_operators", self.sparse_operators),
-            ):
-                for operator in getattr(block, field):
-                    if operator not in options:
-                        raise ValueError(
-                            f"block {number}, {field}: {operator!r} is not in {self.name}; it has {list(options)}"
-                        )
+            for field in ("dense_operators", "sparse_operators"):
+                options, own = getattr(self, field), getattr(block, field)
+                if not own:
+                    raise ValueError(f"block {number}, {field}: []; give at least one of {_names(options)}")
+                for operator in own:
+                    self._check_option(f"block {number}, {field}", operator, options)
+            for field in MERGERS:
+                if getattr(block, field) is not None:
+                    self._check_option(f"block {number}, {field}", getattr(block, field), (getattr(self, field),))
             for field, widths in (("dense_width", self.dense_widths), ("sparse_width", self.sparse_widths)):
                 if getattr(block, field) not in widths:
                     raise ValueError(
                         f"block {number}, {field}: {getattr(block, field)} is outside {self.name}; "
                         f"it has {list(widths)}"
                     )
+
+    def _check_option(self, where: str, operator: Operator, options: tuple[Operator | None, ...]) -> None:
+        if operator not in options:
+            names = [option.name for option in options if option is not None]
+            raise ValueError(f"{where}: {operator.name!r} is not in {self.name}; it has {names}")
 
     def size(self) -> int:
         """Number of architectures that `check` accepts.
@@ -84,7 +122,9 @@ class SearchSpace:
     def _block_size(self, outputs: int) -> int:
         subsets = sum(math.comb(outputs, count) for count in range(1, min(outputs, self.max_inputs) + 1))
         operators = len(self.dense_operators) * len(self.sparse_operators)
-        return operators * len(self.dense_widths) * len(self.sparse_widths) * subsets**2 * outputs**2 * 4
+        widths = len(self.dense_widths) * len(self.sparse_widths)
+        mergers = 2 ** sum(getattr(self, field) is not None for field in MERGERS)
+        return operators * widths * subsets**2 * outputs**2 * mergers
 
     def widest_block(self, number: int) -> Block:
         """Block `number` (from 1) with everything on: all operators, all inputs, largest widths."""
@@ -98,24 +138,38 @@ class SearchSpace:
             sparse_inputs=everything,
             left=number - 1,
             right=number - 1,
-            dense_to_sparse=True,
-            sparse_to_dense=True,
+            dense_to_sparse=self.dense_to_sparse,
+            sparse_to_dense=self.sparse_to_dense,
         )
 
     @property
-    def has_binary_operators(self) -> bool:
-        """Whether `left` and `right` mean anything in this space."""
-        return any(operator in BINARY_OPERATORS for operator in self.dense_operators)
+    def connections(self) -> tuple[str, ...]:
+        """The fields of `Block` that choose what is read and that some operator of this space follows.
+
+        >>> NASREC_SMALL.connections
+        ('dense_inputs', 'sparse_inputs')
+        """
+        block = self.widest_block(1)
+        followed = {read.choice for read in reads_of(block, block.operators())}
+        return tuple(field for field in CONNECTIONS if field in followed)
 
 
-NASREC_SMALL = SearchSpace("nasrec_small", dense_operators=("fc", "dot_product"), sparse_operators=("efc",))
+def _names(operators: tuple[Operator, ...]) -> list[str]:
+    return [operator.name for operator in operators]
+
+
+NASREC_SMALL = SearchSpace(
+    "nasrec_small",
+    dense_operators=(FullyConnected(), DotProduct()),
+    sparse_operators=(EmbeddedFullyConnected(),),
+)
 """NASRec-Small, `autoctr` in the authors' code."""
 
 NASREC_FULL = dataclasses.replace(
     NASREC_SMALL,
     name="nasrec_full",
-    dense_operators=("fc", "dot_product", "sigmoid_gating", "sum"),
-    sparse_operators=("efc", "attention"),
+    dense_operators=(FullyConnected(), DotProduct(), SigmoidGating(), Sum()),
+    sparse_operators=(EmbeddedFullyConnected(), Attention()),
 )
 """NASRec-Full, `xlarge` in the authors' code."""
 

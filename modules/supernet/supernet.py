@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from modules.space.architecture import Architecture, InputShape
+from modules.operators import Columns, InputShape
+from modules.operators.layers import SlicedLinear, SlicedNorm
+from modules.space.architecture import Architecture, Block
+from modules.space.plan import Slots
 from modules.space.search_space import SearchSpace
-from modules.supernet.layers import SlicedLinear, SlicedNorm
-from modules.supernet.subnet import Columns, Layout, Subnet
+from modules.supernet.subnet import Subnet
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,9 @@ class Supernet(nn.Module):
     def __init__(self, space: SearchSpace, shape: InputShape, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.space, self.shape = space, shape
-        self.layout = Layout(shape, space.dense_widths[-1], space.sparse_widths[-1])
-        self.widest = Subnet(_widest(space, shape), shape, generator, layout=self.layout)
+        widest = _widest(space, shape)
+        self.slots = Slots.of(widest, shape)
+        self.widest = Subnet(widest, shape, generator)
 
     def forward(self, dense: Tensor, sparse: Tensor, architecture: Architecture) -> Tensor:
         """Dense [B, I], sparse [B, F, D] → logit [B]; ordinary autograd reaches the supernet's parameters.
@@ -80,7 +83,7 @@ class Supernet(nn.Module):
 
     def _subnet(self, architecture: Architecture, weights: "_SlicedWeights") -> Subnet:
         self.space.check_path(architecture)
-        return Subnet(architecture, self.shape, weights=weights, layout=self.layout)
+        return Subnet(architecture, self.shape, weights=weights, slots=self.slots)
 
 
 def extract(supernet: Supernet, architecture: Architecture) -> Subnet:
@@ -173,9 +176,9 @@ class _SlicedWeights:
 
 def _widest(space: SearchSpace, shape: InputShape) -> Architecture:
     """Everything on; `left` and `right` are the widest earlier output, so that every pair's weights fit."""
-    blocks = []
+    blocks: list[Block] = []
     for number in range(1, space.num_blocks + 1):
-        block = space.widest_block(number)
-        source = 0 if number == 1 or shape.integers > space.dense_widths[-1] else number - 1
-        blocks.append(dataclasses.replace(block, left=source, right=source))
+        widths = Slots.of(Architecture(tuple(blocks)), shape).dense if blocks else (shape.integers,)
+        _, source = max((width, output) for output, width in enumerate(widths))
+        blocks.append(dataclasses.replace(space.widest_block(number), left=source, right=source))
     return Architecture(tuple(blocks))

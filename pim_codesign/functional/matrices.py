@@ -1,50 +1,33 @@
 """The static matrices of a model, each as a module of its own.
 
-Subnets and MLPs have them as `Linear` modules already; torchrec's low-rank cross network keeps them in parameter lists.
+Most networks have them as linear layers already; a module that keeps them as bare parameters gives itself in this form.
 """
 
 import copy
 from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torchrec.modules.crossnet import LowRankCrossNet
 
-from modules.supernet.layers import Linear
-
-
-class CrossNetwork(nn.Module):
-    """The function of torchrec's LowRankCrossNet, x_{l+1} = x_0 ⊙ (W V x_l + b) + x_l, with V and W as linear layers.
-
-    The layers' paths are the parameters' own: `V_kernels.0`, `W_kernels.0`, …
-    """
-
-    def __init__(self, source: LowRankCrossNet) -> None:
-        super().__init__()
-        self.V_kernels = nn.ModuleList(_linear(kernel) for kernel in source.V_kernels)
-        self.W_kernels = nn.ModuleList(_linear(kernel) for kernel in source.W_kernels)
-        self.bias = source.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, N] -> [B, N]."""
-        first = x
-        for down, up, bias in zip(self.V_kernels, self.W_kernels, self.bias, strict=True):
-            x = first * (up(down(x)) + bias) + x
-        return x
+from modules.operators import Linear
 
 
-def _linear(kernel: nn.Parameter) -> nn.Linear:
-    layer = nn.Linear(kernel.shape[1], kernel.shape[0], bias=False, device="meta")
-    layer.weight = kernel
-    return layer
+@runtime_checkable
+class HoldsMatrices(Protocol):
+    """A module that keeps matrices as bare parameters and can give its function with each as a linear layer."""
+
+    def with_matrices_as_modules(self) -> nn.Module:
+        """The same function on the same parameters; the layers' paths are the parameters' own."""
+        ...
 
 
 def with_matrices_as_modules(model: nn.Module) -> nn.Module:
     """A deep copy that computes the same and has every static matrix as an `nn.Linear` or a supernet `Linear`."""
     result = copy.deepcopy(model)
     for name, module in list(result.named_modules()):
-        if isinstance(module, LowRankCrossNet):
-            replace(result, name, CrossNetwork(module))
+        if isinstance(module, HoldsMatrices):
+            replace(result, name, module.with_matrices_as_modules())
     return result
 
 

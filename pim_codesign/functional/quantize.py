@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.supernet.layers import Linear
+from modules.operators import Linear
 from pim_codesign.functional.calibration import Calibration, calibrate
 from pim_codesign.functional.matrices import joined, matrices, replace, with_matrices_as_modules
 

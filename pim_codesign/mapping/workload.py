@@ -9,20 +9,10 @@ from functools import cached_property
 import numpy
 from numpy.typing import NDArray
 
+from modules.operators import ComputedProduct
+
 NORM_OPERATIONS = 5
 """Vector operations a layer norm spends on one number: sum, square and sum, centre, scale, affine."""
-
-
-@dataclass(frozen=True)
-class ComputedProduct:
-    """A product of two computed matrices: `vectors` × `rows` times `rows` × `columns`, `count` times a sample."""
-
-    vectors: int
-    rows: int
-    columns: int
-    count: int
-    multiply_accumulates: int
-    """What digital logic must compute; fewer than count · vectors · rows · columns where symmetry halves it."""
 
 
 @dataclass(frozen=True)

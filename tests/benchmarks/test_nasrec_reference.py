@@ -4,7 +4,14 @@ import numpy
 import pytest
 
 from benchmarks.nasrec_reference import CONFIGS, choice_of, open_reference
-from modules.space import NASREC_FULL, NASREC_SMALL, Architecture, SearchSpace, any_path, single_operator_any_connection
+from modules.space import (
+    NASREC_FULL,
+    NASREC_SMALL,
+    SearchSpace,
+    any_path,
+    from_nasrec_json,
+    single_operator_any_connection,
+)
 
 
 @pytest.mark.parametrize("space", [NASREC_SMALL, NASREC_FULL], ids=lambda space: space.name)
@@ -13,7 +20,7 @@ def test_choices_read_back_as_the_architecture(space: SearchSpace) -> None:
     draws = numpy.random.default_rng(0)
     for sampler in [single_operator_any_connection, any_path] * 20:
         architecture = sampler(space, draws)
-        read = Architecture.from_nasrec_json({"config": CONFIGS[space.name], **choice_of(architecture, space)})
+        read = from_nasrec_json({"config": CONFIGS[space.name], **choice_of(architecture, space)})
         for block, expected in zip(read.blocks, architecture.blocks, strict=True):
             assert set(block.dense_operators) == set(expected.dense_operators)
             assert set(block.sparse_operators) == set(expected.sparse_operators)

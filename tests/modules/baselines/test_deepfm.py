@@ -7,7 +7,7 @@ import torch
 from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor
 from torchrec.models.deepfm import SimpleDeepFMNN
 
-from modules.baselines import DeepFMConfig, DeepFMInteraction
+from modules.baselines import DeepFM
 from modules.space import InputShape
 
 
@@ -27,7 +27,7 @@ def test_equals_torchrec_simple_deepfm(shape: InputShape) -> None:
     features = KeyedJaggedTensor(names, ids, lengths=torch.ones(shape.fields * batch, dtype=torch.int32))
     dense = torch.randn(batch, shape.integers, generator=generator)
 
-    ours = DeepFMInteraction(shape, DeepFMConfig(dense_units=11, deep_layers=(6,), crossing="all_pairs"))
+    ours = DeepFM(dense_units=11, deep_layers=(6,), crossing="all_pairs").build(shape)
     whole = SimpleDeepFMNN(shape.integers, tables, hidden_layer_size=11, deep_fm_dimension=6)
     whole.dense_arch.load_state_dict(ours.dense_arch.state_dict())
     whole.over_arch.model[0].load_state_dict(ours.over.state_dict())
@@ -42,7 +42,7 @@ def test_equals_torchrec_simple_deepfm(shape: InputShape) -> None:
 
 def test_factorization_machine_is_the_papers() -> None:
     """Crossing equal positions it is the sum of all pairs' inner products (arXiv:1703.04247, equation 2)."""
-    interaction = DeepFMInteraction(InputShape(2, 5, 4), DeepFMConfig(crossing="same_position"))
+    interaction = DeepFM(crossing="same_position").build(InputShape(2, 5, 4))
     vectors = torch.randn(9, 6, 4, dtype=torch.float64)
     pairs = [(vectors[:, i] * vectors[:, j]).sum(1) for i in range(6) for j in range(i)]
     crossed = interaction._crossed(vectors)
@@ -53,7 +53,7 @@ def test_factorization_machine_is_the_papers() -> None:
 @pytest.mark.parametrize("crossing", ["all_pairs", "same_position"])
 def test_scripted_equals_eager(crossing: Literal["all_pairs", "same_position"]) -> None:
     """torch.jit.script takes either crossing."""
-    eager = DeepFMInteraction(InputShape(2, 5, 4), DeepFMConfig(crossing=crossing))
+    eager = DeepFM(crossing=crossing).build(InputShape(2, 5, 4))
     inputs = torch.randn(9, 2), torch.randn(9, 5, 4)
     torch.testing.assert_close(torch.jit.script(eager)(*inputs), eager(*inputs))
 
@@ -61,8 +61,8 @@ def test_scripted_equals_eager(crossing: Literal["all_pairs", "same_position"]) 
 def test_impossible_sizes() -> None:
     """A size that cannot be built is a ValueError naming the field."""
     with pytest.raises(ValueError, match="deep_layers is empty"):
-        DeepFMConfig(deep_layers=())
+        DeepFM(deep_layers=())
     with pytest.raises(ValueError, match="dense_units"):
-        DeepFMConfig(dense_units=0)
+        DeepFM(dense_units=0)
     with pytest.raises(ValueError, match="crossing is 'none'"):
-        DeepFMConfig(crossing="none")  # type: ignore[arg-type]
+        DeepFM(crossing="none")  # type: ignore[arg-type]

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 import torch
 from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor
-from torchrec.models.dlrm import DLRM, DLRM_DCN
+from torchrec.models import dlrm
 from torchrec.modules.crossnet import LowRankCrossNet
 
-from modules.baselines import DCNConfig, DCNInteraction, DLRMConfig, DLRMInteraction
+from modules.baselines import DLRM, DLRMDCN
 from modules.space import InputShape
 
 BATCH = 17
@@ -38,8 +38,8 @@ def embedded(shape: InputShape) -> tuple[EmbeddingBagCollection, KeyedJaggedTens
 def test_equals_torchrec_dlrm(shape: InputShape) -> None:
     """With the same weights the logits are those of torchrec.models.dlrm.DLRM, to the last bit."""
     tables, features, dense, sparse = embedded(shape)
-    ours = DLRMInteraction(shape, DLRMConfig((24, 12), (20, 9)))
-    whole = DLRM(tables, shape.integers, [24, 12, shape.embedding_width], [20, 9, 1])
+    ours = DLRM((24, 12), (20, 9)).build(shape)
+    whole = dlrm.DLRM(tables, shape.integers, [24, 12, shape.embedding_width], [20, 9, 1])
     for part in ("dense_arch", "inter_arch", "over_arch"):
         getattr(whole, part).load_state_dict(getattr(ours, part).state_dict())
     logit = ours(dense, sparse)
@@ -51,8 +51,8 @@ def test_equals_torchrec_dlrm(shape: InputShape) -> None:
 def test_equals_torchrec_dlrm_dcn(shape: InputShape) -> None:
     """With the same weights the logits are those of torchrec.models.dlrm.DLRM_DCN, to the last bit."""
     tables, features, dense, sparse = embedded(shape)
-    ours = DCNInteraction(shape, DCNConfig((24, 12), (20, 9), cross_layers=3, cross_rank=5))
-    whole = DLRM_DCN(tables, shape.integers, [24, 12, shape.embedding_width], [20, 9, 1], 3, 5)
+    ours = DLRMDCN((24, 12), (20, 9), cross_layers=3, cross_rank=5).build(shape)
+    whole = dlrm.DLRM_DCN(tables, shape.integers, [24, 12, shape.embedding_width], [20, 9, 1], 3, 5)
     for part in ("dense_arch", "inter_arch", "over_arch"):
         getattr(whole, part).load_state_dict(getattr(ours, part).state_dict())
     torch.testing.assert_close(ours(dense, sparse), whole(dense, features).squeeze(-1), rtol=0, atol=0)
@@ -61,7 +61,7 @@ def test_equals_torchrec_dlrm_dcn(shape: InputShape) -> None:
 def test_scripted_cross_network_trains_and_loads_like_the_eager_one() -> None:
     """Scripted and saved, DCN gives the eager logits; the eager module stays as it was and can be trained."""
     shape = InputShape(3, 4, 8)
-    eager = DCNInteraction(shape, DCNConfig((6,), (5,)))
+    eager = DLRMDCN((6,), (5,)).build(shape)
     dense, sparse = torch.randn(9, 3), torch.randn(9, 4, 8)
     buffer = io.BytesIO()
     torch.jit.save(torch.jit.script(eager), buffer)
@@ -76,18 +76,18 @@ def test_scripted_cross_network_trains_and_loads_like_the_eager_one() -> None:
 
 def test_default_cross_rank_is_a_quarter_of_the_crossed_width() -> None:
     """Without a rank the cross layers have N // 4 of it, and at least 1."""
-    assert DCNInteraction(InputShape(13, 26, 16)).inter_arch.crossnet._low_rank == 27 * 16 // 4
-    assert DCNInteraction(InputShape(1, 1, 1)).inter_arch.crossnet._low_rank == 1
+    assert DLRMDCN().build(InputShape(13, 26, 16)).inter_arch.crossnet._low_rank == 27 * 16 // 4
+    assert DLRMDCN().build(InputShape(1, 1, 1)).inter_arch.crossnet._low_rank == 1
 
 
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: DLRMConfig(over_layers=()), "over_layers is empty"),
-        (lambda: DLRMConfig(dense_layers=(8, 0)), "dense_layers"),
-        (lambda: DCNConfig(cross_layers=0), "cross_layers is 0"),
-        (lambda: DCNConfig(cross_rank=0), "cross_rank is 0"),
-        (lambda: DCNConfig(over_layers=()), "over_layers is empty"),
+        (lambda: DLRM(over_layers=()), "over_layers is empty"),
+        (lambda: DLRM(dense_layers=(8, 0)), "dense_layers"),
+        (lambda: DLRMDCN(cross_layers=0), "cross_layers is 0"),
+        (lambda: DLRMDCN(cross_rank=0), "cross_rank is 0"),
+        (lambda: DLRMDCN(over_layers=()), "over_layers is empty"),
     ],
 )
 def test_impossible_sizes(build: Callable[[], object], message: str) -> None:

@@ -1,6 +1,7 @@
 """Architectures as values: JSON both ways, and what is refused."""
 
 import copy
+import dataclasses
 import json
 
 import numpy
@@ -8,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.space import NASREC_FULL, NASREC_SMALL, Architecture, InputShape, single_operator_any_connection
+from modules.operators import FullyConnected
+from modules.space import (
+    NASREC_FULL,
+    NASREC_SMALL,
+    Architecture,
+    InputShape,
+    from_nasrec_json,
+    single_operator_any_connection,
+)
 
 
 def draw(seed: int, space=NASREC_FULL) -> Architecture:
@@ -20,7 +29,7 @@ def draw(seed: int, space=NASREC_FULL) -> Architecture:
 def test_json_gives_the_same_value_back(seed, space):
     """from_json(to_json) through a JSON text is equal and hashes alike."""
     architecture = draw(seed, space)
-    back = Architecture.from_json(json.loads(json.dumps(architecture.to_json())))
+    back = Architecture.from_json(json.loads(json.dumps(architecture.to_json())), space)
     assert back == architecture and hash(back) == hash(architecture)
 
 
@@ -32,7 +41,9 @@ def test_json_gives_the_same_value_back(seed, space):
         (1, "sparse_inputs", [-1], "block 2, sparse_inputs"),
         (1, "sparse_inputs", [], "block 2, sparse_inputs is empty"),
         (1, "dense_inputs", [1, 0], "ascending"),
-        (3, "dense_operators", ["conv"], "block 4, dense_operators: unknown operator 'conv'"),
+        (3, "dense_operators", ["conv"], "block 4, dense_operators: unknown operator 'conv'; nasrec_full has .*'fc'"),
+        (3, "dense_operators", ["efc"], "block 4, dense_operators: unknown operator 'efc'"),
+        (3, "dense_operators", ["fc", "fc"], "block 4, dense_operators.*list each once"),
         (3, "sparse_operators", [], "block 4, sparse_operators"),
         (3, "dense_width", 0, "block 4, dense_width: 0"),
         (3, "dense_width", "64", "block 4, dense_width: '64'; expected int"),
@@ -45,14 +56,14 @@ def test_an_impossible_field_is_named(block, field, value, message):
     data = copy.deepcopy(draw(0).to_json())
     data["blocks"][block][field] = value
     with pytest.raises(ValueError, match=message):
-        Architecture.from_json(data)
+        Architecture.from_json(data, NASREC_FULL)
 
 
 @pytest.mark.parametrize("data", [None, [], {}, {"blocks": []}, {"blocks": [1]}, {"blocks": [{}]}])
 def test_what_is_not_an_architecture_is_refused(data):
     """Other JSON documents raise ValueError, never another error."""
     with pytest.raises(ValueError):
-        Architecture.from_json(data)
+        Architecture.from_json(data, NASREC_FULL)
 
 
 def test_unknown_and_missing_fields_are_named():
@@ -60,7 +71,7 @@ def test_unknown_and_missing_fields_are_named():
     data = draw(0).to_json()
     data["blocks"][1]["depth"] = data["blocks"][1].pop("dense_width")
     with pytest.raises(ValueError, match=r"block 2: unknown fields \['depth'\], missing fields \['dense_width'\]"):
-        Architecture.from_json(data)
+        Architecture.from_json(data, NASREC_FULL)
 
 
 def test_reads_the_reference_format():
@@ -74,15 +85,15 @@ def test_reads_the_reference_format():
         {"dense_idx": [1, 0], "sparse_idx": [1], "dense_left_idx": [0], "dense_right_idx": [1]},
     ]
     data = {"micro": micro, "macro": macro, "num_blocks": 2, "use_layernorm": 1, "config": "xlarge"}
-    first, second = Architecture.from_nasrec_json(data).blocks
-    assert (first.dense_operators, first.sparse_operators) == (("sigmoid_gating",), ("attention",))
-    assert (first.dense_to_sparse, first.sparse_to_dense) == (True, False)
-    assert (second.dense_operators, second.sparse_operators) == (("dot_product",), ("efc",))
+    first, second = from_nasrec_json(data).blocks
+    assert [operator.name for operator in first.operators()] == ["sigmoid_gating", "attention", "dense_to_sparse"]
+    assert (first.dense_to_sparse, first.sparse_to_dense) == (NASREC_FULL.dense_to_sparse, None)
+    assert [operator.name for operator in second.operators()] == ["dot_product", "efc", "sparse_to_dense"]
     assert (second.dense_inputs, second.right, second.dense_width, second.sparse_width) == ((0, 1), 1, 32, 16)
     with pytest.raises(ValueError, match="config: 'tiny'"):
-        Architecture.from_nasrec_json({**data, "config": "tiny"})
+        from_nasrec_json({**data, "config": "tiny"})
     with pytest.raises(ValueError, match="not a NasRec architecture file"):
-        Architecture.from_nasrec_json({"config": "xlarge", "micro": micro})
+        from_nasrec_json({"config": "xlarge", "micro": micro})
 
 
 @pytest.mark.parametrize("field", ["integers", "fields", "embedding_width"])
@@ -90,3 +101,28 @@ def test_an_empty_shape_is_refused(field):
     """A shape without inputs names the field."""
     with pytest.raises(ValueError, match=field):
         InputShape(**{"integers": 1, "fields": 1, "embedding_width": 1, field: 0})
+
+
+def test_an_output_that_is_read_is_made():
+    """A branch without operators is possible only where nothing reads it."""
+    block = draw(0).blocks[0]
+    unread = dataclasses.replace(block, sparse_operators=(), dense_to_sparse=None, sparse_to_dense=None)
+    last = dataclasses.replace(
+        block, dense_operators=(FullyConnected(),), sparse_inputs=(0,), dense_inputs=(0,), sparse_to_dense=None
+    )
+    assert Architecture((unread, last)).blocks[0].sparse_operators == ()
+    with pytest.raises(ValueError, match="block 1, sparse_operators is empty, but block 2 reads its sparse output"):
+        Architecture((unread, dataclasses.replace(last, sparse_inputs=(1,))))
+    with pytest.raises(ValueError, match="block 1, sparse_operators is empty, but the head reads its sparse output"):
+        Architecture((unread,))
+    with pytest.raises(ValueError, match=r"block 1, sparse_to_dense: .* is not an operator that makes"):
+        Architecture((dataclasses.replace(block, sparse_to_dense=FullyConnected()),))
+
+
+def test_a_merger_that_the_space_does_not_have():
+    """An architecture file with a merger is refused where the space has none."""
+    data = draw(0).to_json()
+    data["blocks"][2]["dense_to_sparse"] = True
+    space = dataclasses.replace(NASREC_FULL, name="plain", dense_to_sparse=None)
+    with pytest.raises(ValueError, match="dense_to_sparse: true, but plain has no such merger"):
+        Architecture.from_json(data, space)

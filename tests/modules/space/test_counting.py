@@ -1,12 +1,15 @@
 """Counts against networks that were built and run, and against the authors' published figures."""
 
+import dataclasses
+
 import numpy
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.flop_counter import FlopCounterMode, mm_flop
+from torch.utils.flop_counter import FlopCounterMode, mm_flop, sdpa_flop_count
 
+from modules.operators import DotProduct, FullyConnected, Linear, Norm
 from modules.space import (
     NASREC_FULL,
     NASREC_SMALL,
@@ -14,11 +17,10 @@ from modules.space import (
     InputShape,
     multiply_accumulates,
     parameter_count,
+    plan,
     single_operator_any_connection,
 )
-from modules.space.counting import count_operators
 from modules.supernet import OwnWeights, Subnet
-from modules.supernet.layers import Linear, Norm
 
 SHAPES = st.builds(InputShape, st.integers(1, 20), st.integers(1, 30), st.sampled_from([4, 10, 16]))
 # Heads of 4 and 5: torch's own attention, whose products torch's counter leaves out on CPU.
@@ -34,36 +36,47 @@ def test_parameters_and_matrices_are_those_of_the_built_network(seed, space, sha
     subnet = Subnet(architecture, shape, weights=OwnWeights(layer_norm=layer_norm))
     built = sum(parameter.numel() for parameter in subnet.parameters())
     assert parameter_count(architecture, shape, layer_norm) == built
-    operators = list(count_operators(architecture, shape, layer_norm))
-    counted = {m.name: (m.outputs, m.inputs, m.bias) for operator in operators for m in operator.matrices}
+    steps = [(part.layer_path(step.name), step) for part in plan(architecture, shape) for step in part.steps]
+    counted = {name: (s.matrix.outputs, s.matrix.inputs, s.has_bias(layer_norm)) for name, s in steps if s.matrix}
     linears = {name: m for name, m in subnet.named_modules() if isinstance(m, Linear)}
     assert counted == {name: (*m.weight.shape, m.bias is not None) for name, m in linears.items()}
-    norms = sum(len(operator.norm_widths) for operator in operators)
-    assert norms == sum(isinstance(m, Norm) for m in subnet.modules())
+    assert sum(step.has_norm(layer_norm) for _, step in steps) == sum(isinstance(m, Norm) for m in subnet.modules())
+
+
+def _own_pairs(left, right, **_):
+    """Products in a matrix of inner products of m vectors with themselves: only the m(m − 1)/2 pairs are read."""
+    batch, count, width = left
+    assert right == (batch, width, count)
+    return 2 * batch * width * (count * (count - 1) // 2)
+
+
+def _elementwise(*_, out_val, **__):
+    """One product a number; index arithmetic is not counted."""
+    return 2 * out_val.numel() * out_val.is_floating_point()
+
+
+_elementwise._get_raw = True  # torch's counter hands over the tensors, not their shapes
+ATEN = torch.ops.aten
+WHAT_TORCH_DOES_NOT_COUNT = {
+    ATEN.addmm_: lambda _, a, b, **__: mm_flop(a, b),
+    ATEN.bmm: _own_pairs,  # counted by torch as the full square; the dot product is the only one here
+    ATEN.mul: _elementwise,  # gates
+    ATEN.pow: _elementwise,  # squares
+    ATEN._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
+}
 
 
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**32 - 1), SPACES, WIDE_SHAPES)
-def test_matrix_products_are_those_torch_runs(seed, space, shape):
-    """Products counted a row equal torch's own counter on the running network, elementwise ones aside."""
+def test_products_are_those_torch_runs(seed, space, shape):
+    """Products counted a row, elementwise ones and attention's included, are those that torch's counter sees run."""
     architecture = single_operator_any_connection(space, numpy.random.default_rng(seed))
     rows = 3
-    in_place = {torch.ops.aten.addmm_: lambda c, a, b, **_: mm_flop(a, b)}  # which torch's counter does not know
-    with FlopCounterMode(display=False, custom_mapping=in_place) as counter, torch.no_grad():
-        Subnet(architecture, shape)(
-            torch.rand(rows, shape.integers), torch.rand(rows, shape.fields, shape.embedding_width)
-        )
-    expected = 0
-    for operator in count_operators(architecture, shape):
-        expected += operator.multiply_accumulates
-        kind = operator.name.rsplit(".", 1)[-1]
-        if kind in ("sigmoid_gating", "sparse_to_dense", "attention"):
-            expected -= operator.computed_products  # elementwise or fused: torch does not count them
-        if kind == "dot_product":  # torch runs the full square of k + 1 vectors, counted are its k(k + 1)/2 pairs
-            pairs = operator.computed_products // shape.embedding_width
-            square = next(n * n for n in range(1, 100) if n * (n - 1) // 2 == pairs)
-            expected += square * shape.embedding_width - operator.computed_products
-    assert counter.get_total_flops() == 2 * rows * expected
+    network = Subnet(architecture, shape)
+    inputs = torch.rand(rows, shape.integers), torch.rand(rows, shape.fields, shape.embedding_width)
+    with FlopCounterMode(display=False, custom_mapping=WHAT_TORCH_DOES_NOT_COUNT) as counter, torch.no_grad():
+        network(*inputs)
+    assert counter.get_total_flops() == 2 * rows * multiply_accumulates(architecture, shape)
 
 
 SMALL_CRITEO = [
@@ -88,8 +101,25 @@ def test_published_small_architecture():
         }
         for operator, d, n, dense, sparse, to_sparse, to_dense in SMALL_CRITEO
     ]  # fmt: skip
-    architecture = Architecture.from_json({"blocks": blocks})
+    architecture = Architecture.from_json({"blocks": blocks}, NASREC_SMALL)
     NASREC_SMALL.check(architecture)
     assert multiply_accumulates(architecture, InputShape(13, 26, 16), rule="reference") / 1e6 == pytest.approx(
         2.20, rel=0.01
     )
+
+
+def test_an_operator_that_is_not_the_authors_has_no_count_of_theirs():
+    """The rule "reference" refuses it by name; as built it is counted."""
+
+    class Own(FullyConnected):
+        name = "own"
+
+        def nasrec_multiply_accumulates(self, block, inputs):
+            return None
+
+    space = dataclasses.replace(NASREC_SMALL, dense_operators=(DotProduct(), Own()))
+    architecture = Architecture((dataclasses.replace(space.widest_block(1), dense_operators=(Own(),)),))
+    shape = InputShape(3, 4, 8)
+    assert multiply_accumulates(architecture, shape) > 0
+    with pytest.raises(ValueError, match=r"blocks\.0\.dense\.own: the authors' code has no operator 'own'"):
+        multiply_accumulates(architecture, shape, rule="reference")

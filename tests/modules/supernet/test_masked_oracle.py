@@ -16,20 +16,26 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
-from modules.space import InputShape, SearchSpace, any_path, full_path, single_operator_any_connection
+from modules.operators.attention import heads_of
+from modules.space import NASREC_FULL, InputShape, SearchSpace, any_path, full_path, single_operator_any_connection
 from modules.supernet import SlicedAdagrad, Supernet
 
 FRAPPE = Path(__file__).parents[4] / "shared/data/frappe/train.parquet"
 SPACE = SearchSpace(
     "tiny",
-    ("fc", "dot_product", "sigmoid_gating", "sum"),
-    ("efc", "attention"),
+    NASREC_FULL.dense_operators,
+    NASREC_FULL.sparse_operators,
     dense_widths=(4, 8, 16),
     sparse_widths=(2, 3, 6),
     num_blocks=3,
 )
 WIDER = dataclasses.replace(SPACE, name="wider", dense_widths=(16, 32), sparse_widths=(8, 16))
 """For curves: the norm of two numbers is their order's sign, where rounding grows tenfold in some steps."""
+
+
+def names(operators):
+    """What operators are called."""
+    return [operator.name for operator in operators]
 
 
 class MaskedSupernet:
@@ -44,8 +50,8 @@ class MaskedSupernet:
         dense_outputs, sparse_outputs = [dense], [sparse.transpose(1, 2)]  # [B, W], [B, D, 8 + N]
         for number, block in enumerate(architecture.blocks):
             self.path, self.block = f"blocks.{number}", block
-            one = sum(self.dense(name, dense_outputs, sparse_outputs) for name in block.dense_operators)
-            other = sum(self.sparse(name, sparse_outputs) for name in block.sparse_operators)
+            one = sum(self.dense(name, dense_outputs, sparse_outputs) for name in names(block.dense_operators))
+            other = sum(self.sparse(name, sparse_outputs) for name in names(block.sparse_operators))
             merged = other.new_zeros(len(dense), self.shape.embedding_width, 8)
             if block.dense_to_sparse:
                 merged = self.normed(one @ self.weight("dense_to_sparse.project").T, "dense_to_sparse.norm")
@@ -114,7 +120,7 @@ class MaskedSupernet:
             return x @ self.weight(f"{where}.{layer}").T + self.weight(f"{where}.{layer}", "bias")
 
         x = fields.transpose(1, 2)  # [B, N, D]
-        split = linear(x, "query_key_value").unflatten(2, (3, self.shape.attention_heads, -1))
+        split = linear(x, "query_key_value").unflatten(2, (3, heads_of(self.shape.embedding_width), -1))
         query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
         scores = (query @ key.transpose(2, 3) / query.shape[-1] ** 0.5).masked_fill(~active, -torch.inf)
         attended = (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)

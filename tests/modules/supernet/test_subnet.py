@@ -1,22 +1,24 @@
 """Standalone networks: scriptable, and their features are what the head reads."""
 
+import dataclasses
+
 import numpy
 import pytest
 import torch
 
+from modules.operators import Linear, Norm
 from modules.space import (
     NASREC_FULL,
     NASREC_SMALL,
     Architecture,
-    Block,
     InputShape,
     any_path,
     single_operator_any_connection,
 )
 from modules.supernet import OwnWeights, Subnet
-from modules.supernet.layers import Linear, Norm
 
 SHAPE = InputShape(13, 26, 16)
+NAMED = {operator.name: operator for operator in NASREC_FULL.dense_operators + NASREC_FULL.sparse_operators}
 
 
 def inputs(shape, rows=4):
@@ -64,7 +66,15 @@ def test_a_row_does_not_see_its_neighbours():
 
 def test_without_layer_norms_only_attentions_residual_ones_stay():
     """The published final networks: every product has a bias, and no norm stands behind it."""
-    blocks = (Block(("sum", "dot_product"), ("attention", "efc"), 32, 16, (0,), (0,), 0, 0, True, True),)
+    blocks = (
+        dataclasses.replace(
+            NASREC_FULL.widest_block(1),
+            dense_operators=(NAMED["sum"], NAMED["dot_product"]),
+            sparse_operators=(NAMED["attention"], NAMED["efc"]),
+            dense_width=32,
+            sparse_width=16,
+        ),
+    )
     bare = Subnet(Architecture(blocks), SHAPE, weights=OwnWeights(layer_norm=False))
     norms = [name for name, module in bare.named_modules() if isinstance(module, Norm)]
     assert norms == [f"blocks.0.sparse.attention.norm_{place}" for place in ("attention", "output")]

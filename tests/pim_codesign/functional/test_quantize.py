@@ -34,7 +34,7 @@ def subnet(seed: int) -> tuple[nn.Module, tuple[str, ...]]:
 def baseline(name: str) -> tuple[nn.Module, tuple[str, ...]]:
     """A baseline and its operators."""
     model = BASELINES[name].build(SHAPE, torch.Generator().manual_seed(0))
-    return model.double(), workload_of_baseline(model, SHAPE).operators
+    return model.double(), workload_of_baseline(BASELINES[name], SHAPE).operators
 
 
 MODELS: list[Callable[[], tuple[nn.Module, tuple[str, ...]]]] = [

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from modules.supernet import kernels
-from modules.supernet.kernels import attention, joined_linear, linear
+from modules.operators import kernels
+from modules.operators.kernels import attention, joined_linear, linear
 
 
 def random(*shape, seed=0, scale=1.0):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.supernet.kernels import joined_linear, linear
+from modules.operators.kernels import joined_linear, linear
 
 Layer = Callable[..., Tensor]
 """A layer of either form: linear layers take a list of inputs, norms take one tensor."""

@@ -1,0 +1,48 @@
+"""The operators of choice blocks, one file each, and what an operator is (operator.py, step.py, inputs.py).
+
+Nothing outside this package names an operator, except where the operators of a search space are listed.
+"""
+
+from modules.operators.attention import Attention
+from modules.operators.dense_to_sparse import DenseToSparse
+from modules.operators.dot_product import DotProduct
+from modules.operators.efc import EmbeddedFullyConnected
+from modules.operators.fc import FullyConnected
+from modules.operators.head import Head
+from modules.operators.inputs import Columns, Inputs, InputShape, Read, Slot
+from modules.operators.layers import Layer, Linear, Norm
+from modules.operators.operator import Branch, Choices, Operator, Outline, build
+from modules.operators.sigmoid_gating import SigmoidGating
+from modules.operators.sparse_to_dense import SparseToDense
+from modules.operators.step import ComputedProduct, LayerNorm, Matrix, Step, check_steps
+from modules.operators.sum import Sum
+
+__all__ = [
+    "Attention",
+    "Branch",
+    "Choices",
+    "Columns",
+    "ComputedProduct",
+    "DenseToSparse",
+    "DotProduct",
+    "EmbeddedFullyConnected",
+    "FullyConnected",
+    "Head",
+    "InputShape",
+    "Inputs",
+    "Layer",
+    "LayerNorm",
+    "Linear",
+    "Matrix",
+    "Norm",
+    "Operator",
+    "Outline",
+    "Read",
+    "SigmoidGating",
+    "Slot",
+    "SparseToDense",
+    "Step",
+    "Sum",
+    "build",
+    "check_steps",
+]
