@@ -133,9 +133,10 @@ class SearchSpace:
 
     def _check_option(self, where: str, operator: Operator, options: tuple[Operator | None, ...]) -> None:
         known = {option.name: option for option in options if option is not None}
-        if type(operator) is not type(known.get(operator.name)):
+        own = known.get(operator.name)
+        if own is None or type(operator) is not type(own) or (operator != own and not own.options):
             raise ValueError(f"{where}: {operator.name!r} is not in {self.name}; it has {list(known)}")
-        if not operator.is_variant_of(known[operator.name]):
+        if not operator.is_variant_of(own):
             choices = {name: list(values) for name, values in operator.options.items()}
             raise ValueError(f"{where}: {operator!r} is not in {self.name}; its options are {choices}")
 
