@@ -1,30 +1,29 @@
-"""What the co-design search may spend and what it reports."""
+"""What the co-design search may spend, what it reports, and the options of its chip."""
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Literal
 
-from pim_codesign.hardware import PRESETS, Hardware, PresetName
+from pim_codesign.hardware import PRESETS, EmbeddingPlace, Hardware, PresetName
+from pim_codesign.overrides import ChipOptions, with_options
 
 
 @dataclass(frozen=True)
-class CodesignConfig:
-    """Budgets and limits of `search`."""
+class CodesignConfig(ChipOptions):
+    """Budgets and limits of `search`. A chip option that is given is fixed; the other searched options are varied."""
 
     preset: PresetName = "isaac32"
-    """Whose constants are taken, and the chip of the naive mapping."""
-    embeddings: Literal["dram", "reram_memory", "in_crossbar"] = "dram"
-    """Where embedding tables live; their area is reported apart, so it is not searched."""
+    """The preset whose constants and options the chip of the naive mapping has."""
+    embeddings: EmbeddingPlace = "dram"
+    """Where the embedding tables live. Their area is reported apart, so the place is not searched."""
     population: int = 96
-    """Points of a generation, at least 8."""
+    """Points per generation, at least 8."""
     generations: int = 150
     """Generations of all rounds together, at least `rounds` + 2; the last two use measured bits only."""
     rounds: int = 4
     """How often log losses are measured where the search found points and the estimates are renewed, at least 1."""
     log_loss_measurements: int = 64
-    """Different choices of bits whose log loss is measured, at least 4; the time of a co-design lies here."""
+    """Different choices of bits whose log loss is measured, at least 4. Most of a co-design's time is spent here."""
     max_log_loss_increase: float = 0.005
-    """Points whose log loss is above the naive mapping's by more than this are of no use, at least 0."""
+    """Points whose log loss exceeds the naive mapping's by more than this are rejected, at least 0."""
     log_loss_resolution: float = 1e-5
     """Log losses that differ by less count as equal, above 0."""
     pareto_points: int = 24
@@ -44,11 +43,24 @@ class CodesignConfig:
                 raise ValueError(f"CodesignConfig.{name} is {getattr(self, name)}; it must be at least {value}")
         if not self.log_loss_resolution > 0:
             raise ValueError(f"CodesignConfig.log_loss_resolution is {self.log_loss_resolution}; it must be above 0")
-        self.hardware  # noqa: B018  raises for an unknown preset or embedding place
+        chip = self.hardware
+        if chip.lossless_adc_bits > chip.adc_bits:
+            raise ValueError(
+                f"CodesignConfig.adc_bits is {chip.adc_bits}; this chip needs {chip.lossless_adc_bits} bits to convert "
+                "without loss, and the log losses that the search measures are those of exact sums"
+            )
 
     @property
     def hardware(self) -> Hardware:
-        """The chip of the naive mapping."""
+        """The chip of the naive mapping: the preset's with the options that are given."""
         if self.preset not in PRESETS:
             raise ValueError(f"CodesignConfig.preset is {self.preset!r}; choose one of {list(PRESETS)}")
-        return dataclasses.replace(PRESETS[self.preset], embeddings=self.embeddings)
+        return with_options(PRESETS[self.preset], self.given)
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """Names of the options that the search leaves as they are in `hardware`.
+
+        Flip encoding exists with offset coding only, so asking for it fixes the coding too.
+        """
+        return frozenset(self.given) | ({"sign_coding"} if self.flip_encoding else frozenset())

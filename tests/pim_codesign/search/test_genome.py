@@ -8,7 +8,7 @@ from pim_codesign import PRESETS, Mapping, evaluate, workload_of_subnet
 from pim_codesign.cost.model import evaluate_columns
 from pim_codesign.mapping.mapping import max_dup
 from pim_codesign.search.genome import Genome
-from pim_codesign.search.operators import GenomeMutation, GenomeRepair, OperatorCrossover
+from pim_codesign.search.variation import GenomeMutation, GenomeRepair, OperatorCrossover
 
 ARCHITECTURE = single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(3))
 WORKLOAD = workload_of_subnet(ARCHITECTURE, InputShape(13, 26, 16))
