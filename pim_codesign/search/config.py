@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 
 from pim_codesign.hardware import PRESETS, EmbeddingPlace, Hardware, PresetName
-from pim_codesign.overrides import ChipOptions, with_options
+from pim_codesign.overrides import ChipOptions
+from pim_codesign.search.chips import lossless_chip
 
 
 @dataclass(frozen=True)
 class CodesignConfig(ChipOptions):
-    """Budgets and limits of `search`. A chip option that is given is fixed; the other searched options are varied."""
+    """Budgets and limits of `search`. A chip option that is given is fixed; the other searched options are varied.
+
+    Raises ValueError for a budget or limit that is too small, and for options that leave no chip.
+    """
 
     preset: PresetName = "isaac32"
     """The preset whose constants and options the chip of the naive mapping has."""
@@ -43,24 +47,19 @@ class CodesignConfig(ChipOptions):
                 raise ValueError(f"CodesignConfig.{name} is {getattr(self, name)}; it must be at least {value}")
         if not self.log_loss_resolution > 0:
             raise ValueError(f"CodesignConfig.log_loss_resolution is {self.log_loss_resolution}; it must be above 0")
-        chip = self.hardware
-        if chip.lossless_adc_bits > chip.adc_bits:
-            raise ValueError(
-                f"CodesignConfig.adc_bits is {chip.adc_bits}; this chip needs {chip.lossless_adc_bits} bits to convert "
-                "without loss, and the log losses that the search measures are those of exact sums"
-            )
+        self.hardware  # noqa: B018  raises ValueError for options that make no chip
 
     @property
     def hardware(self) -> Hardware:
-        """The chip of the naive mapping: the preset's with the options that are given."""
+        """The chip of the naive mapping: the preset's with the options that are given, converting without loss.
+
+        Raises ValueError where the given options leave no such chip.
+        """
         if self.preset not in PRESETS:
             raise ValueError(f"CodesignConfig.preset is {self.preset!r}; choose one of {list(PRESETS)}")
-        return with_options(PRESETS[self.preset], self.given)
+        return lossless_chip(PRESETS[self.preset], self.given, self.fixed)
 
     @property
     def fixed(self) -> frozenset[str]:
-        """Names of the options that the search leaves as they are in `hardware`.
-
-        Flip encoding exists with offset coding only, so asking for it fixes the coding too.
-        """
-        return frozenset(self.given) | ({"sign_coding"} if self.flip_encoding else frozenset())
+        """Names of the options that the search leaves as they are in `hardware`: those that are given."""
+        return frozenset(self.given)

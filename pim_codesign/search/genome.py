@@ -6,7 +6,6 @@ genes; a chip gene is the index of the option's choice.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy
 from numpy.typing import NDArray
@@ -14,10 +13,9 @@ from numpy.typing import NDArray
 from pim_codesign.cost.columns import HardwareColumns, MappingColumns
 from pim_codesign.hardware import Hardware
 from pim_codesign.mapping.mapping import ACTIVATION_BITS, WEIGHT_BITS, Mapping, OperatorMapping, max_dup
-from pim_codesign.mapping.slicing import lossless_adc_bits
 from pim_codesign.mapping.workload import Workload
 from pim_codesign.options import Choice, options_of
-from pim_codesign.overrides import with_options
+from pim_codesign.search.chips import lossless_chip
 
 Genomes = NDArray[numpy.int64]
 ChipGenes = tuple[int, ...]
@@ -114,39 +112,8 @@ class Genome:
     def _repaired(self, genes: ChipGenes) -> tuple[ChipGenes, Hardware]:
         """The nearest possible chip's genes, and that chip."""
         if genes not in self._known:
-            index = dict(zip(self.chip_genes, genes, strict=True))
-            while step := self._impossible(options := self._options(index), index):
-                name, index[name] = step
-            given = {name: options[name] for name in {*self.chip_genes, *self.fixed}}
-            self._known[genes] = tuple(index.values()), with_options(self.base, given)
+            wanted = {name: choices[gene] for (name, choices), gene in zip(self.chip_genes.items(), genes, strict=True)}
+            chip = lossless_chip(self.base, wanted, self.fixed)
+            repaired = tuple(choices.index(getattr(chip, name)) for name, choices in self.chip_genes.items())
+            self._known[genes] = repaired, chip
         return self._known[genes]
-
-    def _options(self, index: dict[str, int]) -> dict[str, Any]:
-        """Every option of the chip with these genes; converter bits are still the base chip's."""
-        options = vars(self.base) | {name: choices[index[name]] for name, choices in self.chip_genes.items()}
-        flip_encoding = self.base.flip_encoding and options["sign_coding"] == "offset"
-        return options | {"flip_encoding": flip_encoding}
-
-    def _impossible(self, options: dict[str, Any], index: dict[str, int]) -> tuple[str, int] | None:
-        """A gene and its new index, towards a possible chip; None when it is one.
-
-        The base chip is possible, so is one with its coding and no more rows, cell and input bits: the steps end.
-        """
-        columns, rows = options["columns_per_adc"], options["array_rows"]
-        if columns > rows:
-            name, step = ("columns_per_adc", -1) if "columns_per_adc" in index else ("array_rows", 1)
-            return name, index[name] + step
-        bits = self.base.adc_bits if "adc_bits" in self.fixed else self.base.technology.adc.max_bits
-        if lossless_adc_bits(rows, options["cell_bits"], options["dac_bits"], options["flip_encoding"]) <= bits:
-            return None
-        # Too many bits: first simpler inputs, then simpler cells, then fewer rows, at last the base chip's coding.
-        for name in ("dac_bits", "cell_bits", "array_rows"):
-            if index.get(name, 0) > 0 and (name != "array_rows" or self._may_shrink(index, columns)):
-                return name, index[name] - 1
-        assert options["sign_coding"] != self.base.sign_coding, "the base chip itself cannot convert without loss"
-        return "sign_coding", self.chip_genes["sign_coding"].index(self.base.sign_coding)
-
-    def _may_shrink(self, index: dict[str, int], columns: int) -> bool:
-        """Whether the array may have fewer rows: a fixed number of columns per converter must still fit."""
-        fewer = self.chip_genes["array_rows"][index["array_rows"] - 1]
-        return "columns_per_adc" in index or int(fewer) >= columns
