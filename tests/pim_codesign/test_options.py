@@ -58,7 +58,7 @@ def test_every_option_reaches_columns_json_and_command_line(one: Option) -> None
         column = getattr(HardwareColumns([chip, chip, Hardware()]), one.name)
         assert column.tolist() == [[choice], [choice], [getattr(Hardware(), one.name)]]
         assert Hardware(**json.loads(json.dumps(chip.to_json()))) == chip
-        parsed = tyro.cli(overrides_of(Hardware), args=[f"--{one.name.replace('_', '-')}", str(choice)])
+        parsed: Any = tyro.cli(overrides_of(Hardware), args=[f"--{one.name.replace('_', '-')}", str(choice)])
         given = {name: value for name, value in dataclasses.asdict(parsed).items() if value is not None}
         assert given == {one.name: choice}
 
@@ -85,7 +85,7 @@ def test_a_field_that_is_no_option_is_refused() -> None:
 
     @dataclass
     class Outside:
-        rows: Literal[1, 2] = field(default=3, metadata=option("Rows.", source="this test"))  # type: ignore[assignment]
+        rows: Literal[1, 2] = field(default=3, metadata=option("Rows.", source="this test"))  # type: ignore[arg-type]
 
     broken: list[Any] = [Bare, Endless, Outside]
     for chip in broken:

@@ -1,6 +1,7 @@
 """Counts of matrices on crossbars against a matrix that is laid out cell by cell."""
 
 import math
+from typing import Any
 
 import numpy
 import pytest
@@ -14,8 +15,9 @@ from pim_codesign.cost.crossbars import cycle_ns, lay_out
 
 def counts(hardware: Hardware, vectors: int, inputs: int, outputs: int, w: int, a: int, dup: int) -> dict[str, int]:
     """The counts of one matrix on one chip."""
-    one = [numpy.array([[number]]) for number in (vectors, inputs, outputs, w, a, dup)]
-    return {name: column.item() for name, column in vars(lay_out(*one, HardwareColumns([hardware]))).items()}
+    v, i, o, weight, activation, copies = (numpy.array([[number]]) for number in (vectors, inputs, outputs, w, a, dup))
+    found = lay_out(v, i, o, weight, activation, copies, HardwareColumns([hardware]))
+    return {name: column.item() for name, column in vars(found).items()}
 
 
 @settings(max_examples=60, deadline=None)
@@ -24,14 +26,9 @@ def test_counts_are_those_of_a_matrix_laid_out_cell_by_cell(data: st.DataObject)
     """Every cell is put into its array, and every read, drive and conversion of every cycle is counted one by one."""
     rows, cell, dac = (data.draw(st.sampled_from(values)) for values in ((64, 128), (1, 2, 4), (1, 2, 4)))
     differential = data.draw(st.booleans())
-    chip = Hardware(
-        array_rows=rows,
-        cell_bits=cell,
-        dac_bits=dac,
-        columns_per_adc=64,
-        sign_coding="differential" if differential else "offset",
-        flip_encoding=not differential,
-    )
+    options: dict[str, Any] = {"array_rows": rows, "cell_bits": cell, "dac_bits": dac, "columns_per_adc": 64}
+    coding: dict[str, Any] = {"sign_coding": "differential", "flip_encoding": False} if differential else {}
+    chip = Hardware(**options, **coding)
     inputs, outputs = data.draw(st.integers(1, 150)), data.draw(st.integers(1, 40))
     w, a = data.draw(st.sampled_from((4, 6, 8))), data.draw(st.sampled_from((4, 6, 8)))
     vectors, dup = data.draw(st.integers(1, 9)), data.draw(st.sampled_from((1, 2, 4, 8)))

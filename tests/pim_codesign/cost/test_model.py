@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy
 import pytest
@@ -35,29 +36,27 @@ def random_point(workload: Workload, generator: numpy.random.Generator) -> tuple
     """Any mapping on any chip."""
     bits = generator.choice([4, 6, 8], size=(len(workload.operators), 2)).tolist()
     dups = (2 ** generator.integers(0, 7, len(workload.operators))).tolist()
-    rows = int(generator.choice([64, 128, 256, 512]))
-    coding = generator.choice(["differential", "offset"])
-    hardware = Hardware(
-        preset=generator.choice(["isaac32", "neurosim32"]),
-        node_nm=int(generator.choice([22, 32])),
-        array_rows=rows,
-        cell_bits=int(generator.choice([1, 2, 4])),
-        dac_bits=int(generator.choice([1, 2, 4])),
-        adc_bits=int(generator.integers(4, 11)),
-        columns_per_adc=int(generator.choice([8, 16, 32, 64])),
-        sign_coding=coding,
-        flip_encoding=coding == "offset" and bool(generator.integers(2)),
-        adc_per_operator=bool(generator.integers(2)),
-        interaction_engine=generator.choice(["digital", "scratch_crossbar"]),
-        digital_lanes=int(generator.choice([64, 256, 1024])),
-        embeddings=generator.choice(["dram", "reram_memory", "in_crossbar"]),
-    )
+    options: dict[str, Any] = {
+        "preset": str(generator.choice(["isaac32", "neurosim32"])),
+        "node_nm": int(generator.choice([22, 32])),
+        "array_rows": int(generator.choice([64, 128, 256, 512])),
+        "cell_bits": int(generator.choice([1, 2, 4])),
+        "dac_bits": int(generator.choice([1, 2, 4])),
+        "adc_bits": int(generator.integers(4, 11)),
+        "columns_per_adc": int(generator.choice([8, 16, 32, 64])),
+        "sign_coding": (coding := str(generator.choice(["differential", "offset"]))),
+        "flip_encoding": coding == "offset" and bool(generator.integers(2)),
+        "adc_per_operator": bool(generator.integers(2)),
+        "interaction_engine": str(generator.choice(["digital", "scratch_crossbar"])),
+        "digital_lanes": int(generator.choice([64, 256, 1024])),
+        "embeddings": str(generator.choice(["dram", "reram_memory", "in_crossbar"])),
+    }
     mappings = [OperatorMapping(w, a, dup) for (w, a), dup in zip(bits, dups, strict=True)]
-    return Mapping(tuple(mappings)), hardware
+    return Mapping(tuple(mappings)), Hardware(**options)
 
 
 @pytest.mark.parametrize(("rows", "arrays", "conversions"), [(64, 512, 131072), (128, 128, 65536), (256, 32, 32768)])
-def test_v4_differential_layer(rows: int, arrays: int, conversions: int) -> None:
+def test_v4_differential_layer(rows: Any, arrays: int, conversions: int) -> None:
     """V4: 512 × 512, W8A8, 2-bit cells, 1-bit DACs, differential: arrays and conversions exactly."""
     chip = dataclasses.replace(DIFFERENTIAL, array_rows=rows, columns_per_adc=64)
     cost = evaluate(layer(512, 512), chip)

@@ -53,7 +53,7 @@ def test_any_options_leave_only_possible_chips(data: st.DataObject) -> None:
     """Whatever is fixed, every genome is repaired to a chip that has it and converts without loss; repairing it again
     changes nothing, and the naive genome is the base chip."""
     choices = {name: st.sampled_from(one.choices) for name, one in options_of(Hardware).items()}
-    options = data.draw(st.fixed_dictionaries({}, optional=choices))
+    options: dict[str, Any] = data.draw(st.fixed_dictionaries({}, optional=choices))
     try:
         config = CodesignConfig(**options)
     except ValueError:

@@ -6,6 +6,7 @@ import pytest
 from modules.space import NASREC_FULL, InputShape, single_operator_any_connection
 from pim_codesign import PRESETS, Mapping, evaluate, workload_of_subnet
 from pim_codesign.cost.model import evaluate_columns
+from pim_codesign.hardware import PresetName
 from pim_codesign.mapping.mapping import max_dup
 from pim_codesign.search.genome import Genome
 
@@ -14,7 +15,7 @@ WORKLOAD = workload_of_subnet(ARCHITECTURE, InputShape(13, 26, 16))
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))
-def test_random_genomes_are_possible_lossless_chips(preset: str) -> None:
+def test_random_genomes_are_possible_lossless_chips(preset: PresetName) -> None:
     """Repair gives chips that exist and never clip, and is idempotent; replication keeps to V."""
     genome = Genome(WORKLOAD, PRESETS[preset])
     points = genome.random(300, numpy.random.default_rng(0))
@@ -28,7 +29,7 @@ def test_random_genomes_are_possible_lossless_chips(preset: str) -> None:
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))
-def test_the_naive_genome_is_the_naive_point(preset: str) -> None:
+def test_the_naive_genome_is_the_naive_point(preset: PresetName) -> None:
     """It decodes to W8A8 without replication on the preset's own chip."""
     genome = Genome(WORKLOAD, PRESETS[preset])
     assert genome.decode(genome.naive()) == (Mapping.uniform(WORKLOAD), PRESETS[preset])

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from pim_codesign import PRESETS, Mapping, Workload, evaluate, naive_point
+from pim_codesign.hardware import PresetName
 from pim_codesign.mapping import Embeddings, Stage
 
 WORKLOAD = Workload(
@@ -13,9 +14,9 @@ WORKLOAD = Workload(
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
-def test_the_naive_point_is_eight_bits_and_its_cost(name: str) -> None:
+def test_the_naive_point_is_eight_bits_and_its_cost(name: PresetName) -> None:
     """W8A8 without replication on the given chip, with the cost model's figures."""
-    chip = PRESETS[name]  # type: ignore[index]
+    chip = PRESETS[name]
     point = naive_point(WORKLOAD, chip, 0.45)
     assert point.mapping == Mapping.uniform(WORKLOAD, 8, 8, 1)
     assert point.cost == evaluate(WORKLOAD, chip, point.mapping)
