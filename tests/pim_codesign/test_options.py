@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy
@@ -70,6 +71,14 @@ def test_every_option_says_what_it_is() -> None:
         assert one.default in one.choices
         assert one.meaning.endswith(".") and one.source and one.source in one.help
         assert bool(one.unit) == (type(one.default) is int)
+
+
+def test_the_document_lists_every_option() -> None:
+    """docs/reram.md has a row with each option's choices, unit, source and whether it is searched."""
+    text = (Path(__file__).parents[2] / "docs" / "reram.md").read_text()
+    for one in options_of(Hardware).values():
+        choices, searched = ", ".join(map(str, one.choices)), "yes" if one.searched else "no"
+        assert f"| `{one.name}` | {choices} | {one.unit or '–'} | {searched} | {one.source} |" in text
 
 
 def test_a_field_that_is_no_option_is_refused() -> None:
