@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from pim_codesign import ChipOptions, Hardware
+from pim_codesign.options import options_of
 from pipeline.config import NAMED_RUNS, ModelConfig, RetrainConfig, RunConfig, SupernetConfig, describe, quick
 from pipeline.run.folder import _flat, plain
 from pipeline.session import read_command_line
@@ -19,6 +21,8 @@ CLASSES = [RunConfig] + [
 
 def explained(config: type) -> set[str]:
     """Names of the fields that the class itself follows with a docstring."""
+    if config is ChipOptions.__base__:  # made from the chip's options, whose help is in the fields' metadata
+        return {name for name, one in options_of(Hardware).items() if one.help}
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(config))).body
     assert isinstance(definition, ast.ClassDef)
     pairs = zip(definition.body, definition.body[1:], strict=False)
