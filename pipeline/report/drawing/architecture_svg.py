@@ -1,4 +1,4 @@
-"""An architecture as a standalone SVG: operators in two lanes, connections as wires whose thickness shows the width.
+"""An architecture as a standalone SVG: operators in two rows, connections as wires whose thickness shows the width.
 
 The picture has no ids and no style sheet, so any number of them may stand in one page. Each connection is one
 `<path data-from data-to data-role>`, each operator one `<g data-node>`.
@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from modules.space import Architecture, Block, InputShape, live
 from modules.space.architecture import MERGER_VECTORS
-from pipeline.report.drawing.layout import LINE_HEIGHT, MARGIN, Box, Layout, Route, lay_out, wire_widths
+from pipeline.report.drawing.layout import LINE_HEIGHT, MARGIN, ArchitectureLayout, Box, Route, lay_out, wire_widths
 from pipeline.report.drawing.style import (
     BAND,
     DENSE,
@@ -24,7 +24,7 @@ from pipeline.report.drawing.style import (
     SPARSE,
     SPARSE_TINT,
 )
-from pipeline.report.drawing.wiring import OPERATOR_TITLES
+from pipeline.report.drawing.wiring import operator_titles
 
 _LEGEND_HEIGHT = 26.0
 _ROLES = {"input": "joined input", "left": "left operand", "right": "right operand", "head": "input of the head"}
@@ -60,7 +60,7 @@ def _drawing_order(route: Route) -> tuple[bool, str]:
     return route.edge.source[0] == "d", route.edge.source
 
 
-def _bands(architecture: Architecture, layout: Layout) -> Iterator[str]:
+def _bands(architecture: Architecture, layout: ArchitectureLayout) -> Iterator[str]:
     """A light band behind each block with its number above."""
     for number in range(1, len(architecture.blocks) + 1):
         box = layout.boxes[f"d{number}"]
@@ -140,7 +140,7 @@ def _caption(node: str, architecture: Architecture, shape: InputShape | None) ->
         return ["Dense in"], "" if shape is None else f"{shape.integers}", "Stem: the integer columns"
     if node == "s0":
         fields = "" if shape is None else f"{shape.fields} × {shape.embedding_width}"
-        return ["Sparse in"], fields, "Stem: one embedding vector a categorical field"
+        return ["Sparse in"], fields, "Stem: one embedding vector per categorical field"
     number = int(node[1:])
     block, alive = architecture.blocks[number - 1], live(architecture)[number - 1]
     if node[0] == "d":
@@ -149,7 +149,7 @@ def _caption(node: str, architecture: Architecture, shape: InputShape | None) ->
         names, width, built = block.sparse_operators, f"{block.sparse_width} × D", alive.sparse
         if shape is not None:
             width = f"{block.sparse_width} × {shape.embedding_width}"
-    titles = [OPERATOR_TITLES[name] for name in names]
+    titles = operator_titles(names)
     hover = f"{_name(node, architecture)}: {' + '.join(titles)}, {width}"
     return titles, width, hover if built else f"{hover}. {_would_read(node, block)} Reaches nothing: not built"
 
@@ -179,12 +179,12 @@ def _chips(routes: tuple[Route, ...]) -> Iterator[str]:
             )
 
 
-def _legend(architecture: Architecture, layout: Layout) -> str:
+def _legend(architecture: Architecture, layout: ArchitectureLayout) -> str:
     """One line under the drawing that explains only what it shows."""
     roles = {(route.edge.role, route.edge.source[0]) for route in layout.routes}
     spans = [
-        f'<tspan fill="{DENSE}" font-weight="600">dense lane</tspan> (width)',
-        f'<tspan fill="{SPARSE}" font-weight="600">sparse lane</tspan> (vectors × D)',
+        f'<tspan fill="{DENSE}" font-weight="600">dense</tspan> (width)',
+        f'<tspan fill="{SPARSE}" font-weight="600">sparse</tspan> (vectors × D)',
         "thicker wire: more numbers",
     ]
     if ("merger", "d") in roles:

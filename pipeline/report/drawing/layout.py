@@ -57,7 +57,7 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Layout:
+class ArchitectureLayout:
     """The whole picture."""
 
     boxes: dict[str, Box]
@@ -67,7 +67,7 @@ class Layout:
     height: float
 
 
-def lay_out(architecture: Architecture) -> Layout:
+def lay_out(architecture: Architecture) -> ArchitectureLayout:
     """Place every operator and route every live connection once."""
     found = [edge for edge in edges(architecture) if edge.live]
     dense_rails = _rails("d", [edge for edge in found if _on_rail(edge) and edge.source[0] == "d"])
@@ -84,7 +84,7 @@ def lay_out(architecture: Architecture) -> Layout:
     rail_y |= {node: first + RAIL_GAP * index for index, node in enumerate(sparse_rails)}
     routes = tuple(_route(edge, boxes, rail_y) for edge in found)
     width = boxes["head"].x + boxes["head"].width + MARGIN
-    return Layout(boxes, routes, width, sparse_y + sparse_height + MARGIN)
+    return ArchitectureLayout(boxes, routes, width, sparse_y + sparse_height + MARGIN)
 
 
 def _column(node: str) -> int:

@@ -1,4 +1,4 @@
-"""An architecture drawn for a terminal: a box table, a row a block, at most 100 columns wide.
+"""An architecture drawn for a terminal: a table with one row per block, at most 100 columns wide.
 
 `d0 s0` are the stems, `d<b> s<b>` the outputs of block b. An operator in brackets does not reach the logit.
 """
@@ -6,7 +6,7 @@
 import textwrap
 
 from modules.space import Architecture, InputShape, live
-from pipeline.report.drawing.wiring import OPERATOR_TITLES, Edge, edges
+from pipeline.report.drawing.wiring import Edge, edges, operator_titles
 
 _WIDTHS = ((4,), (13, 5, 23), (11, 5, 11), (7,))
 """Characters of each column, grouped by the table's vertical lines; two spaces part the columns of a group."""
@@ -57,7 +57,7 @@ def _block_row(architecture: Architecture, number: int) -> tuple[str, ...]:
 
 
 def _operators(operators: tuple[str, ...], alive: bool) -> str:
-    titles = " + ".join(OPERATOR_TITLES[name].replace(" ", _TIE) for name in operators)
+    titles = " + ".join(title.replace(" ", _TIE) for title in operator_titles(operators))
     return titles if alive else f"[{titles}]"
 
 
@@ -67,7 +67,7 @@ def _reads(into: list[Edge]) -> str:
 
 
 def _lines(cells: tuple[str, ...]) -> list[str]:
-    """One table row; a cell too long for its column goes on in the next line (never inside "left d0")."""
+    """One table row; a cell too long for its column continues in the next line (never inside "left d0")."""
     widths = [width for group in _WIDTHS for width in group]
     columns = [
         textwrap.wrap(cell, width, drop_whitespace=not cell.startswith(" ")) or [""]

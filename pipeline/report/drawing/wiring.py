@@ -20,7 +20,12 @@ OPERATOR_TITLES = {
     "efc": "EFC",
     "attention": "Attention",
 }
-"""How each operator is called on a picture."""
+"""What pictures call each operator."""
+
+
+def operator_titles(operators: tuple[str, ...]) -> list[str]:
+    """What pictures call a block's operators, in their order."""
+    return [OPERATOR_TITLES[operator] for operator in operators]
 
 
 @dataclass(frozen=True)

@@ -222,7 +222,7 @@ def test_unusual_runs(write_run, tmp_path):
     results["models"][0]["supernet_score"] = None
     (folder / "results.json").write_text(json.dumps(results))
     codesign = json.loads((folder / "codesign.json").read_text())
-    codesign.update(pareto=[], evaluated=[], baselines=[], presets=[], float_log_loss=None, quality_rows=None)
+    codesign.update(pareto=[], evaluated=[], baselines=[], presets=[])
     codesign["naive"].update(log_loss=None, operators=[], energy_breakdown_nj={})
     (folder / "codesign.json").write_text(json.dumps(codesign))
     (folder / "metrics.jsonl").write_text("")

@@ -32,7 +32,7 @@ from pipeline.run.processes import Processes, join
 from pipeline.training import loop
 from pipeline.training.loop import train, train_step
 from pipeline.training.supernet import build_supernet
-from pipeline.training.table_pipeline import Lookups
+from pipeline.training.table_pipeline import TablePipeline
 from pipeline.training.trainee import StepPaths, Trainee
 
 Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
@@ -54,9 +54,9 @@ BASE = SupernetConfig(
 """With the published ε: a small one makes steps of the tables' rounding errors while their gradients are near zero."""
 
 
-def one(trainee: Trainee, batch: Batch, processes: Processes) -> Lookups:
-    """The lookups of a single batch."""
-    return Lookups(trainee.embeddings, iter([batch]), dict, processes.device)
+def one(trainee: Trainee, batch: Batch, processes: Processes) -> TablePipeline:
+    """The table pipeline of a single batch."""
+    return TablePipeline(trainee.embeddings, iter([batch]), dict, processes.device)
 
 
 RANK = """
@@ -135,7 +135,7 @@ def take_steps(config: SupernetConfig, steps: int, processes: Processes) -> dict
     """Weights after the steps."""
     trainee = new_trainee(config, processes)
     for step, batch in enumerate(Rows(processes, steps)):
-        train_step(trainee, trainee.path(step), one(trainee, batch, processes), config, 1.0, processes)
+        train_step(trainee, trainee.draw_paths(step), one(trainee, batch, processes), config, 1.0, processes)
     return weights(trainee)
 
 
@@ -166,7 +166,7 @@ def bytes_reduced(config: SupernetConfig, steps: int, processes: Processes) -> l
     found = []
     for step, batch in enumerate(Rows(processes, steps)):
         sent.clear()
-        train_step(trainee, trainee.path(step), one(trainee, batch, processes), config, 1.0, processes)
+        train_step(trainee, trainee.draw_paths(step), one(trainee, batch, processes), config, 1.0, processes)
         found.append([len(sent), sum(sent), 4 * parameter_count(single_operator_any_connection(SPACE, draws), SHAPE)])
     return found
 
@@ -295,8 +295,8 @@ def test_bf16_products_keep_float32_weights() -> None:
             config = dataclasses.replace(BASE, precision=precision)
             trainee = new_trainee(config, processes)
             for step, batch in enumerate(Rows(processes, 3)):  # the head starts at zero: the first losses are equal
-                lookups = one(trainee, batch, processes)
-                loss = float(train_step(trainee, trainee.path(step), lookups, config, 1.0, processes))
+                tables = one(trainee, batch, processes)
+                loss = float(train_step(trainee, trainee.draw_paths(step), tables, config, 1.0, processes))
             losses.append(loss)
             assert all(parameter.dtype == torch.float32 for parameter in trainee.parameters.values())
     assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.02)

@@ -18,7 +18,7 @@ from modules.space import (
     single_operator_any_connection,
 )
 from pipeline.report import draw_svg
-from pipeline.report.drawing.wiring import OPERATOR_TITLES, edges
+from pipeline.report.drawing.wiring import edges, operator_titles
 
 SVG = "{http://www.w3.org/2000/svg}"
 SHAPE = InputShape(13, 26, 16)
@@ -133,10 +133,10 @@ def test_boxes_are_apart_and_say_what_they_are(architecture):
     assert texts["d0"][-1] == "13" and texts["s0"][-1] == "26 × 16"
     for number, (block, liveness) in enumerate(zip(architecture.blocks, live(architecture), strict=True), start=1):
         assert texts[f"d{number}"] == [
-            *(OPERATOR_TITLES[name] for name in block.dense_operators),
+            *operator_titles(block.dense_operators),
             f"{block.dense_width}",
         ]
-        sparse = [OPERATOR_TITLES[name] for name in block.sparse_operators]
+        sparse = operator_titles(block.sparse_operators)
         assert texts[f"s{number}"] == [*sparse, f"{block.sparse_width} × 16"]
         assert (alive[f"d{number}"], alive[f"s{number}"]) == (str(int(liveness.dense)), str(int(liveness.sparse)))
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from pipeline.report.drawing.codesign_plots import describe, energy_breakdown, pareto_panels
-from pipeline.report.run_files import read_run
+from pipeline.report.run_records import read_run
 from pipeline.report.words import significant
 
 
@@ -19,7 +19,7 @@ def codesign(finished_run):
 def test_every_marked_mapping_can_be_hovered(codesign):
     """Each Pareto point, baseline and the naive mapping is described in each of the four panels."""
     svg = pareto_panels(codesign).svg
-    for point in [*codesign.pareto, codesign.naive, *(point for _, point in codesign.baselines)]:
+    for point in [*codesign.pareto, codesign.naive, *(one.point for one in codesign.baselines)]:
         assert svg.count(f"<title>{describe(point)}</title>") >= 4
 
 
@@ -33,9 +33,10 @@ def test_far_points_are_counted_not_hidden(codesign):
 
 def test_baselines_outside_the_frame_are_named(codesign):
     """A baseline far from the model's own mappings does not squeeze them: the caption has its log loss instead."""
-    (title, point), *others = codesign.baselines
-    moved = dataclasses.replace(codesign, baselines=((title, dataclasses.replace(point, log_loss=0.7)), *others))
-    assert f"Outside the frames for their log loss: {title} (0.7000)." in pareto_panels(moved).caption
+    first, *others = codesign.baselines
+    far = dataclasses.replace(first, point=dataclasses.replace(first.point, log_loss=0.7))
+    moved = dataclasses.replace(codesign, baselines=(far, *others))
+    assert f"Outside the frames for their log loss: {first.title} (0.7000)." in pareto_panels(moved).caption
     assert "Outside" not in pareto_panels(codesign).caption
 
 

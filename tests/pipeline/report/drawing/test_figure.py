@@ -8,12 +8,12 @@ import numpy
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from pipeline.report.drawing.figure import house_style, inline_svg, label_points, log_axis, new_figure, settle
+from pipeline.report.drawing.figure import inline_svg, label_points, log_axis, new_figure, report_style, settle
 
 
 def draw(name):
     """A figure with a clip path, markers and text."""
-    with house_style():
+    with report_style():
         figure = new_figure(4, 3)
         axes = figure.add_subplot()
         axes.plot([1, 2, 3], [3, 1, 2], "o-", gid="line")
@@ -49,7 +49,7 @@ def test_labels_do_not_cover_each_other():
     """Labels of points with room around them do not overlap."""
     generator = numpy.random.default_rng(0)
     points = [(x, float(generator.uniform(0, 1))) for x in range(6)]
-    with house_style():
+    with report_style():
         figure = new_figure(8, 4)
         axes = figure.add_subplot()
         axes.plot(*zip(*points, strict=True), "o")
@@ -64,7 +64,7 @@ def test_labels_do_not_cover_each_other():
 @pytest.mark.parametrize(("values", "scale"), [((1.0, 1.5), "linear"), ((1.0, 30.0), "log"), ((0.0, 5.0), "linear")])
 def test_logarithmic_only_where_it_helps(values, scale):
     """An axis is logarithmic when its values are positive and span at least a factor of two."""
-    with house_style():
+    with report_style():
         axes = new_figure(4, 3).add_subplot()
         axes.plot(values, values)
         log_axis(axes.xaxis, values)

@@ -11,7 +11,7 @@ from pipeline.report.drawing.search_plots import (
     search_progress,
     training_curves,
 )
-from pipeline.report.run_files import read_run
+from pipeline.report.run_records import read_run
 from pipeline.report.words import rank_agreement
 
 
@@ -71,3 +71,13 @@ def test_training_curves_name_every_stage(run):
     svg = training_curves(run).svg
     assert ">supernet</text>" in svg
     assert all(f">{model.title}</text>" in svg for model in run.results.models)
+
+
+def test_given_architectures_have_a_look_of_their_own(run):
+    """An architecture given as a file is neither blue nor orange, and the caption says what its colour means."""
+    winner = run.results.best_model
+    given = dataclasses.replace(winner, kind="given", title="Mine", supernet_score=None)
+    picture = loss_over_cost(run, dataclasses.replace(run.results, models=(*run.results.models, given)))
+    assert "Purple: architectures given as files." in picture.caption
+    assert 'id="cost-model-given-winner_1"' in picture.svg and 'id="cost-model-winner-winner_1"' in picture.svg
+    assert "Purple" not in loss_over_cost(run, run.results).caption

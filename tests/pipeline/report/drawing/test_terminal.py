@@ -16,7 +16,7 @@ from modules.space import (
     single_operator_any_connection,
 )
 from pipeline.report import draw_text
-from pipeline.report.drawing.wiring import OPERATOR_TITLES, edges
+from pipeline.report.drawing.wiring import edges, operator_titles
 
 architectures = st.builds(
     lambda space, sampler, seed: sampler(space, numpy.random.default_rng(seed)),
@@ -57,7 +57,7 @@ def test_lists_what_each_operator_reads(architecture):
             (dense, block.dense_operators, alive.dense),
             (sparse, block.sparse_operators, alive.sparse),
         ):
-            titles = " + ".join(OPERATOR_TITLES[name] for name in operators)
+            titles = " + ".join(operator_titles(operators))
             assert found == (titles if living else f"[{titles}]")
         assert (int(dense_width), int(sparse_width)) == (block.dense_width, block.sparse_width)
         into = [edge for edge in edges(architecture) if edge.role != "merger"]

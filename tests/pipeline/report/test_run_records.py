@@ -1,4 +1,4 @@
-"""Reading a run's folder: everything as written, and a clear error for whatever is broken."""
+"""Reading a whole run: everything as written, and a clear error for whatever is broken."""
 
 import json
 import shutil
@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from modules.space import InputShape
-from pipeline.report.run_files import read_run
+from pipeline.report.run_records import read_run
 
 DOCUMENTS = ["config.json", "winners.json", "results.json", "codesign.json", "model.json", "timings.json"]
 LINES = ["metrics.jsonl", "candidates.jsonl"]
@@ -32,13 +32,13 @@ def test_reads_what_was_written(finished_run):
     codesign = json.loads((finished_run / "codesign.json").read_text())
     candidates = [json.loads(line) for line in (finished_run / "candidates.jsonl").read_text().splitlines()]
     assert [model.test.auc for model in run.results.models] == [model["test"]["auc"] for model in results["models"]]
-    assert run.results.best.name == results["best"]
+    assert run.results.best_model.name == results["best"]
     assert [one.score for one in run.candidates] == [one["score"] for one in candidates]
     assert [json.loads(json.dumps(one.architecture.to_json())) for one in run.candidates] == [
         one["architecture"] for one in candidates
     ]
     assert [point.energy_nj for point in run.codesign.pareto] == [point["energy_nj"] for point in codesign["pareto"]]
-    assert len(run.steps) == len((finished_run / "metrics.jsonl").read_text().splitlines())
+    assert len(run.metrics) == len((finished_run / "metrics.jsonl").read_text().splitlines())
     assert (run.shape, run.missing) == (InputShape(13, 26, 16), ())
 
 
@@ -54,9 +54,9 @@ def test_truncated_file_is_named(folder, name):
 def test_last_step_cut_by_a_kill_is_left_out(folder):
     """metrics.jsonl is appended to: a last line without its end is not read, those before it are."""
     path = folder / "metrics.jsonl"
-    steps = read_run(folder).steps
+    steps = read_run(folder).metrics
     path.write_bytes(path.read_bytes()[:-10])
-    assert read_run(folder).steps == steps[:-1]
+    assert read_run(folder).metrics == steps[:-1]
 
 
 @pytest.mark.parametrize("name", LINES)
@@ -72,7 +72,9 @@ def test_broken_line_is_numbered(folder, name):
 def test_missing_field_is_named(folder):
     """A model without its AUC is named with the place and the field."""
     edit(folder / "results.json", lambda document: document["models"][1]["test"].pop("auc"))
-    with pytest.raises(ValueError, match=r"results.json, models\[1\], test: field 'auc' is missing"):
+    with pytest.raises(
+        ValueError, match=r"results\.json: field 'models\[1\]\.test\.auc': is missing; repair the file, or remove it"
+    ):
         read_run(folder)
 
 
@@ -80,7 +82,7 @@ def test_missing_field_is_named(folder):
 def test_wrong_type_is_named(folder, value):
     """A log loss that is no number is named with what was found."""
     edit(folder / "results.json", lambda document: document["models"][0]["test"].update(log_loss=value))
-    with pytest.raises(ValueError, match=r"'log_loss': found .*, expected a number"):
+    with pytest.raises(ValueError, match=r"field 'models\[0\]\.test\.log_loss': found .*, expected a number"):
         read_run(folder)
 
 
@@ -88,7 +90,9 @@ def test_wrong_type_is_named(folder, value):
 def test_numbers_are_finite(folder, value):
     """NaN and infinity, which Python's JSON reader lets pass, are refused."""
     edit(folder / "codesign.json", lambda document: document["naive"].update(energy_nj=value))
-    with pytest.raises(ValueError, match=r"codesign.json, naive: field 'energy_nj'.*finite"):
+    with pytest.raises(
+        ValueError, match=r"codesign\.json: field 'naive\.energy_nj': found (nan|inf), expected a finite number"
+    ):
         read_run(folder)
 
 
@@ -99,14 +103,14 @@ def test_impossible_architecture_is_named(folder):
         document["winners"][0]["architecture"]["blocks"][1]["dense_inputs"] = [5]
 
     edit(folder / "winners.json", break_it)
-    with pytest.raises(ValueError, match=r"winners.json, winners\[0\]: field 'architecture': block 2, dense_inputs"):
+    with pytest.raises(ValueError, match=r"winners\.json: field 'winners\[0\]\.architecture': block 2, dense_inputs"):
         read_run(folder)
 
 
 def test_best_is_one_of_the_models(folder):
-    """results.json's `best` names a model that is there."""
+    """results.json's `best` names a winner that is there."""
     edit(folder / "results.json", lambda document: document.update(best="winner_9"))
-    with pytest.raises(ValueError, match="'winner_9' is none of the models"):
+    with pytest.raises(ValueError, match="'winner_9', which is none of the winners"):
         read_run(folder)
 
 
@@ -127,3 +131,17 @@ def test_without_model_card_there_is_no_shape(folder):
     (folder / "model.json").unlink()
     run = read_run(folder)
     assert (run.shape, run.missing) == (None, ("model.json",))
+
+
+def test_a_run_of_another_version_is_refused(folder):
+    """Without a format version in config.json, or with another one, nothing of the folder is read."""
+    for path in folder.glob("[!c]*.json*"):
+        path.write_text("not to be read")
+    edit(folder / "config.json", lambda document: document.update(format=99))
+    with pytest.raises(ValueError, match=r"begun with another version of this program: config\.json has format 99"):
+        read_run(folder)
+    edit(folder / "config.json", lambda document: document.pop("format"))
+    with pytest.raises(
+        ValueError, match=r"config\.json has no format version, this version reads format 2; begin a new"
+    ):
+        read_run(folder)
