@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data.storage.paths import is_parquet, list_files, locked, open_binary, split_of_name
+from pipeline.data.formats.all_formats import FORMATS
+from pipeline.data.storage import paths
+from pipeline.data.storage.paths import locked, open_binary, split_of_name
 
 ROOT = Path(__file__).parents[4]
+
+
+def list_files(path: str) -> list[str]:
+    """The click logs under a path, of any format."""
+    return paths.list_files(path, lambda name: any(each.recognizes(name) for each in FORMATS))
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -68,11 +75,6 @@ def test_two_splits_in_a_name() -> None:
     """A name that speaks of two splits is refused."""
     with pytest.raises(ValueError, match="several splits"):
         split_of_name("train_test.csv")
-
-
-def test_parquet_by_suffix() -> None:
-    """Parquet goes by its suffix."""
-    assert is_parquet("a.parquet") and is_parquet("a.pq") and not is_parquet("a.parquet.gz")
 
 
 def test_lock_excludes_and_dies_with_its_holder(tmp_path: Path) -> None:

@@ -41,13 +41,13 @@ def planned(batches: list[list[tuple[int, int, int]]], read: Counter[int]) -> li
 
 
 def taken(units: Units) -> list[tuple[int, int, int, int]]:
-    """The next batch as (unit, first, stop, number that the unit itself says), each part let go before the next."""
+    """The next batch as (unit, first, stop, number that the unit itself says), each part released before the next."""
     reads = units.next_batch()
     assert reads is not None
     found = []
     for read in reads:
         found.append((read.unit[1], read.first, read.stop, int(units.take(read).ids[0][0]) // UNIT_ROWS))
-        units.let_go(read)
+        units.release(read)
     assert all(number == said for number, *_, said in found)
     return found
 
