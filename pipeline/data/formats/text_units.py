@@ -197,7 +197,7 @@ def _mark_bad_lines(file: TextFile, schema: Schema, blocks: list[Block], max_bad
 def _places(
     lines: bytes, start: int, first_line: int, block_stop: int, bad_lines: list[BadLine]
 ) -> Iterator[MarkedLine]:
-    """Where the bad ones among the lines lie; what lacks its end goes on to the end of the block."""
+    """Where the bad ones among the lines lie; a line without an end extends to the end of the block."""
     ends = start + 1 + np.flatnonzero(np.frombuffer(lines, np.uint8) == _LINE_END)
     for bad_line in bad_lines:
         index = bad_line.line - first_line

@@ -17,7 +17,7 @@ class PrepareConfig:
     folder: str
     """Where the results go: a new folder, or that of a stopped run. Replicas share it."""
     numbering: Literal["hash", "vocabulary"] = "hash"
-    """hash: one pass, rows by features.py. vocabulary: two passes, a row for each frequent value of the log."""
+    """hash: one pass, rows by features.py. vocabulary: two passes, one row for each frequent value."""
     min_count: int = 1
     """Values seen less often share row 1 of their table, 1 or more. For the vocabulary only."""
     max_table_rows: int = MAX_TABLE_ROWS

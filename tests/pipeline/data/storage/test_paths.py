@@ -78,7 +78,7 @@ def test_two_splits_in_a_name() -> None:
 
 
 def test_lock_excludes_and_dies_with_its_holder(tmp_path: Path) -> None:
-    """While another process is inside we wait; when it is killed we go on."""
+    """While another process is inside we wait; when it is killed we get in."""
     code = (
         "import sys, time, pathlib; from pipeline.data.storage.paths import locked\n"
         "with locked(pathlib.Path(sys.argv[1])): print('in', flush=True); time.sleep(60)"

@@ -95,7 +95,7 @@ def test_every_row_once_across_restarts(
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 4), st.integers(1, 8), st.floats(0, 1), st.integers(1, 3))
 def test_resume_repeats_the_uninterrupted_run(world: int, batch: int, share: float, epochs: int) -> None:
-    """On the same ranks a stopped stream goes on with exactly the batches of the uninterrupted one, over epochs."""
+    """On the same ranks a stopped stream resumes with exactly the batches of the uninterrupted one, over epochs."""
     with tempfile.TemporaryDirectory() as folder:
         split = whole(write_rows(Path(folder), [50, 23, 40], 16))
         options: dict[str, Any] = {"shuffle_seed": 5, "epochs": epochs, "drop_last": True}
