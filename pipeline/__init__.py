@@ -1,19 +1,29 @@
-"""The stages of a run: click logs in; a searched model, its ReRAM mapping, a TorchScript file and a report out.
+"""The programs of a run: click logs in, a found model, its ReRAM mapping and a report out.
 
-The files on this level are the commands: `chain` runs `train`, `search`, `retrain`, `codesign`, `export` and the report
-one after the other, and is the only one that imports the others. What a row passes on its way from a file to the loss:
+Each program is a file of this folder (train, search, retrain, codesign, export, report, and chain, which runs them in
+turn); what they share lies in the folders: run/ (records, checkpoints, processes), data/, training/, search/, serving/.
 
-    data/formats/        text, Parquet or prepared files -> columns       (data/storage/ opens local and remote ones)
-    data/stream/         columns -> batches: this rank's share of the rows, shuffled, read ahead, with a position to
-                         resume from
-    data/batch.py        Batch: dense [B, I], ids as a KeyedJaggedTensor, label [B]
-    training/table_pipeline.py   looks the ids up in TorchRec's sharded tables -> embedded [B, F, D]
-    training/supernet.py         draws the step's sub-networks (training/standalone.py: the whole network)
-    training/loop.py             forward, log loss, backward, clipping, update; then the tables' backward and update
-    run/metrics_log.py           the mean loss -> metrics.jsonl;   run/checkpoint.py: a checkpoint every so many steps
+The way of a row from its file to its loss:
 
-Beside these: `config.py` (all settings), `session.py` (what every command opens), `run/records/` (what each file of a
-run holds), `search/` (strategies and scoring), `serving/` (the exported model), `report/` (the HTML page).
+    a file of a click log
+      │  data/                                a row group or a block of lines → decoded rows → shuffled batches
+      │                                       (data/__init__.py draws this part)
+      ▼
+    data/batch.py: Batch(dense [B, I], sparse ids of F fields, label [B])
+      │  training/loop.py: train              takes the next batch of its Stream, through
+      │  training/table_pipeline.py           which copies it to the device and looks its ids up, ahead of time on CUDA
+      │    modules/embeddings.py: embed       in TorchRec's sharded tables
+      ▼
+    dense [B, I] and embedded [B, F, D]
+      │  training/loop.py: dense_step         runs the network that this step trains, from training/trainee.py:
+      │    modules/supernet/                  a sub-network of the supernet, or one taken out of it to stand alone,
+      │    modules/baselines/                 or a published model
+      ▼
+    logit [B]
+      │  training/loop.py: dense_step         binary cross-entropy with the labels, backward, clipping, the dense update
+      │  training/table_pipeline.py           sends the gradient of embedded back into the tables, which update
+      ▼
+    mean log loss                             which the loop writes into the run's metrics (run/)
 """
 
 import os
