@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from modules.space import Architecture, InputShape
-from modules.space.counting import count_operators
+from modules.space.plan import plan
 from modules.space.sampling import SAMPLERS
 from modules.space.search_space import SPACES
 from modules.supernet import Path as SubnetPath
@@ -185,7 +185,7 @@ class Profiler:
 
     def operators(self, architecture: Architecture, path: SubnetPath, times: dict[str, OperatorTime]) -> None:
         """Every operator of a path alone, on the inputs that it has in the path."""
-        counts = {count.name: count for count in count_operators(architecture, self.shape)}
+        counts = {part.path: part for part in plan(architecture, self.shape)}
         parts = dict(path.network.named_modules())
         modules = {name: parts[name] for name in counts if name in parts}  # a path's head is no module
         for name, inputs in _captured(path.network, modules, self.dense, self.embedded).items():

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
+from modules.baselines import BASELINES
 from pim_codesign import (
     Bits,
     CodesignConfig,
@@ -68,7 +69,7 @@ class MeasuredModel:
         self.rows = load_frozen_rows(tables, dataset, "valid", config.scoring.valid_rows, processes)
         calibration = load_frozen_rows(tables, dataset, "train", CALIBRATION_ROWS, processes, config.seed)
         self.calibration = calibrate(self.network, calibration.dense, calibration.embedded)
-        self.workload = _workload(session, model, self.network)
+        self.workload = _workload(session, model)
 
     def float_log_loss(self) -> float:
         """In floating point, nats per row."""
@@ -83,10 +84,10 @@ class MeasuredModel:
         return self.log_loss(dict.fromkeys(self.workload.operators, (8, 8)))
 
 
-def _workload(session: Session, model: ModelResult, network: nn.Module) -> Workload:
+def _workload(session: Session, model: ModelResult) -> Workload:
     table_rows = sum(session.dataset.schema.table_sizes)
     if model.architecture is None:
-        return workload_of_baseline(network, session.shape, table_rows)
+        return workload_of_baseline(BASELINES[model.name], session.shape, table_rows)
     return workload_of_subnet(model.architecture, session.shape, table_rows, session.config.retrain.layer_norm)
 
 

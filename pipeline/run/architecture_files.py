@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from modules.space import Architecture, SearchSpace
+from modules.space import Architecture, SearchSpace, from_nasrec_json
 from pipeline.run.files import read_json
 from pipeline.run.records.codec import from_plain
 
@@ -30,7 +30,7 @@ def read_architecture(path: str, space: SearchSpace) -> Architecture:
     if not isinstance(data, dict) or "micro" not in data:
         return from_plain(data, Architecture, path, space, "give the JSON file of an architecture of this space")
     try:
-        architecture = Architecture.from_nasrec_json(data)
+        architecture = from_nasrec_json(data)
         space.check(architecture)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

@@ -180,9 +180,8 @@ def _mutate_block(block: Block, number: int, space: SearchSpace, generator: nump
     def one_of(options: Sequence[Any]) -> Any:
         return options[int(generator.integers(len(options)))]
 
-    connections = ["dense_inputs", "sparse_inputs", *(["left", "right"] if space.has_binary_operators else [])]
     others = ["operators", "dense_width", "sparse_width", "dense_to_sparse", "sparse_to_dense"]
-    field = one_of(connections if generator.random() < 0.5 else others)
+    field = one_of(space.connections if generator.random() < 0.5 else others)
     changes: dict[str, Any] = {}
     match field:
         case "dense_inputs" | "sparse_inputs":
@@ -197,5 +196,5 @@ def _mutate_block(block: Block, number: int, space: SearchSpace, generator: nump
         case "sparse_width":
             changes[field] = one_of(space.sparse_widths)
         case _:
-            changes[field] = bool(generator.integers(2))
+            changes[field] = getattr(space, field) if generator.integers(2) else None
     return dataclasses.replace(block, **changes)

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
+from modules.supernet.layers import Linear
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from modules.space import Architecture
 from modules.supernet import Subnet, Supernet, extract
-from modules.supernet.layers import Linear
 from pipeline.run.processes import Processes, cpu_threads
 from pipeline.search.config import ScoringConfig
 from pipeline.training.frozen_rows import FrozenRows

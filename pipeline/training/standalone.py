@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from modules import baselines
-from modules.baselines import BASELINES, DCNInteraction, DeepFMInteraction, DLRMInteraction
+from modules.baselines import BASELINES
 from modules.space import Architecture, multiply_accumulates, parameter_count
 from modules.supernet import OwnWeights, Subnet
 from pipeline.run.records.results import ModelKind, ModelResult, SplitMetrics, retrain_stage
@@ -76,15 +75,14 @@ def build_baseline(session: Session, name: str) -> Contender:
     """An untrained baseline of `modules.baselines.BASELINES`; its initial weights follow from its name."""
     baseline = BASELINES[name]
     network = baseline.build(session.shape, session.torch_generator("weights", name))
-    assert isinstance(network, DLRMInteraction | DCNInteraction | DeepFMInteraction)
     return Contender(
         name=name,
         kind="baseline",
         title=baseline.title,
         network=network,
         architecture=None,
-        multiply_accumulates=baselines.multiply_accumulates(network),
-        parameters=baselines.parameter_count(network),
+        multiply_accumulates=baseline.multiply_accumulates(session.shape),
+        parameters=baseline.parameter_count(session.shape),
     )
 
 

@@ -5,6 +5,7 @@
 
 import textwrap
 
+from modules.operators import Operator
 from modules.space import Architecture, InputShape, live
 from pipeline.report.drawing.wiring import Edge, edges, operator_titles
 
@@ -18,7 +19,9 @@ def draw_text(architecture: Architecture, shape: InputShape | None = None) -> st
     """The architecture as lines of at most 100 columns: operators, widths, what each reads, mergers and the head.
 
     >>> from modules.space import Block
-    >>> block = Block(("fc",), ("efc",), 64, 16, (0,), (0,), 0, 0, True, False)
+    >>> from modules.space import NASREC_SMALL
+    >>> fc, efc = NASREC_SMALL.dense_operators[0], NASREC_SMALL.sparse_operators[0]
+    >>> block = Block((fc,), (efc,), 64, 16, (0,), (0,), 0, 0, NASREC_SMALL.dense_to_sparse, None)
     >>> print(draw_text(Architecture((block,)), InputShape(13, 26, 16)))
     ╭──────┬───────────────────────────────────────────────┬─────────────────────────────────┬─────────╮
     │    # │ dense          width  reads                   │ sparse       width  reads       │ mergers │
@@ -56,7 +59,7 @@ def _block_row(architecture: Architecture, number: int) -> tuple[str, ...]:
     )
 
 
-def _operators(operators: tuple[str, ...], alive: bool) -> str:
+def _operators(operators: tuple[Operator, ...], alive: bool) -> str:
     titles = " + ".join(title.replace(" ", _TIE) for title in operator_titles(operators))
     return titles if alive else f"[{titles}]"
 

@@ -169,7 +169,7 @@ def _converter(space: SearchSpace | None) -> Converter:
 
     def architecture(value: Any, _: type) -> Architecture:
         assert space is not None, "records with architectures are read with the run's space"
-        found = Architecture.from_json(value)
+        found = Architecture.from_json(value, space)
         space.check(found)
         return found
 
