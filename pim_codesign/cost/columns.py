@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
@@ -83,17 +83,18 @@ class HardwareColumns:
     def __init__(self, hardwares: Sequence[Hardware]) -> None:
         """Gather the options of chips of one type."""
         names = tuple(options_of(type(hardwares[0])))
-        values = zip(*map(attrgetter(*names), hardwares), strict=True)
-        vars(self).update({name: numpy.array(column)[:, None] for name, column in zip(names, values, strict=True)})
+        self._choices = dict(zip(names, zip(*map(attrgetter(*names), hardwares), strict=True), strict=True))
 
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> NDArray[Any]:
-            """The column of an option; mypy cannot see the names, which come from the chip's fields."""
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        """The column of the option `name`, made when it is first read. [P, 1]"""
+        if name.startswith("_") or name not in self._choices:
+            raise AttributeError(f"{name} is neither a chip option nor a column that follows from the options")
+        column = vars(self)[name] = numpy.array(self._choices[name])[:, None]
+        return column
 
     def by_choice(self, name: str, numbers: Lookup[Any, float]) -> NDArray[Any]:
         """The number that belongs to each point's choice of the option `name`. [P, 1]"""
-        return numpy.array([numbers[choice] for choice in getattr(self, name)[:, 0].tolist()])[:, None]
+        return numpy.array([numbers[choice] for choice in self._choices[name]])[:, None]
 
     @cached_property
     def _preset_index(self) -> Integers:
@@ -102,12 +103,12 @@ class HardwareColumns:
     @cached_property
     def polarities(self) -> Integers:
         """π: arrays per matrix, 2 with differential coding and 1 with offset coding. [P, 1]"""
-        return 1 + (self.sign_coding == "differential")
+        return self.by_choice("sign_coding", {"differential": 2, "offset": 1})
 
     @cached_property
     def scratch(self) -> Booleans:
         """Whether products of computed operands are made on scratch crossbars. [P, 1]"""
-        return self.interaction_engine == "scratch_crossbar"
+        return self.by_choice("interaction_engine", {"digital": False, "scratch_crossbar": True})
 
     @cached_property
     def read_ns(self) -> Floats:

@@ -127,7 +127,7 @@ def test_v16_linear_in_the_batch(seed: int, samples: int) -> None:
 @settings(max_examples=60)
 @given(st.integers(0, 10_000))
 def test_the_equations_written_out(seed: int) -> None:
-    """Counts, time and energies equal the equations of docs/reram.md in plain Python, stage by stage."""
+    """Counts, time and converter, DAC and cell energies equal the equations in plain Python, stage by stage."""
     workload = searched(seed % 7)
     mapping, chip = random_point(workload, numpy.random.default_rng(seed))
     chip = dataclasses.replace(chip, interaction_engine="digital", adc_per_operator=False)
