@@ -174,15 +174,15 @@ def bytes_reduced(config: SupernetConfig, steps: int, processes: Processes) -> l
 def train_to_the_end(config: SupernetConfig, folder: Path, processes: Processes, killed_at: int) -> None:
     """The product's loop over twelve steps; rank 1 kills itself before one of them."""
     trainee = new_trainee(config, processes)
-    path = trainee.path
+    draw_paths = trainee.draw_paths
 
-    def path_or_death(step: int) -> StepPaths:
+    def paths_or_death(step: int) -> StepPaths:
         if step == killed_at and processes.rank == 1:
             print(time.time(), flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
-        return path(step)
+        return draw_paths(step)
 
-    trainee.path = path_or_death
+    trainee.draw_paths = paths_or_death
     stream: Any = Rows(processes)
     train(trainee, stream, config, RunFolder(folder), "supernet", processes)
     torch.save(weights(trainee), folder / f"{processes.rank}.pt")
@@ -216,9 +216,11 @@ def oracle(config: SupernetConfig, world_size: int, steps: int) -> dict[str, Ten
         parameter.data.copy_(trainee.parameters[name].detach())
     match config.optimizer:
         case "adagrad":
-            settings = {"eps": config.epsilon, "initial_accumulator_value": config.initial_square}
             optimizer: torch.optim.Optimizer = torch.optim.Adagrad(
-                parameters.values(), lr=config.learning_rate, **settings
+                parameters.values(),
+                lr=config.learning_rate,
+                eps=config.epsilon,
+                initial_accumulator_value=config.initial_square,
             )
         case _:
             optimizer = torch.optim.SGD(parameters.values(), lr=config.learning_rate)
@@ -252,7 +254,7 @@ def test_several_paths_a_step_are_their_mean(optimizer: Any) -> None:
 
 def test_distinct_paths_are_averaged_over_their_union(ranks: Ranks, tmp_path: Path) -> None:
     """Two ranks with two paths of their own each: the step of the mean of all four losses, the same on both."""
-    changes = {"distinct_paths": True, "paths_per_step": 2, "table_learning_rate": 1e-12}
+    changes: dict[str, Any] = {"distinct_paths": True, "paths_per_step": 2, "table_learning_rate": 1e-12}
     ranks(2, RANK, __file__, "steps", str(tmp_path), json.dumps(changes), "5")
     first, second = of_ranks(tmp_path, 2)
     for name, value in oracle(dataclasses.replace(BASE, **changes), 2, 5).items():

@@ -4,7 +4,15 @@ import numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.space import NASREC_FULL, NASREC_SMALL, any_path, full_path, live, single_operator_any_connection
+from modules.space import (
+    NASREC_FULL,
+    NASREC_SMALL,
+    Architecture,
+    any_path,
+    full_path,
+    live,
+    single_operator_any_connection,
+)
 from modules.space.liveness import reads
 from pipeline.report.drawing.wiring import dead_parts, edges
 
@@ -17,7 +25,7 @@ architectures = st.builds(
 
 
 @given(architectures)
-def test_live_edges_are_what_the_blocks_read(architecture):
+def test_live_edges_are_what_the_blocks_read(architecture: Architecture) -> None:
     """The sources of the live edges into each operator are exactly the outputs that the block reads."""
     found = edges(architecture)
     for number, (block, alive) in enumerate(zip(architecture.blocks, live(architecture), strict=True), start=1):
@@ -32,14 +40,14 @@ def test_live_edges_are_what_the_blocks_read(architecture):
 
 
 @given(architectures)
-def test_no_edge_twice(architecture):
+def test_no_edge_twice(architecture: Architecture) -> None:
     """An output is read by an operator once in each role."""
     found = edges(architecture)
     assert len({(edge.source, edge.target, edge.role) for edge in found}) == len(found)
 
 
 @given(architectures)
-def test_roles_follow_the_operators(architecture):
+def test_roles_follow_the_operators(architecture: Architecture) -> None:
     """Gating and sum read one left and one right operand; only dot product reads the sparse lane from the dense."""
     found = edges(architecture)
     for number, block in enumerate(architecture.blocks, start=1):
@@ -56,7 +64,7 @@ def test_roles_follow_the_operators(architecture):
 
 
 @given(architectures)
-def test_dead_parts_name_what_live_denies(architecture):
+def test_dead_parts_name_what_live_denies(architecture: Architecture) -> None:
     """An operator is named as dead exactly when it is not computed."""
     dead = set(dead_parts(architecture))
     for number, alive in enumerate(live(architecture), start=1):
