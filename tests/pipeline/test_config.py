@@ -12,6 +12,7 @@ from pim_codesign import ChipOptions, Hardware
 from pim_codesign.options import options_of
 from pipeline.config import NAMED_RUNS, ModelConfig, RetrainConfig, RunConfig, SupernetConfig, describe, quick
 from pipeline.run.folder import _flat, plain
+from pipeline.search.evolution import EvolutionConfig
 from pipeline.search.random_search import RandomSearchConfig
 from pipeline.session import read_command_line
 
@@ -117,7 +118,8 @@ def test_a_strategy_has_its_own_settings(capsys: pytest.CaptureFixture[str]) -> 
     arguments = ["quick", "--search.strategy=random", "--search.candidates", "5"]
     assert read_command_line("chain", arguments).search == RandomSearchConfig("random", 5)
     found = read_command_line("chain", ["quick", "--search.strategy", "evolution", "--search.children", "2"]).search
-    assert found == dataclasses.replace(quick().search, children=2)
+    assert isinstance(found, EvolutionConfig)
+    assert found == dataclasses.replace(found, children=2) and found.candidates == size - 2 * 2
     for wrong in (["--search.strategy", "random", "--search.generations", "3"], ["--search.candidates", "9"]):
         with pytest.raises(SystemExit) as raised:
             read_command_line("chain", wrong)

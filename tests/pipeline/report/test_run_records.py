@@ -2,6 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,19 +16,19 @@ LINES = ["metrics.jsonl", "candidates.jsonl"]
 
 
 @pytest.fixture
-def folder(finished_run, tmp_path):
+def folder(finished_run: Path, tmp_path: Path) -> Path:
     """A copy of a complete run's folder, to be broken."""
     return shutil.copytree(finished_run, tmp_path / "run")
 
 
-def edit(path, change):
+def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Apply `change` to a JSON file's document."""
     document = json.loads(path.read_text())
     change(document)
     path.write_text(json.dumps(document))
 
 
-def test_reads_what_was_written(finished_run):
+def test_reads_what_was_written(finished_run: Path) -> None:
     """Models, candidates, mappings and steps are those of the files."""
     run = read_run(finished_run)
     results = json.loads((finished_run / "results.json").read_text())
@@ -43,7 +46,7 @@ def test_reads_what_was_written(finished_run):
 
 
 @pytest.mark.parametrize("name", [*DOCUMENTS, "candidates.jsonl"])
-def test_truncated_file_is_named(folder, name):
+def test_truncated_file_is_named(folder: Path, name: str) -> None:
     """A file cut in the middle is a ValueError that names it."""
     path = folder / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 - 1])
@@ -51,7 +54,7 @@ def test_truncated_file_is_named(folder, name):
         read_run(folder)
 
 
-def test_last_step_cut_by_a_kill_is_left_out(folder):
+def test_last_step_cut_by_a_kill_is_left_out(folder: Path) -> None:
     """metrics.jsonl is appended to: a last line without its end is not read, those before it are."""
     path = folder / "metrics.jsonl"
     steps = read_run(folder).metrics
@@ -60,7 +63,7 @@ def test_last_step_cut_by_a_kill_is_left_out(folder):
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_broken_line_is_numbered(folder, name):
+def test_broken_line_is_numbered(folder: Path, name: str) -> None:
     """A line that is no JSON is named by its number."""
     lines = (folder / name).read_text().splitlines()
     lines[2] = lines[2][:20]
@@ -69,7 +72,7 @@ def test_broken_line_is_numbered(folder, name):
         read_run(folder)
 
 
-def test_missing_field_is_named(folder):
+def test_missing_field_is_named(folder: Path) -> None:
     """A model without its AUC is named with the place and the field."""
     edit(folder / "results.json", lambda document: document["models"][1]["test"].pop("auc"))
     with pytest.raises(
@@ -79,7 +82,7 @@ def test_missing_field_is_named(folder):
 
 
 @pytest.mark.parametrize("value", ["0.45", None, True, [0.45]])
-def test_wrong_type_is_named(folder, value):
+def test_wrong_type_is_named(folder: Path, value: Any) -> None:
     """A log loss that is no number is named with what was found."""
     edit(folder / "results.json", lambda document: document["models"][0]["test"].update(log_loss=value))
     with pytest.raises(ValueError, match=r"field 'models\[0\]\.test\.log_loss': found .*, expected a number"):
@@ -87,7 +90,7 @@ def test_wrong_type_is_named(folder, value):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_numbers_are_finite(folder, value):
+def test_numbers_are_finite(folder: Path, value: Any) -> None:
     """NaN and infinity, which Python's JSON reader lets pass, are refused."""
     edit(folder / "codesign.json", lambda document: document["naive"].update(energy_nj=value))
     with pytest.raises(
@@ -96,10 +99,10 @@ def test_numbers_are_finite(folder, value):
         read_run(folder)
 
 
-def test_impossible_architecture_is_named(folder):
+def test_impossible_architecture_is_named(folder: Path) -> None:
     """An architecture with an input from a later block is named with its file and block."""
 
-    def break_it(document):
+    def break_it(document: dict[str, Any]) -> None:
         document["winners"][0]["architecture"]["blocks"][1]["dense_inputs"] = [5]
 
     edit(folder / "winners.json", break_it)
@@ -107,33 +110,33 @@ def test_impossible_architecture_is_named(folder):
         read_run(folder)
 
 
-def test_best_is_one_of_the_models(folder):
+def test_best_is_one_of_the_models(folder: Path) -> None:
     """results.json's `best` names a winner that is there."""
     edit(folder / "results.json", lambda document: document.update(best="winner_9"))
     with pytest.raises(ValueError, match="'winner_9', which is none of the winners"):
         read_run(folder)
 
 
-def test_no_run(tmp_path):
+def test_no_run(tmp_path: Path) -> None:
     """A folder without config.json is no run's."""
     with pytest.raises(ValueError, match=r"no config\.json"):
         read_run(tmp_path)
 
 
-def test_no_integer_columns(folder):
+def test_no_integer_columns(folder: Path) -> None:
     """A log without integer columns has one constant dense input."""
     edit(folder / "model.json", lambda document: document["schema"].update(integers=[]))
     assert read_run(folder).shape == InputShape(1, 26, 16)
 
 
-def test_without_model_card_there_is_no_shape(folder):
+def test_without_model_card_there_is_no_shape(folder: Path) -> None:
     """The shape is not guessed."""
     (folder / "model.json").unlink()
     run = read_run(folder)
     assert (run.shape, run.missing) == (None, ("model.json",))
 
 
-def test_a_run_of_another_version_is_refused(folder):
+def test_a_run_of_another_version_is_refused(folder: Path) -> None:
     """Without a format version in config.json, or with another one, nothing of the folder is read."""
     for path in folder.glob("[!c]*.json*"):
         path.write_text("not to be read")

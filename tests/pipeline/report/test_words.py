@@ -33,7 +33,7 @@ def run_of(*models: ModelResult) -> RunRecords:
     return RunRecords("run", {}, (), {}, (), None, results_of(*models), None, None, None, ())
 
 
-def test_small_differences_are_called_noise():
+def test_small_differences_are_called_noise() -> None:
     """An AUC difference below .001 is said to be within seed noise, a larger one is not."""
     close = headline(run_of(model("found", "winner", 0.4500, 0.8005), model("dlrm", "baseline", 0.4503, 0.8000)))
     far = headline(run_of(model("found", "winner", 0.4500, 0.8040), model("dlrm", "baseline", 0.4540, 0.8000)))
@@ -41,7 +41,7 @@ def test_small_differences_are_called_noise():
     assert "0.0040 lower log loss and 0.0040 higher AUC" in far and "noise" not in far
 
 
-def test_losing_is_said():
+def test_losing_is_said() -> None:
     """A found model that is worse than the best baseline is said to be worse, beside that baseline."""
     text = headline(
         run_of(
@@ -53,7 +53,7 @@ def test_losing_is_said():
     assert "best baseline, Dlrm," in text and "0.0100 higher log loss and 0.0100 lower AUC" in text
 
 
-def test_given_architectures_are_no_baselines():
+def test_given_architectures_are_no_baselines() -> None:
     """A user's own architecture, however good, is not what the winner is compared with."""
     text = headline(
         run_of(
@@ -65,12 +65,12 @@ def test_given_architectures_are_no_baselines():
     assert "best baseline, Dlrm," in text and "Mine" not in text
 
 
-def test_without_baselines():
+def test_without_baselines() -> None:
     """Without a baseline nothing is compared."""
     assert "No baseline was trained" in headline(run_of(model("found", "winner", 0.45, 0.8)))
 
 
-def test_the_best_possible_log_loss_is_told_when_known():
+def test_the_best_possible_log_loss_is_told_when_known() -> None:
     """The distance to the planted model's log loss is told exactly when it is known."""
     models = model("found", "winner", 0.4500, 0.8), model("dlrm", "baseline", 0.4520, 0.799)
     known = caveats(results_of(*models, oracle=0.4400))
@@ -79,7 +79,7 @@ def test_the_best_possible_log_loss_is_told_when_known():
 
 
 @given(st.floats(1e-9, 1e12), st.integers(2, 6))
-def test_significant_digits(value, digits):
+def test_significant_digits(value: float, digits: int) -> None:
     """The text has the value to half a unit of its last digit, and no exponent."""
     text = significant(value, digits)
     assert float(text.replace(",", "")) == pytest.approx(value, rel=0.51 * 10.0 ** (1 - digits))
@@ -87,7 +87,7 @@ def test_significant_digits(value, digits):
 
 
 @given(st.floats(-1, 1))
-def test_difference_has_its_sign(value):
+def test_difference_has_its_sign(value: float) -> None:
     """The sign is plus, a true minus, or ± for what rounds to nothing."""
     text = difference(value)
     assert float(text[1:]) == pytest.approx(abs(value), abs=0.5001e-4)
@@ -96,7 +96,7 @@ def test_difference_has_its_sign(value):
 
 
 @given(st.floats(1e-3, 1e6), st.floats(1e-3, 1e6))
-def test_ratio_names_the_cheaper(before, after):
+def test_ratio_names_the_cheaper(before: float, after: float) -> None:
     """Less when the cost falls, more when it rises, and the factor is at least 1."""
     text = ratio(before, after, "less", "more")
     if before == after:
@@ -106,7 +106,7 @@ def test_ratio_names_the_cheaper(before, after):
         assert float(text.split("×")[0].replace(",", "")) >= 1
 
 
-def test_rank_agreement_is_scipys():
+def test_rank_agreement_is_scipys() -> None:
     """Kendall and Spearman are scipy's, and few models are said to be weak evidence."""
     scores, losses = [0.1, 0.2, 0.3, 0.4], [1.0, 3.0, 2.0, 4.0]
     text = rank_agreement(scores, losses)

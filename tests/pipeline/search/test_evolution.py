@@ -62,11 +62,11 @@ def test_a_mutation_changes_a_connection_half_the_time() -> None:
     other, connection, blocks = 0.5 / 5, 0.5 / 4, 7
     # The chance that a value drawn anew is another one: 1 − 1/options; of `number` outputs, 1 − 1/number.
     other_output = numpy.mean([1 - 1 / number for number in range(1, blocks + 1)])
-    expected = {
+    expected: dict[str, float] = {
         "dense_width": other * 7 / 8,
         "sparse_width": other * 3 / 4,
         "dense_to_sparse": other / 2,
-        "left": connection * other_output,
+        "left": connection * float(other_output),
     }
     for field, probability in expected.items():
         assert changes[field] / trials == pytest.approx(probability, abs=4 * (probability / trials) ** 0.5)

@@ -154,7 +154,14 @@ def test_telling_what_was_not_asked(name: str) -> None:
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_a_used_up_space_ends_the_search(name: str) -> None:
     """In a space of 16 networks each is proposed once, and then nothing more, though the budget is larger."""
-    tiny = SearchSpace("tiny", ("fc",), ("efc",), dense_widths=(16, 32), sparse_widths=(16, 32), num_blocks=1)
+    tiny = SearchSpace(
+        "tiny",
+        NASREC_SMALL.dense_operators[:1],
+        NASREC_SMALL.sparse_operators,
+        dense_widths=(16, 32),
+        sparse_widths=(16, 32),
+        num_blocks=1,
+    )
     candidates = []
     strategy = strategy_of(STRATEGIES[name].config.of_size(200), 3, tiny)
     while architectures := strategy.ask(50):
@@ -163,12 +170,13 @@ def test_a_used_up_space_ends_the_search(name: str) -> None:
     assert len({candidate.architecture for candidate in candidates}) == len(candidates) == tiny.size() == 16
 
 
+@pytest.mark.slow
 def test_evolution_beats_random_search() -> None:
     """At an equal budget of 256 candidates evolution's best is better over 16 seeds (Wilcoxon, p < 0.001)."""
-    sizes = {"initial_population": 64, "generations": 24, "tournament": 32, "children": 8}
+    evolution = EvolutionConfig(initial_population=64, generations=24, tournament=32, children=8)
     best = {
-        name: [min(c.score for c in run(strategy_of(SMALL_SEARCHES[name], seed, **sizes), 8)) for seed in range(16)]
-        for name in STRATEGIES
+        config.strategy: [min(c.score for c in run(strategy_of(config, seed), 8)) for seed in range(16)]
+        for config in (evolution, RandomSearchConfig.of_size(evolution.candidates))
     }
     result = scipy.stats.wilcoxon(best["evolution"], best["random"], alternative="less")
     assert result.pvalue < 1e-3
