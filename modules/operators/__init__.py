@@ -8,16 +8,21 @@ from modules.operators.dense_to_sparse import DenseToSparse
 from modules.operators.dot_product import DotProduct
 from modules.operators.efc import EmbeddedFullyConnected
 from modules.operators.fc import FullyConnected
+from modules.operators.field_dot_product import FieldDotProduct
 from modules.operators.head import Head
-from modules.operators.inputs import Columns, Inputs, InputShape, Read, Slot
+from modules.operators.inputs import STEM_READS, Columns, Inputs, InputShape, Read, Slot, StemShape
 from modules.operators.layers import Layer, Linear, Norm
 from modules.operators.operator import Branch, Choices, Operator, Outline, build
 from modules.operators.sigmoid_gating import SigmoidGating
 from modules.operators.sparse_to_dense import SparseToDense
+from modules.operators.stem import NO_STEM, Stem
 from modules.operators.step import ComputedProduct, LayerNorm, Matrix, Step, check_steps
 from modules.operators.sum import Sum
+from modules.operators.wide_fc import WideFullyConnected
 
 __all__ = [
+    "NO_STEM",
+    "STEM_READS",
     "Attention",
     "Branch",
     "Choices",
@@ -26,6 +31,7 @@ __all__ = [
     "DenseToSparse",
     "DotProduct",
     "EmbeddedFullyConnected",
+    "FieldDotProduct",
     "FullyConnected",
     "Head",
     "InputShape",
@@ -41,8 +47,11 @@ __all__ = [
     "SigmoidGating",
     "Slot",
     "SparseToDense",
+    "Stem",
+    "StemShape",
     "Step",
     "Sum",
+    "WideFullyConnected",
     "build",
     "check_steps",
 ]
