@@ -4,13 +4,16 @@ Nothing outside this package names an operator, except where the operators of a 
 """
 
 from modules.operators.attention import Attention
+from modules.operators.bilinear_fusion import BilinearFusion
 from modules.operators.dense_to_sparse import DenseToSparse
 from modules.operators.dot_product import DotProduct
 from modules.operators.efc import EmbeddedFullyConnected
+from modules.operators.factorization_machine import FactorizationMachine
 from modules.operators.fc import FullyConnected
 from modules.operators.field_dot_product import FieldDotProduct
 from modules.operators.head import Head
 from modules.operators.inputs import STEM_READS, Columns, Inputs, InputShape, Read, Slot, StemShape
+from modules.operators.interacting_attention import InteractingAttention
 from modules.operators.layers import Layer, Linear, Norm
 from modules.operators.operator import Branch, Choices, Operator, Outline, build
 from modules.operators.sigmoid_gating import SigmoidGating
@@ -24,6 +27,7 @@ __all__ = [
     "NO_STEM",
     "STEM_READS",
     "Attention",
+    "BilinearFusion",
     "Branch",
     "Choices",
     "Columns",
@@ -31,11 +35,13 @@ __all__ = [
     "DenseToSparse",
     "DotProduct",
     "EmbeddedFullyConnected",
+    "FactorizationMachine",
     "FieldDotProduct",
     "FullyConnected",
     "Head",
     "InputShape",
     "Inputs",
+    "InteractingAttention",
     "Layer",
     "LayerNorm",
     "Linear",

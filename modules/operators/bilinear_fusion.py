@@ -1,4 +1,4 @@
-"""Two-stream bilinear fusion: b + w₁ᵀ x + w₂ᵀ y + Σ_h x_hᵀ W_h y_h, one number (FinalMLP, arXiv:2304.00902, equation 8).
+"""Bilinear fusion of two streams: b + w₁ᵀ x + w₂ᵀ y + Σ_h x_hᵀ W_h y_h, one number (FinalMLP, arXiv:2304.00902).
 
 x is the left and y the right dense output, each cut into the heads' parts x_h and y_h.
 
@@ -7,14 +7,14 @@ B batch, H heads.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from modules.operators.inputs import Inputs, Read, StemShape
 from modules.operators.layers import Layer
-from modules.operators.operator import Choices, Operator
+from modules.operators.operator import Choices, Operator, Options
 from modules.operators.step import Matrix, Step
 
 
@@ -29,7 +29,7 @@ class BilinearFusion(Operator):
     title = "Bilinear"
     outline = "hexagon"
     branch = "dense"
-    options: ClassVar[Mapping[str, tuple[Any, ...]]] = {"heads": (1, 2, 4, 8)}
+    options: ClassVar[Options] = {"heads": (1, 2, 4, 8)}
 
     def width(self, block: Choices, shape: StemShape) -> int:
         """One number."""

@@ -8,14 +8,14 @@ B batch, D embedding width, n tokens, H heads of width w = D / H.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from modules.operators.attention import SOFTMAX_OPERATIONS, attend
 from modules.operators.inputs import Inputs, Read, StemShape
 from modules.operators.layers import Layer
-from modules.operators.operator import Choices, Operator
+from modules.operators.operator import Choices, Operator, Options
 from modules.operators.step import ComputedProduct, LayerNorm, Matrix, Step
 
 
@@ -36,7 +36,7 @@ class InteractingAttention(Operator):
     title = "Interacting attention"
     outline = "hexagon"
     branch = "sparse"
-    options: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    options: ClassVar[Options] = {
         "project": (False, True),
         "layers": (1, 2, 3),
         "heads": (1, 2, 4),

@@ -5,7 +5,7 @@ from modules.space.architecture import Architecture
 from modules.space.handmade.blocks import tower
 
 DEEP_LAYERS = (400, 400, 400)
-"""Widths of a deep part's layers, for Criteo (DeepFM, arXiv:1703.04247, section 3.1; its DNN, Wide & Deep and DeepFM)."""
+"""Widths of the hidden layers of DNN, Wide & Deep and DeepFM in DeepFM's paper (arXiv:1703.04247, section 3.1)."""
 
 
 def dnn(shape: InputShape, layers: tuple[int, ...] = DEEP_LAYERS) -> Architecture:

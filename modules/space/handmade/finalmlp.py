@@ -1,7 +1,7 @@
 """FinalMLP: two MLPs on the stem, joined by bilinear fusion (arXiv:2304.00902).
 
-Without contexts its gates (section 3.2) are constant weights of the stem's numbers, which the first layers have in them;
-gates with a user's or an item's fields as contexts need to know which fields those are, and are left out.
+Without contexts its gates are constant weights of the stem's numbers, which the first layers have in them; gates with
+a user's or an item's fields as contexts need to know which fields those are, and are left out.
 """
 
 from modules.operators import BilinearFusion, Head, InputShape

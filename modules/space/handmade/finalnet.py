@@ -9,9 +9,7 @@ from modules.space.architecture import Architecture, Block
 from modules.space.handmade.blocks import BOTTOM, block
 
 
-def finalnet(
-    shape: InputShape, first: tuple[int, ...] = (400, 400), second: tuple[int, ...] = (400,)
-) -> Architecture:
+def finalnet(shape: InputShape, first: tuple[int, ...] = (400, 400), second: tuple[int, ...] = (400,)) -> Architecture:
     """Stacks of these widths; by default BARS's best for Frappe. The head's weights have the average's ½ in them."""
     stacks = (*_stack(first, 0), *_stack(second, len(first)))
     return Architecture(stacks, BOTTOM, Head((len(first), len(first) + len(second)), ()))

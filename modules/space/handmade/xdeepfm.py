@@ -7,9 +7,7 @@ from modules.space.architecture import Architecture
 from modules.space.handmade.blocks import BOTTOM, tower
 
 
-def xdeepfm(
-    shape: InputShape, maps: tuple[int, ...] = (32, 32), layers: tuple[int, ...] = (400, 400)
-) -> Architecture:
+def xdeepfm(shape: InputShape, maps: tuple[int, ...] = (32, 32), layers: tuple[int, ...] = (400, 400)) -> Architecture:
     """A DNN of the paper's size for Criteo; of its CIN's three layers with 200 vectors, two with 32.
 
     The head reads every CIN layer's vectors, the last hidden layer and the stem. The paper sums each vector up, which

@@ -9,6 +9,7 @@ from tests.modules.operators.plain import B, close, plain
 
 
 def own(heads, left=8, right=12):
+    """Two streams of these widths, fused."""
     return plain(BilinearFusion(heads), (left, right), (2,), left=0, right=1)
 
 

@@ -11,6 +11,7 @@ from tests.modules.operators.plain import B, D, close, plain
 
 
 def own():
+    """Over 3 and 2 vectors."""
     return plain(FactorizationMachine(), (4,), (3, 2), sparse_inputs=(0, 1))
 
 

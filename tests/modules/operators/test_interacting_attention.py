@@ -14,6 +14,7 @@ F, N = 6, 4
 
 
 def own(**options):
+    """On 6 vectors of the stem, or 9 projected to 4."""
     return plain(InteractingAttention(**options), (2,), (F, 3), sparse_inputs=(0, 1), sparse_width=N)
 
 

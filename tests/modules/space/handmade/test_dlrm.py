@@ -13,14 +13,16 @@ def test_formula():
     own = Published(dlrm(SHAPE, (9, 7), (8, 5)))
     fields, width = SHAPE.fields, SHAPE.embedding_width
     bottom = {
-        f"model._mlp.{layer}._linear.{kind}": own[f"stem.{name}.{kind}"]
+        f"model._mlp.{layer}._linear.{kind}": own[f"stem.layers.{name}.{kind}"]
         for layer, name in enumerate(("hidden_0", "hidden_1", "vectors_2"))
         for kind in ("weight", "bias")
     }
     dense = functional_call(DenseArch(SHAPE.integers, [9, 7, width]).double(), bottom, own.integers)
     # Here the integers' vector is the last and stands first there; pairs are counted row by row below the diagonal.
     ours = [(row, column) for row in range(fields + 1) for column in range(row)]
-    places = {frozenset(((row + 1) % (fields + 1), (column + 1) % (fields + 1))): at for at, (row, column) in enumerate(ours)}
+    places = {
+        frozenset(((row + 1) % (fields + 1), (column + 1) % (fields + 1))): at for at, (row, column) in enumerate(ours)
+    }
     theirs = [places[frozenset(pair)] for pair in torch.triu_indices(fields + 1, fields + 1, 1).T.tolist()]
     order = [*range(width), *(width + at for at in theirs)]
     first = "blocks.0.dense.dot_product.project"

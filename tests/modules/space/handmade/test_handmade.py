@@ -39,5 +39,5 @@ def test_all_differ():
 
 def test_unknown_name():
     """It is refused with the names that there are."""
-    with pytest.raises(ValueError, match="'dlmr' is unknown; there are .*dlrm"):
+    with pytest.raises(ValueError, match=r"'dlmr' is unknown; there are .*dlrm"):
         handmade("dlmr", SHAPES[0])

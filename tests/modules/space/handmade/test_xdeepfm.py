@@ -10,7 +10,7 @@ MAPS = (3, 2)
 
 
 def test_formula():
-    """CIN's equation 6 feature map by feature map, sum pooling (equations 7 and 8), linear part and DNN (equation 9)."""
+    """CIN's equation 6 map by map, sum pooling (equations 7 and 8), the linear part and the DNN (equation 9)."""
     own, size, n = Published(xdeepfm(SHAPE, MAPS, (8, 5))), SHAPE.embedding_width, SHAPE.fields + 1
     head = own["head.weight"]
     pooled_from = 5 + n * size
