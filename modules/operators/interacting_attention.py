@@ -91,7 +91,7 @@ class InteractingAttention(Operator):
     def network(self, block: Choices, inputs: Inputs, layers: Mapping[str, Layer]) -> nn.Module:
         """The projection, where there is one, and the layers."""
         heads = math.gcd(self.heads, inputs.shape.embedding_width)
-        interact = []
+        interact: list[nn.Module] = []
         for layer in range(self.layers):
             path = f"interact.{layer}"
             norm = layers[f"{path}.norm"] if self.norm else nn.Identity()
