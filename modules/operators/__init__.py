@@ -5,16 +5,21 @@ Nothing outside this package names an operator, except where the operators of a 
 
 from modules.operators.attention import Attention
 from modules.operators.bilinear_fusion import BilinearFusion
+from modules.operators.compressed_interaction import CompressedInteraction
+from modules.operators.cross import Cross
 from modules.operators.dense_to_sparse import DenseToSparse
 from modules.operators.dot_product import DotProduct
 from modules.operators.efc import EmbeddedFullyConnected
 from modules.operators.factorization_machine import FactorizationMachine
+from modules.operators.factorized_product import FactorizedProduct
 from modules.operators.fc import FullyConnected
 from modules.operators.field_dot_product import FieldDotProduct
+from modules.operators.field_product import FieldProduct
 from modules.operators.head import Head
 from modules.operators.inputs import STEM_READS, Columns, Inputs, InputShape, Read, Slot, StemShape
 from modules.operators.interacting_attention import InteractingAttention
 from modules.operators.layers import Layer, Linear, Norm
+from modules.operators.mask_block import MaskBlock
 from modules.operators.operator import Branch, Choices, Operator, Outline, build
 from modules.operators.sigmoid_gating import SigmoidGating
 from modules.operators.sparse_to_dense import SparseToDense
@@ -31,12 +36,16 @@ __all__ = [
     "Branch",
     "Choices",
     "Columns",
+    "CompressedInteraction",
     "ComputedProduct",
+    "Cross",
     "DenseToSparse",
     "DotProduct",
     "EmbeddedFullyConnected",
     "FactorizationMachine",
+    "FactorizedProduct",
     "FieldDotProduct",
+    "FieldProduct",
     "FullyConnected",
     "Head",
     "InputShape",
@@ -45,6 +54,7 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "Linear",
+    "MaskBlock",
     "Matrix",
     "Norm",
     "Operator",
