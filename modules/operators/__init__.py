@@ -4,17 +4,20 @@ Nothing outside this package names an operator, except where the operators of a 
 """
 
 from modules.operators.attention import Attention
+from modules.operators.bilinear_fusion import BilinearFusion
 from modules.operators.compressed_interaction import CompressedInteraction
 from modules.operators.cross import Cross
 from modules.operators.dense_to_sparse import DenseToSparse
 from modules.operators.dot_product import DotProduct
 from modules.operators.efc import EmbeddedFullyConnected
+from modules.operators.factorization_machine import FactorizationMachine
 from modules.operators.factorized_product import FactorizedProduct
 from modules.operators.fc import FullyConnected
 from modules.operators.field_dot_product import FieldDotProduct
 from modules.operators.field_product import FieldProduct
 from modules.operators.head import Head
 from modules.operators.inputs import STEM_READS, Columns, Inputs, InputShape, Read, Slot, StemShape
+from modules.operators.interacting_attention import InteractingAttention
 from modules.operators.layers import Layer, Linear, Norm
 from modules.operators.mask_block import MaskBlock
 from modules.operators.operator import Branch, Choices, Operator, Outline, build
@@ -29,6 +32,7 @@ __all__ = [
     "NO_STEM",
     "STEM_READS",
     "Attention",
+    "BilinearFusion",
     "Branch",
     "Choices",
     "Columns",
@@ -38,6 +42,7 @@ __all__ = [
     "DenseToSparse",
     "DotProduct",
     "EmbeddedFullyConnected",
+    "FactorizationMachine",
     "FactorizedProduct",
     "FieldDotProduct",
     "FieldProduct",
@@ -45,6 +50,7 @@ __all__ = [
     "Head",
     "InputShape",
     "Inputs",
+    "InteractingAttention",
     "Layer",
     "LayerNorm",
     "Linear",
