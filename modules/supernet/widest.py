@@ -47,8 +47,9 @@ def widest_slots(space: SearchSpace, shape: InputShape) -> Slots:
     dense, sparse, merged = [integers + stem.vectors * shape.embedding_width], [behind.vectors], [0]
     for number in range(1, space.num_blocks + 1):
         block = space.widest_block(number)
-        dense.append(max(operator.widest().width(block, behind) for operator in block.dense_operators))
-        sparse.append(max(operator.widest().width(block, behind) for operator in block.sparse_operators))
+        for widths, operators in ((dense, block.dense_operators), (sparse, block.sparse_operators)):
+            variants = (variant for operator in operators for variant in operator.variants())
+            widths.append(max(variant.width(block, behind) for variant in variants))
         merged.append(block.dense_to_sparse.width(block, behind) if block.dense_to_sparse else 0)
     outputs = tuple(range(len(dense)) if space.free_head else [space.num_blocks])
     return Slots(tuple(dense), tuple(sparse), tuple(merged), integers, Head(outputs, outputs))
