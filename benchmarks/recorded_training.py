@@ -3,8 +3,8 @@
     python -m benchmarks.recorded_training --prepared FOLDER --run FOLDER [--train_one_in 8]
 
 DLRM is trained on days 0 to 22 of a prepared log, validated and tested on the halves of the last. The train stream is
-read whole; one batch in so many is trained on, which is what lets a rehearsal of many rows end on a small machine. A
-64-bit key of each row delivered goes to a file a checkpoint, so that rows of steps that a kill undid are not counted.
+read whole; one batch in so many is trained on, so that a rehearsal of many rows ends on a small machine. A 64-bit
+key of each row delivered goes to one file per checkpoint, so that rows of steps undone by a kill are not counted.
 """
 
 import dataclasses
@@ -20,8 +20,9 @@ from pipeline.config import ModelConfig, RetrainConfig, RunConfig
 from pipeline.data import Batch, DataConfig, Dataset, Stream
 from pipeline.run.files import atomic_write, write_json
 from pipeline.run.processes import join
+from pipeline.run.records.codec import to_plain
 from pipeline.session import open_session
-from pipeline.training.standalone import build, train_standalone
+from pipeline.training.standalone import build_baseline, train_standalone
 
 _FACTOR, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
 
@@ -43,7 +44,7 @@ def batch_keys(batch: Batch) -> npt.NDArray[np.uint64]:
 
 
 class RecordedStream:
-    """A stream that writes down the rows it delivers and hands on one batch in `one_in`."""
+    """A stream that records the rows it reads and delivers one batch in `one_in`."""
 
     def __init__(self, stream: Stream, folder: Path, one_in: int) -> None:
         self._stream, self._folder, self._one_in = stream, folder, one_in
@@ -117,17 +118,17 @@ class RecordedConfig:
     prepared: str
     """Folder of `python -m pipeline.data.prepare`."""
     run: str
-    """Folder of this training; the same command goes on."""
+    """Folder of this training; the same command resumes it."""
     train_one_in: int = 8
-    """Batches delivered for each that is trained on, 1 or more."""
+    """Batches delivered per batch that is trained on, 1 or more."""
     batch_size: int = 4096
-    """Rows a batch."""
+    """Rows per batch."""
     checkpoint_every: int = 20
     """Trained batches between checkpoints."""
 
 
 def train(config: RecordedConfig) -> None:
-    """Trains, or goes on training, to the end; writes outcome.json."""
+    """Train to the end, from the last checkpoint if there is one; writes outcome.json."""
     home = Path(config.run)
     run_config = RunConfig(
         run="rehearsal",
@@ -143,8 +144,8 @@ def train(config: RecordedConfig) -> None:
     with join("cpu") as processes, open_session(run_config, processes) as session:
         recorded = RecordedDataset(session.dataset, home / "rows", config.train_one_in)
         session = dataclasses.replace(session, dataset=recorded)  # type: ignore[arg-type]
-        trained = train_standalone(session, build(session, "dlrm").network, "dlrm")
-    outcome = {"valid": trained.valid.to_json(), "test": trained.test.to_json(), "seconds": time.monotonic() - started}
+        trained = train_standalone(session, build_baseline(session, "dlrm"))
+    outcome = {**to_plain(trained.metrics), "seconds": time.monotonic() - started}
     write_json(home / "outcome.json", outcome)
 
 

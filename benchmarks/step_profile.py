@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from modules.space import Architecture, InputShape
-from modules.space.counting import count_operators
+from modules.space.plan import plan
 from modules.space.sampling import SAMPLERS
 from modules.space.search_space import SPACES
 from modules.supernet import Path as SubnetPath
@@ -35,7 +35,7 @@ GEMM_WIDTH = 1024
 """Rows and columns of the product that gives the machine's rate."""
 
 OPERATIONS = 6
-"""Of a multiply-accumulate in training: two, for the output and for the gradients of both factors."""
+"""Per multiply-accumulate in training: two each for the output and for the gradients of both factors."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class ProfileConfig:
 
 
 @dataclass
-class Cost:
+class OperatorTime:
     """What one kind of operator cost over all steps."""
 
     calls: int = 0
@@ -93,12 +93,12 @@ class Cost:
 
 @dataclass
 class Profile:
-    """Costs by operator and by part of the step."""
+    """Times by operator and by part of the step."""
 
     gemm_rate: float
     """Operations a second of a large product."""
-    operators: dict[str, Cost] = field(default_factory=lambda: defaultdict(Cost))
-    """By operator or merger, each run alone."""
+    operators: dict[str, OperatorTime] = field(default_factory=lambda: defaultdict(OperatorTime))
+    """By operator or merger, each computed alone."""
     parts_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     """Seconds of whole steps by part: path, forward, backward, clip, optimizer."""
 
@@ -144,7 +144,7 @@ class Profiler:
         self.embedded.requires_grad_()  # the tables' gradient is part of a step
         self.label = (torch.rand(rows, generator=generator) < 0.25).float().to(device)
 
-    def run(self) -> Profile:
+    def profile(self) -> Profile:
         """Profile the configured number of steps, after three of warm-up."""
         profile = Profile(self.gemm_rate())
         for _ in range(3):
@@ -183,21 +183,22 @@ class Profiler:
         self.embedded.grad = None
         return path
 
-    def operators(self, architecture: Architecture, path: SubnetPath, costs: dict[str, Cost]) -> None:
+    def operators(self, architecture: Architecture, path: SubnetPath, times: dict[str, OperatorTime]) -> None:
         """Every operator of a path alone, on the inputs that it has in the path."""
-        counts = {count.name: count for count in count_operators(architecture, self.shape) if count.name != "head"}
-        modules = {name: path.network.get_submodule(name) for name in counts}
+        counts = {part.path: part for part in plan(architecture, self.shape)}
+        parts = dict(path.network.named_modules())
+        modules = {name: parts[name] for name in counts if name in parts}  # a path's head is no module
         for name, inputs in _captured(path.network, modules, self.dense, self.embedded).items():
-            cost = costs[name.split(".")[-1]]
+            spent = times[name.split(".")[-1]]
             start = self.clock.now()
             output = modules[name](*inputs)
             middle = self.clock.now()
             output.backward(torch.ones_like(output))
             stop = self.clock.now()
-            cost.calls += 1
-            cost.forward_s += middle - start
-            cost.backward_s += stop - middle
-            cost.operations += OPERATIONS * counts[name].multiply_accumulates * self.config.batch_size
+            spent.calls += 1
+            spent.forward_s += middle - start
+            spent.backward_s += stop - middle
+            spent.operations += OPERATIONS * counts[name].multiply_accumulates * self.config.batch_size
 
     def trace(self, file: Path) -> None:
         """Write a Chrome trace of three steps."""
@@ -211,12 +212,12 @@ class Profiler:
 def _captured(
     network: nn.Module, modules: dict[str, nn.Module], dense: Tensor, embedded: Tensor
 ) -> dict[str, tuple[Any, ...]]:
-    """What each module is handed in one forward pass, cut loose from the others but wanting gradients."""
+    """What each module is handed in one forward pass, detached from the others, with gradients required."""
     found: dict[str, tuple[Any, ...]] = {}
 
     def capture(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def hook(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-            found[name] = tuple(_loose(part) for part in inputs)
+            found[name] = tuple(_detached(part) for part in inputs)
 
         return hook
 
@@ -228,7 +229,7 @@ def _captured(
     return found
 
 
-def _loose(part: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
+def _detached(part: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
     if isinstance(part, list):
         return [one.detach().requires_grad_() for one in part]
     return part.detach().requires_grad_()
@@ -269,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = tyro.cli(ProfileConfig, prog="benchmarks.step_profile", args=arguments)
         with cpu_threads(config.threads):
             profiler = Profiler(config)
-            print(table(profiler.run(), config))
+            print(table(profiler.profile(), config))
             if config.trace:
                 profiler.trace(Path(config.trace))
                 print(f"trace of three steps: {config.trace}")

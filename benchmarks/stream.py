@@ -34,12 +34,12 @@ from iopath.common.file_io import PathHandler, PathManagerFactory
 from torchrec.datasets.criteo import criteo_terabyte
 from torchrec.datasets.utils import PATH_MANAGER_KEY
 
-from pipeline.data.dataset import Split
-from pipeline.data.formats.parquet import ParquetLog
+from pipeline.data.formats.parquet import ParquetReader
 from pipeline.data.formats.prepared import FILE_ROWS, ROW_GROUP_ROWS, WRITER_OPTIONS, arrow_schema
-from pipeline.data.formats.text_log import TextLog
+from pipeline.data.formats.text import TextReader
 from pipeline.data.generate.logs import GenerateConfig, generate
 from pipeline.data.schema import Schema
+from pipeline.data.splits import Split
 from pipeline.data.stream.batch_stream import Stream
 
 SCHEMA = Schema.load("criteo_terabyte")
@@ -126,8 +126,8 @@ def write_prepared(folder: Path, rows: int) -> list[str]:
     folder.mkdir()
     with tempfile.TemporaryDirectory(dir=folder) as name:
         (raw,) = generate(GenerateConfig(name, rows=min(rows, FEW_ROWS), days=1))
-        log = ParquetLog([raw], SCHEMA)
-        parts = [log.read(unit, None) for unit in range(len(log.units))]
+        reader = ParquetReader([raw], SCHEMA)
+        parts = [reader.read(unit, None) for unit in range(len(reader.units))]
     dense, ids, label = (
         np.concatenate([getattr(part, key) for part in parts], axis=-1) for key in ("dense", "ids", "label")
     )
@@ -166,7 +166,7 @@ def read_with_pyarrow(paths: list[str]) -> int:
 
 def stream_parquet(paths: list[str], batch_size: int, seed: int | None) -> int:
     """Every batch of the files."""
-    with Stream(Split("train", ParquetLog(paths, SCHEMA)), batch_size, shuffle_seed=seed) as stream:
+    with Stream(Split("train", ParquetReader(paths, SCHEMA)), batch_size, shuffle_seed=seed) as stream:
         return sum(batch.num_rows for batch in stream)
 
 
@@ -175,7 +175,7 @@ def stream_text(path: str, batch_size: int, folder: Path, counted: bool = False)
     counts = folder / "counts"
     if not counted:
         shutil.rmtree(counts, ignore_errors=True)
-    with Stream(Split("train", TextLog([path], SCHEMA, counts)), batch_size, shuffle_seed=0) as stream:
+    with Stream(Split("train", TextReader([path], SCHEMA, counts)), batch_size, shuffle_seed=0) as stream:
         return sum(batch.num_rows for batch in stream)
 
 

@@ -3,7 +3,7 @@
     python -m benchmarks.terabyte_rehearsal                                    # 480,000 rows, a minute or two
     python -m benchmarks.terabyte_rehearsal --rows 12000000 --train_one_in 60  # 3 GB of raw text
 
-It is killed three times with SIGKILL: prepare once, training twice; each time the same command goes on. Then the rows
+It is killed three times with SIGKILL: prepare once, training twice; each time the same command resumes. Then the rows
 that the trainer's streams delivered are compared, as multisets of 64-bit row keys, with the raw text, read and numbered
 here by Arrow's own functions. What is read and what is trained on is said in the table. Last line: JSON.
 """
@@ -140,7 +140,7 @@ def rehearse(config: RehearsalConfig, home: Path) -> dict[str, float]:
     prepare.run([sys.executable, "-m", "pipeline.data.prepare", *options], [half_way])
     prepared_bytes = sum(file.stat().st_size for file in prepared.glob("*.parquet"))
     print(
-        f"prepared    {config.rows / prepare.seconds:,.0f} rows/s, {prepared_bytes / config.rows:.0f} bytes a row, "
+        f"prepared    {config.rows / prepare.seconds:,.0f} rows/s, {prepared_bytes / config.rows:.0f} bytes per row, "
         f"{prepare.seconds:.0f} s, killed {prepare.kills} time(s), {prepare.peak_bytes / 1e9:.2f} GB",
         flush=True,
     )

@@ -1,35 +1,40 @@
-"""What one architecture costs on each preset's chip: python -m pim_codesign [--architecture FILE] [--seed 0]
+"""What one architecture costs on each preset's chip: python -m pim_codesign [--architecture FILE] [--hardware.… VALUE]
 
-FILE is an architecture's JSON, this project's or NASRec's; without one, an architecture drawn from NASRec-Full.
+FILE is the JSON of an architecture, this project's or NASRec's; without one, an architecture is drawn from NASRec-Full.
+Every chip option can be set, for example --hardware.node-nm 22; --hardware.preset mnsim prints that preset alone.
 """
 
 import json
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy
 import tyro
 
 from modules.space import NASREC_FULL, Architecture, InputShape, from_nasrec_json, single_operator_any_connection
-from pim_codesign.cost import evaluate
+from pim_codesign.cost import Cost, evaluate
 from pim_codesign.hardware import PRESETS
 from pim_codesign.mapping import workload_of_subnet
+from pim_codesign.overrides import ChipOptions, with_options
 
 
 @dataclass(frozen=True)
 class Options:
-    """The question."""
+    """The architecture, its inputs and the chip."""
 
     architecture: str = ""
-    """Path of an architecture's JSON; empty for a random one."""
+    """Path of an architecture's JSON; empty for a random architecture."""
     seed: int = 0
-    """Of the random architecture."""
+    """Seed of the random architecture, at least 0."""
     integers: int = 13
-    """Dense inputs I."""
+    """Dense inputs I, at least 1."""
     fields: int = 26
-    """Categorical fields F."""
+    """Categorical fields F, at least 1."""
     embedding_width: int = 16
-    """Embedding width D."""
+    """Embedding width D, at least 1."""
+    hardware: ChipOptions = field(default_factory=ChipOptions)
+    """Options of the chip that replace each preset's own."""
 
 
 def _architecture(options: Options) -> Architecture:
@@ -40,20 +45,33 @@ def _architecture(options: Options) -> Architecture:
 
 
 def main(options: Options) -> None:
-    """Print each preset's totals and breakdowns of the naive W8A8 mapping."""
+    """Print each preset's totals and breakdowns of the naive W8A8 mapping.
+
+    Raises ValueError where the options make an impossible chip of a preset.
+    """
+    given = options.hardware.given
+    chips = {name: with_options(chip, given) for name, chip in PRESETS.items() if given.get("preset", name) == name}
     shape = InputShape(options.integers, options.fields, options.embedding_width)
     workload = workload_of_subnet(_architecture(options), shape)
     print(f"{workload.multiply_accumulates / 1e6:.2f} million multiply-accumulates, naive W8A8 mapping")
-    for name, hardware in PRESETS.items():
-        cost = evaluate(workload, hardware)
-        print(
-            f"\n{name}: {cost.latency_us:.2f} µs, {cost.throughput_per_s:,.0f} samples/s, {cost.energy_nj:,.0f} nJ, "
-            f"{cost.area_mm2:.2f} mm², {cost.power_w * 1e3:.0f} mW, {cost.arrays} arrays, {cost.utilization:.0%} used"
-        )
-        for unit, parts in (("nJ", cost.energy_breakdown_nj), ("mm²", cost.area_breakdown_mm2)):
-            shares = sorted(parts.items(), key=lambda part: -part[1])
-            print("  " + ", ".join(f"{part} {value:.4g} {unit}" for part, value in shares if value > 0))
+    for name, chip in chips.items():
+        _print(name, evaluate(workload, chip))
+
+
+def _print(name: str, cost: Cost) -> None:
+    lossless = "" if cost.lossless else ", converters clip"
+    print(
+        f"\n{name}: {cost.latency_us:.2f} µs, {cost.throughput_per_s:,.0f} samples/s, {cost.energy_nj:,.0f} nJ, "
+        f"{cost.area_mm2:.2f} mm², {cost.power_w * 1e3:.0f} mW, {cost.arrays} arrays, {cost.utilization:.0%} used"
+        f"{lossless}"
+    )
+    for unit, parts in (("nJ", cost.energy_breakdown_nj), ("mm²", cost.area_breakdown_mm2)):
+        shares = sorted(parts.items(), key=lambda part: -part[1])
+        print("  " + ", ".join(f"{part} {value:.4g} {unit}" for part, value in shares if value > 0))
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    try:
+        main(tyro.cli(Options, prog="pim_codesign", description=__doc__))
+    except (ValueError, OSError) as error:
+        sys.exit(f"pim_codesign: {error}")

@@ -1,23 +1,16 @@
-"""The chip: its options, and the three public tools' constants that a preset stands for."""
+"""The chip: its options, one field each, and the constants of the three public tools that a preset stands for."""
 
 import dataclasses
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from pim_codesign.circuits import ADC_BITS, ISAAC_ADC, MNSIM_ADC, NEUROSIM_ADC, NODES_NM, Adc
+from pim_codesign.circuits import ISAAC_ADC, MNSIM_ADC, NEUROSIM_ADC, Adc, AdcBits, NodeNm
 from pim_codesign.devices import ISAAC_CELL, MNSIM_CELL, Cell
 from pim_codesign.mapping.slicing import lossless_adc_bits
+from pim_codesign.options import check_choices, option
 
 PresetName = Literal["isaac32", "mnsim", "neurosim32"]
-
-ARRAY_ROWS = (64, 128, 256, 512)
-CELL_BITS = (1, 2, 4)
-DAC_BITS = (1, 2, 4)
-COLUMNS_PER_ADC = (8, 16, 32, 64, 128)
-DIGITAL_LANES = (64, 256, 1024)
-SIGN_CODINGS = ("differential", "offset")
-INTERACTION_ENGINES = ("digital", "scratch_crossbar")
-EMBEDDINGS = ("dram", "reram_memory", "in_crossbar")
+EmbeddingPlace = Literal["dram", "reram_memory", "in_crossbar"]
 
 
 @dataclass(frozen=True)
@@ -25,66 +18,129 @@ class Technology:
     """The constants that differ between the public tools."""
 
     cell: Cell
+    """ReRAM cells."""
     adc: Adc
+    """Analog-to-digital converters."""
 
 
-TECHNOLOGIES: dict[str, Technology] = {
+TECHNOLOGIES: dict[PresetName, Technology] = {
     "isaac32": Technology(ISAAC_CELL, ISAAC_ADC),
     "mnsim": Technology(MNSIM_CELL, MNSIM_ADC),
-    # NeuroSim's cell is a free parameter of it; with ISAAC's, only the converter differs from isaac32.
+    # NeuroSim leaves the cell to its user; with ISAAC's cell, only the converter differs from isaac32.
     "neurosim32": Technology(ISAAC_CELL, NEUROSIM_ADC),
 }
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """One chip. The defaults are `isaac32`: ISAAC's own arrays and converters."""
+    """One chip. The defaults are `isaac32`: ISAAC's own arrays and converters.
 
-    preset: PresetName = "isaac32"
-    """Whose cell and converter constants are taken."""
-    node_nm: int = 32
-    """CMOS node, nm: 16, 22, 32, 45 or 65. Area ∝ node², energy ∝ node · V²; cells keep their read energy."""
-    array_rows: int = 128
-    """Rows R of an array, and columns C: 64, 128, 256 or 512."""
-    cell_bits: int = 2
-    """Bits a cell holds: 1, 2 or 4."""
-    dac_bits: int = 1
-    """Bits an input cycle shows to a row: 1, 2 or 4."""
-    adc_bits: int = 8
-    """Resolution of the converters: 4 to 10, and not more than the preset's source has."""
-    columns_per_adc: int = 128
-    """Columns that share a converter: 8 to 128, not more than the array has."""
-    sign_coding: Literal["differential", "offset"] = "offset"
-    """Signed weights as the difference of two arrays, or shifted to be positive (the shift is subtracted digitally)."""
-    flip_encoding: bool = True
-    """ISAAC's, for offset coding: a column whose cells sum to more than half is stored complemented, which saves the
-    converter a bit. A differential pair has nothing to flip."""
-    adc_per_operator: bool = False
-    """A SAR converter stops after the bits that a matrix's own rows need (fewer than R rows make smaller sums)."""
-    interaction_engine: Literal["digital", "scratch_crossbar"] = "digital"
-    """Where products of two computed operands are made: MAC lanes, or a crossbar that is written for each sample."""
-    digital_lanes: int = 256
-    """MAC lanes of the digital logic: 64, 256 or 1024; a vector ALU and a look-up table go with every 16."""
-    embeddings: Literal["dram", "reram_memory", "in_crossbar"] = "dram"
-    """Where embedding tables live."""
+    Each field is a chip option; `options_of(Hardware)` gives their choices, units and sources by name. The order
+    of the searched fields is the order of the genes. Raises ValueError for a value that is no choice, and for options
+    that contradict each other.
+    """
+
+    preset: PresetName = field(
+        default="isaac32",
+        metadata=option(
+            "The tool or paper whose cell and converter constants are taken.",
+            source="ISAAC; MNSIM-2.0; NeuroSim",
+        ),
+    )
+    node_nm: NodeNm = field(
+        default=32,
+        metadata=option(
+            "CMOS node: area ∝ node², energy ∝ node · V²; the cells keep their read energy.",
+            unit="nm",
+            source="Predictive Technology Model, nominal supplies",
+        ),
+    )
+    array_rows: Literal[64, 128, 256, 512] = field(
+        default=128,
+        metadata=option(
+            "Rows R of an array, which has as many columns C.",
+            unit="row",
+            source="ISAAC has 128; REREC (ICCAD'21): the array size decides the utilization",
+            searched=True,
+        ),
+    )
+    cell_bits: Literal[1, 2, 4] = field(
+        default=2,
+        metadata=option("Bits stored in one cell.", unit="bit", source="ISAAC has 2, MNSIM-2.0 has 1", searched=True),
+    )
+    dac_bits: Literal[1, 2, 4] = field(
+        default=1,
+        metadata=option("Bits that an input cycle applies to a row.", unit="bit", source="ISAAC has 1", searched=True),
+    )
+    adc_bits: AdcBits = field(
+        default=8,
+        metadata=option(
+            "Resolution of the converters, at most what the preset's source has. The search takes the fewest bits that "
+            "convert without loss.",
+            unit="bit",
+            source="ISAAC has 8; Saberi et al. (TCAS-I 2011) scale it to 4 to 10",
+        ),
+    )
+    columns_per_adc: Literal[8, 16, 32, 64, 128] = field(
+        default=128,
+        metadata=option(
+            "Columns that share a converter, at most the array's.",
+            unit="column",
+            source="ISAAC has one converter per array of 128 columns; the rest is this project's grid",
+            searched=True,
+        ),
+    )
+    sign_coding: Literal["differential", "offset"] = field(
+        default="offset",
+        metadata=option(
+            "Signed weights as the difference of two arrays, or shifted to be positive (subtracted digitally).",
+            source="ISAAC (ISCA'16) has offset coding; MNSIM-2.0 has differential pairs",
+            searched=True,
+        ),
+    )
+    flip_encoding: bool = field(
+        default=True,
+        metadata=option(
+            "With offset coding, a column whose cells sum to more than half is stored complemented, which saves the "
+            "converter a bit. A differential pair has nothing to flip.",
+            source="ISAAC (ISCA'16)",
+        ),
+    )
+    digital_lanes: Literal[64, 256, 1024] = field(
+        default=256,
+        metadata=option(
+            "Multiply-accumulate lanes of the digital logic; a vector ALU and a look-up table go with every 16.",
+            unit="lane",
+            source="this project's grid; the lanes are Horowitz's (ISSCC'14) multipliers and adders",
+            searched=True,
+        ),
+    )
+    interaction_engine: Literal["digital", "scratch_crossbar"] = field(
+        default="digital",
+        metadata=option(
+            "Where products of two computed operands are made: on MAC lanes, or on a crossbar written for each sample.",
+            source="ReTransformer (ICCAD'20) and HyFlexPIM avoid writing intermediate results into ReRAM",
+            searched=True,
+        ),
+    )
+    adc_per_operator: bool = field(
+        default=False,
+        metadata=option(
+            "Stop a SAR converter after the bits that a matrix's own rows need (fewer than R rows make smaller sums).",
+            source="a SAR converter resolves one bit per cycle (NeuroSim, SarADC.cpp)",
+            searched=True,
+        ),
+    )
+    embeddings: EmbeddingPlace = field(
+        default="dram",
+        metadata=option(
+            "Where the embedding tables live; their area is reported apart.",
+            source="DRAM: Horowitz (ISSCC'14); memory: NVSim (TCAD'12); in crossbars: REREC (ICCAD'21)",
+        ),
+    )
 
     def __post_init__(self) -> None:
-        allowed = {
-            "preset": tuple(TECHNOLOGIES),
-            "node_nm": NODES_NM,
-            "array_rows": ARRAY_ROWS,
-            "cell_bits": CELL_BITS,
-            "dac_bits": DAC_BITS,
-            "adc_bits": ADC_BITS,
-            "columns_per_adc": COLUMNS_PER_ADC,
-            "sign_coding": SIGN_CODINGS,
-            "interaction_engine": INTERACTION_ENGINES,
-            "digital_lanes": DIGITAL_LANES,
-            "embeddings": EMBEDDINGS,
-        }
-        for name, values in allowed.items():
-            if getattr(self, name) not in values:
-                raise ValueError(f"Hardware.{name} is {getattr(self, name)!r}; choose one of {list(values)}")
+        check_choices(self)
         if self.columns_per_adc > self.array_rows:
             raise ValueError(
                 f"Hardware.columns_per_adc is {self.columns_per_adc}; an array has {self.array_rows} columns"
@@ -111,16 +167,16 @@ class Hardware:
         """
         return int(lossless_adc_bits(self.array_rows, self.cell_bits, self.dac_bits, self.flip_encoding))
 
-    def to_json(self) -> dict[str, str | int | bool]:
+    def to_json(self) -> dict[str, Any]:
         """The options as plain JSON values."""
         return dataclasses.asdict(self)
 
 
-PRESETS: dict[str, Hardware] = {
+PRESETS: dict[PresetName, Hardware] = {
     "isaac32": Hardware(),
-    # MNSIM's fast cells want short cycles: few columns a converter.
+    # MNSIM's fast cells want short cycles: few columns per converter.
     "mnsim": Hardware(preset="mnsim", cell_bits=1, columns_per_adc=8, sign_coding="differential", flip_encoding=False),
-    # 9 ns a conversion: 8 columns a converter fit into the 100 ns read.
+    # A conversion takes 9 ns, so 8 columns per converter fit into the 100 ns read.
     "neurosim32": Hardware(preset="neurosim32", columns_per_adc=8),
 }
 """A chip with each source's constants; every one converts without loss."""

@@ -1,7 +1,7 @@
 """The whole chain: python -m pipeline.chain [named run] [--run NAME] [--data.path ...] [--help]
 
 What `torchx run launch/search.py` starts. Every stage reads and writes the run's folder, can be stopped at any moment
-and goes on when the same command is given again; a stage that is done only says what it found.
+and resumes when the same command is given again; a stage that is finished only prints what it found.
 """
 
 import shlex
@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from modules.space import Architecture
 from pipeline.codesign import codesign
 from pipeline.export import export_best
 from pipeline.report import draw_text, write_report
-from pipeline.retrain import best_model, retrain
+from pipeline.retrain import retrain
 from pipeline.run.architecture_files import read_architectures
+from pipeline.run.records.results import Results
 from pipeline.search.stage import search_supernet
 from pipeline.session import Session, run_program
 from pipeline.train import train_supernet
@@ -23,9 +23,7 @@ from pipeline.train import train_supernet
 def run_chain(session: Session) -> None:
     """Data → supernet → search → retrain → co-design → export → report."""
     given = session.config.retrain.architectures
-    session.processes.on_first(
-        lambda: read_architectures(given, session.space)
-    )  # wrong ones are told now, not in hours
+    session.processes.on_first(lambda: read_architectures(given, session.space))  # an error now, not after hours
     describe_data(session)
     stages: dict[str, Callable[[Session], Any]] = {
         "supernet": train_supernet,
@@ -34,15 +32,17 @@ def run_chain(session: Session) -> None:
         "codesign": codesign,
         "export": export_best,
     }
-    found = {name: _timed(session, name, stage) for name, stage in stages.items()}
-    report = session.processes.on_first(lambda: write_report(session.run.path, command_line()))
-    best = best_model(found["retrain"])
-    session.say("\n" + draw_text(Architecture.from_json(best["architecture"]), session.shape))
-    session.say(f"\nfound      {best['title']}; model {session.run.model}; report {report}")
+    for name, stage in stages.items():
+        _timed(session, name, stage)
+    report = session.processes.on_first(lambda: write_report(session.folder.path, command_line()))
+    best = session.read(session.folder.results, Results).best_model
+    assert best.architecture is not None, "the best model is a winner"
+    session.say("\n" + draw_text(best.architecture, session.shape))
+    session.say(f"\nfound      {best.title}; model {session.folder.model}; report {report}")
 
 
 def describe_data(session: Session) -> None:
-    """Say what the rows are."""
+    """Print what the rows are."""
     dataset = session.dataset
     rows = ", ".join(f"{dataset.rows(split):,} {split}" for split in ("train", "valid", "test"))
     schema = dataset.schema
@@ -58,11 +58,12 @@ def command_line() -> str:
     return f"python -m pipeline.chain {shlex.join(sys.argv[1:])}".strip()
 
 
-def _timed(session: Session, name: str, stage: Callable[[Session], Any]) -> Any:
+def _timed(session: Session, name: str, stage: Callable[[Session], Any]) -> None:
     if not session.processes.is_first:
-        return stage(session)
-    with session.run.timed(name):
-        return stage(session)
+        stage(session)
+        return
+    with session.folder.timed(name):
+        stage(session)
 
 
 if __name__ == "__main__":

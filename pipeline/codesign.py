@@ -1,22 +1,22 @@
 """Search the best winner's ReRAM mapping: python -m pipeline.codesign [named run] [--run NAME] [--field value ...]
 
 The quality of a mapping is the log loss, measured on validation rows, of the retrained winner with quantized weights
-and activations. Ranks look the rows up together; rank 0 searches. Writes codesign.json.
+and activations. All ranks take part in the embedding lookups; then rank 0 searches. Writes codesign.json.
 """
 
 import sys
 from collections.abc import Iterator, MutableMapping
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
-from modules.space import Architecture
+from modules.baselines import BASELINES
 from pim_codesign import (
     Bits,
     CodesignConfig,
+    Point,
     Workload,
     calibrate,
     naive_point,
@@ -25,87 +25,128 @@ from pim_codesign import (
     workload_of_baseline,
     workload_of_subnet,
 )
-from pipeline.retrain import best_model, read_results
-from pipeline.run.files import read_json, write_json
+from pipeline.run.records.codec import read_record, write_record
+from pipeline.run.records.codesign import (
+    BaselinePoint,
+    Codesign,
+    LogLosses,
+    MappedPoint,
+    OperatorBits,
+    PresetPoint,
+)
+from pipeline.run.records.results import ModelResult, Results
 from pipeline.session import Session, run_program
-from pipeline.training.frozen_rows import FrozenRows, look_up
-from pipeline.training.standalone import build, train_standalone
+from pipeline.training.frozen_rows import FrozenRows, load_frozen_rows
+from pipeline.training.standalone import rebuild, train_standalone
 
 CALIBRATION_ROWS = 4096
 """Training rows on which the activations' ranges are measured."""
 
 
-def codesign(session: Session) -> dict[str, Any]:
-    """Search the mapping of the best model and write codesign.json; done before: only reads it."""
-    run, processes = session.run, session.processes
-    if not processes.on_first(run.codesign.exists):
-        results = processes.on_first(lambda: read_results(run))
-        winner = _Measured(session, best_model(results))
-        baselines = [_Measured(session, entry) for entry in results["models"] if entry["kind"] == "baseline"]
-        processes.on_first(lambda: write_json(run.codesign, _search(session, winner, baselines)))
-    found: dict[str, Any] = processes.on_first(lambda: read_json(run.codesign))
+def codesign(session: Session) -> Codesign:
+    """Search the mapping of the best model and write codesign.json; if that is done, only read it."""
+    path = session.folder.codesign
+    if not session.exists(path):
+        results = session.read(session.folder.results, Results)
+        winner = MeasuredModel(session, results.best_model)
+        baselines = [MeasuredModel(session, model) for model in results.of_kind("baseline")]
+        found = session.processes.on_first(lambda: _search(session, winner, baselines))
+        session.write(path, found)
+    found = session.read(path, Codesign)
     for line in summary(found):
         session.say(line)
     return found
 
 
-class _Measured:
+class MeasuredModel:
     """A retrained model, the chip's view of it, and its log loss at any choice of bits."""
 
-    def __init__(self, session: Session, entry: dict[str, Any]) -> None:
-        architecture = Architecture.from_json(entry["architecture"]) if entry["architecture"] else None
-        self.entry, self.network = entry, build(session, entry["name"], architecture).network
-        trained = train_standalone(session, self.network, entry["name"])
-        dataset, processes, tables = session.dataset, session.processes, trained.trainee.embeddings
-        rows = session.config.scoring.valid_rows
-        self.rows = look_up(tables, dataset, "valid", rows, processes)
-        calibration = look_up(tables, dataset, "train", CALIBRATION_ROWS, processes, session.config.seed)
+    def __init__(self, session: Session, model: ModelResult) -> None:
+        contender = rebuild(session, model)
+        self.model, self.network = model, contender.network
+        tables = train_standalone(session, contender).trainee.embeddings
+        dataset, processes, config = session.dataset, session.processes, session.config
+        self.rows = load_frozen_rows(tables, dataset, "valid", config.scoring.valid_rows, processes)
+        calibration = load_frozen_rows(tables, dataset, "train", CALIBRATION_ROWS, processes, config.seed)
         self.calibration = calibrate(self.network, calibration.dense, calibration.embedded)
-        self.workload = self._workload(session, architecture)
-
-    def _workload(self, session: Session, architecture: Architecture | None) -> Workload:
-        table_rows = sum(session.dataset.schema.table_sizes)
-        if architecture is not None:
-            return workload_of_subnet(architecture, session.shape, table_rows, session.config.retrain.layer_norm)
-        return workload_of_baseline(self.network, session.shape, table_rows)
+        self.workload = _workload(session, model)
 
     def float_log_loss(self) -> float:
+        """In floating point, nats per row."""
         return _log_loss(self.network, self.rows)
 
     def log_loss(self, bits: Bits) -> float:
+        """With quantized weights and activations, nats per row."""
         return _log_loss(quantize(self.network, bits, self.calibration), self.rows)
 
     def naive_log_loss(self) -> float:
+        """With 8 bits everywhere, nats per row."""
         return self.log_loss(dict.fromkeys(self.workload.operators, (8, 8)))
 
 
-def _search(session: Session, winner: _Measured, baselines: list[_Measured]) -> dict[str, Any]:
+def _workload(session: Session, model: ModelResult) -> Workload:
+    table_rows = sum(session.dataset.schema.table_sizes)
+    if model.architecture is None:
+        return workload_of_baseline(BASELINES[model.name], session.shape, table_rows)
+    return workload_of_subnet(model.architecture, session.shape, table_rows, session.config.retrain.layer_norm)
+
+
+def _search(session: Session, winner: MeasuredModel, baselines: list[MeasuredModel]) -> Codesign:
     config = session.config.codesign
-    measured = _Measurements(session, config)
+    measured = Measurements(session, config)
     result = search(winner.workload, winner.log_loss, config, session.numpy_generator("codesign"), measured)
     measured.progress.close()
-    points = [
-        naive_point(model.workload, config.hardware, model.naive_log_loss(), f"{model.entry['title']}, naive W8A8")
-        for model in baselines
+    naive_baselines = [
+        naive_point(one.workload, config.hardware, one.naive_log_loss(), f"{one.model.title}, naive W8A8")
+        for one in baselines
     ]
-    return {
-        "model": winner.entry["name"],
-        "quality_rows": len(winner.rows.label),
-        "float_log_loss": winner.float_log_loss(),
-        **result.to_json(),
-        "baselines": [
-            {"name": model.entry["name"], "title": model.entry["title"], "point": point.to_json()}
-            for model, point in zip(baselines, points, strict=True)
-        ],
-    }
+    return Codesign(
+        model=winner.model.name,
+        quality_rows=len(winner.rows.label),
+        float_log_loss=winner.float_log_loss(),
+        preset=result.preset,
+        measurements=result.measurements,
+        pareto=tuple(map(mapped, result.pareto)),
+        evaluated=tuple(map(mapped, result.evaluated)),
+        naive=mapped(result.naive),
+        presets=tuple(PresetPoint(point.hardware.preset, mapped(point)) for point in result.presets),
+        baselines=tuple(
+            BaselinePoint(one.model.name, one.model.title, mapped(point))
+            for one, point in zip(baselines, naive_baselines, strict=True)
+        ),
+    )
 
 
-class _Measurements(MutableMapping[str, float]):
-    """Measured log losses by bits, on disk as soon as measured: a stopped search replays them."""
+def mapped(point: Point) -> MappedPoint:
+    """The record of a point that the search found."""
+    cost = point.cost
+    return MappedPoint(
+        label=point.label,
+        log_loss=point.log_loss,
+        latency_us=cost.latency_us,
+        throughput_per_s=cost.throughput_per_s,
+        energy_nj=cost.energy_nj,
+        area_mm2=cost.area_mm2,
+        embedding_area_mm2=cost.embedding_area_mm2,
+        power_w=cost.power_w,
+        utilization=cost.utilization,
+        arrays=cost.arrays,
+        hardware=dict(point.hardware.to_json()),
+        operators=tuple(
+            OperatorBits(name, one.weight_bits, one.activation_bits, one.dup)
+            for name, one in zip(point.operators, point.mapping.operators, strict=True)
+        ),
+        energy_breakdown_nj=dict(cost.energy_breakdown_nj),
+        area_breakdown_mm2=dict(cost.area_breakdown_mm2),
+    )
+
+
+class Measurements(MutableMapping[str, float]):
+    """Measured log losses by bits, each written to the disk once measured: a resumed search reads them back."""
 
     def __init__(self, session: Session, config: CodesignConfig) -> None:
-        self.path = session.run.codesign_measurements
-        self.found: dict[str, float] = read_json(self.path) if self.path.exists() else {}
+        self.path = session.folder.codesign_measurements
+        self.found = read_record(self.path, LogLosses).by_bits if self.path.exists() else {}
         self.progress = tqdm(total=config.log_loss_measurements, initial=len(self.found), desc="codesign", unit="map")
 
     def __getitem__(self, key: str) -> float:
@@ -113,11 +154,11 @@ class _Measurements(MutableMapping[str, float]):
 
     def __setitem__(self, key: str, value: float) -> None:
         self.found[key] = value
-        write_json(self.path, self.found)
+        write_record(self.path, LogLosses(self.found))
         self.progress.update()
 
     def __delitem__(self, key: str) -> None:
-        raise AssertionError("a measurement is never taken back")
+        raise AssertionError("a measurement is never removed")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.found)
@@ -132,19 +173,19 @@ def _log_loss(network: nn.Module, rows: FrozenRows) -> float:
     return float(binary_cross_entropy_with_logits(logit.double(), rows.label.double()))
 
 
-def summary(found: dict[str, Any]) -> list[str]:
-    """The naive mapping, and the best mappings beside it, as lines for the terminal."""
-    naive = found["naive"]
-    most = naive["log_loss"] + 1e-3
-    good = [point for point in found["pareto"] if point["log_loss"] <= most] or found["pareto"]
-    chosen = [("naive W8A8", naive)] + [
-        (f"least {what}", min(good, key=lambda point: point[field]))
-        for what, field in (("energy", "energy_nj"), ("latency", "latency_us"), ("area", "area_mm2"))
-    ]
+def summary(found: Codesign) -> list[str]:
+    """The naive mapping, the chosen one, and the cheapest acceptable ones, as lines for the terminal."""
+    shown = (
+        ("naive W8A8", found.naive),
+        ("chosen", found.chosen),
+        ("least energy", found.least(lambda point: point.energy_nj)),
+        ("least latency", found.least(lambda point: point.latency_us)),
+        ("least area", found.least(lambda point: point.area_mm2)),
+    )
     return [
-        f"codesign   {label:<14} log loss {point['log_loss']:.4f}  {point['latency_us']:8.2f} µs"
-        f"  {point['energy_nj']:9.1f} nJ  {point['area_mm2']:7.2f} mm²"
-        for label, point in chosen
+        f"codesign   {label:<14} log loss {point.log_loss:.4f}  {point.latency_us:8.2f} µs"
+        f"  {point.energy_nj:9.1f} nJ  {point.area_mm2:7.2f} mm²"
+        for label, point in shown
     ]
 
 

@@ -1,8 +1,10 @@
-"""A run's configuration: frozen dataclasses, one a concern. tyro makes the command line; a named run is a function."""
+"""A run's configuration: one frozen dataclass per concern. tyro builds the command line."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
+
+import tyro
 
 from modules.baselines import BASELINES
 from modules.space.sampling import SAMPLERS
@@ -10,7 +12,9 @@ from modules.space.search_space import SPACES
 from pim_codesign import CodesignConfig
 from pipeline.data import DataConfig
 from pipeline.run.processes import Device
-from pipeline.search.config import ScoringConfig, SearchConfig
+from pipeline.search.config import ScoringConfig
+from pipeline.search.evolution import EvolutionConfig
+from pipeline.search.strategy import SearchConfig
 from pipeline.training.config import TrainingConfig
 
 
@@ -84,7 +88,7 @@ class RunConfig:
     """Stream click logs, train the supernet, search it, retrain the winners, map the best to ReRAM, export, report."""
 
     run: str = "default"
-    """Name of the run: its folder under --runs. The same command again goes on where it stopped."""
+    """Name of the run: its folder under --runs. The same command again resumes where it stopped."""
     runs: str = "runs"
     """Folder that holds the runs."""
     seed: int = 0
@@ -97,8 +101,8 @@ class RunConfig:
     """What is searched."""
     supernet: SupernetConfig = field(default_factory=SupernetConfig)
     """Training of the supernet."""
-    search: SearchConfig = field(default_factory=lambda: SearchConfig(generations=8))
-    """How many candidates, chosen how."""
+    search: tyro.conf.AvoidSubcommands[SearchConfig] = field(default_factory=lambda: EvolutionConfig(generations=8))
+    """How many candidates are scored, and how they are chosen: the settings of one strategy."""
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     """How a candidate is judged."""
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
@@ -114,7 +118,7 @@ class RunConfig:
 
 
 FREE_FIELDS = frozenset({"runs", "device", "data.read_threads"})
-"""Fields that may differ when a run goes on: they do not change what is computed."""
+"""Fields that may differ when a run is resumed: they do not change what is computed."""
 
 
 def quick() -> RunConfig:
@@ -123,7 +127,7 @@ def quick() -> RunConfig:
         run="quick",
         data=DataConfig(rows=20_000),
         supernet=SupernetConfig(validation_paths=2),
-        search=SearchConfig(initial_population=8, generations=2, tournament=4, children=4),
+        search=EvolutionConfig(initial_population=8, generations=2, tournament=4, children=4),
         scoring=ScoringConfig(fine_tune_rows=2_048, valid_rows=2_000),
         retrain=RetrainConfig(winners=1),
         codesign=CodesignConfig(population=16, generations=10, rounds=2, log_loss_measurements=8),
@@ -131,12 +135,12 @@ def quick() -> RunConfig:
 
 
 def criteo_kaggle() -> RunConfig:
-    """The published recipe on Criteo Kaggle (give --data.path): budgets of search_space.md."""
+    """The published recipe on Criteo Kaggle (give --data.path): budgets of docs/search_space.md."""
     return RunConfig(
         run="criteo_kaggle",
         data=DataConfig(schema="criteo", max_table_rows=500_000),
         supernet=SupernetConfig(path_warm_up_steps=15_000, checkpoint_every=2_000, log_every=500),
-        search=SearchConfig(initial_population=128, generations=240, tournament=64, children=8),
+        search=EvolutionConfig(initial_population=128, generations=240, tournament=64, children=8),
         scoring=ScoringConfig(fine_tune_rows=256_000, valid_rows=1_228_800),
         retrain=RetrainConfig(winners=15, batch_size=512, checkpoint_every=2_000, log_every=500),
     )
@@ -148,7 +152,7 @@ def criteo_terabyte() -> RunConfig:
         run="criteo_terabyte",
         data=DataConfig(split="mlperf_days", max_table_rows=2**31 - 1, read_ahead_mb=1024, read_threads=4),
         supernet=SupernetConfig(batch_size=16_384, path_warm_up_steps=15_000, checkpoint_every=5_000, log_every=500),
-        search=SearchConfig(initial_population=128, generations=240, tournament=64, children=8),
+        search=EvolutionConfig(initial_population=128, generations=240, tournament=64, children=8),
         scoring=ScoringConfig(fine_tune_rows=256_000, valid_rows=1_228_800),
         retrain=RetrainConfig(winners=5, batch_size=16_384, checkpoint_every=5_000, log_every=500),
     )

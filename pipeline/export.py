@@ -7,51 +7,49 @@ model.pt (TorchScript) and model.json.
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 
-from modules.space import Architecture
-from pipeline.retrain import best_model, read_results
 from pipeline.run.checkpoint import Checkpoints, verify
-from pipeline.run.files import read_json, sha256
-from pipeline.serving.torchscript_model import export
+from pipeline.run.files import sha256
+from pipeline.run.records.codec import read_record
+from pipeline.run.records.model_card import ModelCard, Provenance
+from pipeline.run.records.results import ModelResult, Results, SplitMetrics
+from pipeline.serving.torchscript_model import write_model
 from pipeline.session import Session, run_program
-from pipeline.training.standalone import build
+from pipeline.training.standalone import rebuild
 
 
 def export_best(session: Session) -> Path:
-    """Write model.pt and model.json of the best winner; done before: only checks that the two belong together."""
-    run = session.run
-    if not session.processes.on_first(lambda: _is_complete(run.model)):
-        best = best_model(session.processes.on_first(lambda: read_results(run)))
-        newest = Checkpoints(run.checkpoints(f"retrain/{best['name']}"), session.processes).newest()
+    """Write model.pt and model.json of the best winner; if that is done, only check that the two belong together."""
+    folder = session.folder
+    if not session.processes.on_first(lambda: _is_complete(session, folder.model)):
+        best = session.read(folder.results, Results).best_model
+        newest = Checkpoints(folder.checkpoints(best.stage), session.processes).newest()
         if newest is None:
             raise ValueError(
-                f"{run.checkpoints('retrain')}/{best['name']}: no checkpoint to export; "
-                f"remove {run.results} and retrain what is missing (python -m pipeline.retrain)"
+                f"{folder.checkpoints(best.stage)}: no checkpoint to export; "
+                f"remove {folder.results} and retrain what is missing (python -m pipeline.retrain)"
             )
         verify(newest, session.processes)
         session.processes.on_first(lambda: _export(session, best, newest))
-    session.say(
-        f"export     {run.model} ({run.model.stat().st_size / 1e6:.1f} MB) and {run.model.with_suffix('.json')}"
-    )
-    return run.model
+    size_mb = folder.model.stat().st_size / 1e6
+    session.say(f"export     {folder.model} ({size_mb:.1f} MB) and {folder.model.with_suffix('.json')}")
+    return folder.model
 
 
-def _export(session: Session, best: dict[str, Any], checkpoint: Path) -> None:
-    architecture = Architecture.from_json(best["architecture"])
-    network = build(session, best["name"], architecture).network
+def _export(session: Session, best: ModelResult, checkpoint: Path) -> None:
+    network = rebuild(session, best).network
     tables = read_unsharded(session, network, checkpoint)
-    about = {
-        "numbering": session.dataset.numbering,
-        "architecture": best["architecture"],
-        "recipe": dataclasses.asdict(session.config.retrain),
-        "metrics": {"valid": best["valid"], "test": best["test"]},
-    }
-    export(tables, network, session.dataset.schema.to_json(), about, session.run.model)
+    provenance = Provenance(
+        numbering=session.dataset.numbering,
+        architecture=best.architecture,
+        recipe=dataclasses.asdict(session.config.retrain),
+        metrics=SplitMetrics(best.valid, best.test),
+    )
+    write_model(tables, network, session.dataset.schema.to_json(), provenance, session.folder.model)
 
 
 def read_unsharded(session: Session, network: nn.Module, checkpoint: Path) -> dict[str, Tensor]:
@@ -65,9 +63,11 @@ def read_unsharded(session: Session, network: nn.Module, checkpoint: Path) -> di
     return tables
 
 
-def _is_complete(model: Path) -> bool:
-    description = model.with_suffix(".json")
-    return model.exists() and description.exists() and read_json(description)["model"]["sha256"] == sha256(model)
+def _is_complete(session: Session, model: Path) -> bool:
+    card = model.with_suffix(".json")
+    if not model.exists() or not card.exists():
+        return False
+    return read_record(card, ModelCard, session.space).model.sha256 == sha256(model)
 
 
 if __name__ == "__main__":

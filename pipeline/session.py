@@ -3,6 +3,8 @@
 python -m pipeline.<stage> [named run] [--run NAME] [--data.path ...] [--help]
 """
 
+import argparse
+import dataclasses
 import os
 import sys
 import traceback
@@ -10,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy
 import torch
@@ -24,6 +27,10 @@ from pipeline.data import Dataset, open_dataset
 from pipeline.data.dataset import SPLITS
 from pipeline.run.folder import RunFolder, plain
 from pipeline.run.processes import Processes, is_first_to_say, join
+from pipeline.run.records.codec import read_record, write_record
+from pipeline.search.strategy import STRATEGIES
+
+T = TypeVar("T")
 
 STREAMS = ("weights", "paths", "search", "codesign", "validation")
 """The independent random streams of a run, by number."""
@@ -35,8 +42,8 @@ class Session:
 
     config: RunConfig
     """The run's configuration."""
-    run: RunFolder
-    """Its folder."""
+    folder: RunFolder
+    """The run's folder."""
     processes: Processes
     """This process among the others."""
     dataset: Dataset
@@ -77,8 +84,20 @@ class Session:
         (seed,) = numpy.random.SeedSequence(entropy).generate_state(1, numpy.uint64)
         return torch.Generator().manual_seed(int(seed) >> 1)
 
+    def exists(self, path: Path) -> bool:
+        """Whether a file of the run exists: rank 0's answer, on every rank."""
+        return self.processes.on_first(path.exists)
+
+    def read(self, path: Path, kind: type[T]) -> T:
+        """The record in a file of the run, read by rank 0, on every rank. Raises ValueError as `read_record` does."""
+        return self.processes.on_first(lambda: read_record(path, kind, self.space))
+
+    def write(self, path: Path, record: object) -> None:
+        """Write a record to a file of the run, on rank 0; the other ranks wait for it."""
+        self.processes.on_first(lambda: write_record(path, record))
+
     def say(self, line: str) -> None:
-        """Tell the user something, once."""
+        """Print a line for the user, on rank 0 only."""
         if self.processes.is_first:
             print(line, flush=True)
 
@@ -95,7 +114,7 @@ def run_program(stages: Callable[[Session], object], name: str, arguments: Seque
         return 1
     except KeyboardInterrupt:
         if os.environ.get("RANK", "0") == "0":  # Ctrl-C in a terminal reaches every rank
-            print(f"{name}: stopped; the same command goes on from here", file=sys.stderr)
+            print(f"{name}: stopped; the same command resumes from here", file=sys.stderr)
         return 130
 
 
@@ -123,7 +142,23 @@ def read_command_line(name: str, arguments: list[str]) -> RunConfig:
         raise ValueError(f"unknown run {named!r}; named runs are {', '.join(NAMED_RUNS)} (or give --field value)")
     runs = "\n".join(f"  {run}: {describe(run)}" for run in NAMED_RUNS)
     description = f"{RunConfig.__doc__}\n\nA first argument names a run to start from:\n{runs}"
-    return tyro.cli(RunConfig, prog=name, description=description, default=NAMED_RUNS[named](), args=arguments)
+    default = _with_strategy(NAMED_RUNS[named](), arguments)
+    return tyro.cli(RunConfig, prog=name, description=description, default=default, args=arguments)
+
+
+def _with_strategy(config: RunConfig, arguments: list[str]) -> RunConfig:
+    """The configuration with the settings of the strategy that the command line names, for as many candidates.
+
+    Each strategy has settings of its own: which options there are depends on it, so it is read before the others.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--search.strategy", dest="strategy", default=config.search.strategy)
+    strategy = parser.parse_known_args(arguments)[0].strategy
+    if strategy == config.search.strategy:
+        return config
+    if strategy not in STRATEGIES:
+        raise ValueError(f"search.strategy is {strategy!r}; choose one of {list(STRATEGIES)}")
+    return dataclasses.replace(config, search=STRATEGIES[strategy].config.of_size(config.search.candidates))
 
 
 @contextmanager
@@ -132,15 +167,16 @@ def open_session(config: RunConfig, processes: Processes) -> Iterator[Session]:
 
     Rank 0 holds the lock. The folder is claimed last: a command line that does not work does not bind the run's name.
     """
-    run = RunFolder(Path(config.runs) / config.run)
+    folder = RunFolder(Path(config.runs) / config.run)
+    data = str(folder.data)
     with ExitStack() as held:
-        processes.on_first(lambda: held.enter_context(run.locked()))
-        processes.on_first(lambda: run.check(plain(config), FREE_FIELDS))
-        processes.on_first(lambda: open_dataset(config.data, str(run.data)).schema.name)  # it generates, the rest read
-        dataset = open_dataset(config.data, str(run.data))
+        processes.on_first(lambda: held.enter_context(folder.locked()))
+        processes.on_first(lambda: folder.check(plain(config), FREE_FIELDS))
+        processes.on_first(lambda: open_dataset(config.data, data).schema.name)  # rank 0 generates, the others read
+        dataset = open_dataset(config.data, data)
         _check_ranks(config, dataset, processes.world_size)
-        processes.on_first(lambda: run.claim(plain(config), FREE_FIELDS))
-        yield Session(config, run, processes, dataset)
+        processes.on_first(lambda: folder.claim(plain(config), FREE_FIELDS))
+        yield Session(config, folder, processes, dataset)
 
 
 def _check_ranks(config: RunConfig, dataset: Dataset, world_size: int) -> None:

@@ -126,6 +126,11 @@ class Operator(ABC):
         others = [widest.with_options({name: value}) for name, values in self.options.items() for value in values[:-1]]
         return (widest, *others)
 
+    def defaults(self) -> dict[str, Any]:
+        """The options' defaults by name: a searched space lists the operator with these."""
+        fields = dataclasses.fields(self) if self.options else ()  # type: ignore[arg-type]
+        return {field.name: field.default for field in fields if field.name in self.options}
+
     def chosen(self) -> dict[str, Any]:
         """The options' values by name."""
         return {name: getattr(self, name) for name in self.options}
@@ -154,9 +159,7 @@ class Operator(ABC):
 
     def to_json(self) -> Any:
         """Its name, or where options differ from their defaults an object with the name and those options."""
-        fields = dataclasses.fields(self) if self.options else ()  # type: ignore[arg-type]
-        changed = {f.name: getattr(self, f.name) for f in fields if f.name in self.options}
-        changed = {f.name: changed[f.name] for f in fields if f.name in changed and changed[f.name] != f.default}
+        changed = {name: value for name, value in self.chosen().items() if value != self.defaults()[name]}
         return {"name": self.name, **changed} if changed else self.name
 
     def nasrec_multiply_accumulates(self, block: Choices, inputs: Inputs) -> int | None:

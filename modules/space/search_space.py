@@ -1,4 +1,4 @@
-"""The two search spaces of NASRec (arXiv:2207.07187, table 1) and the check that a value is in one."""
+"""The search spaces: NASRec's two (arXiv:2207.07187, table 1) and `open`; and the check that a value is in one."""
 
 import dataclasses
 import math
@@ -7,15 +7,24 @@ from dataclasses import dataclass
 from modules.operators import (
     NO_STEM,
     Attention,
+    BilinearFusion,
+    CompressedInteraction,
+    Cross,
     DenseToSparse,
     DotProduct,
     EmbeddedFullyConnected,
+    FactorizationMachine,
+    FactorizedProduct,
     FieldDotProduct,
+    FieldProduct,
     FullyConnected,
+    InteractingAttention,
+    MaskBlock,
     Operator,
     SigmoidGating,
     SparseToDense,
     Stem,
+    StemShape,
     Sum,
     WideFullyConnected,
 )
@@ -84,6 +93,8 @@ class SearchSpace:
         if not names or len(set(names)) != len(names):
             raise ValueError(f"SearchSpace.{field} has {names}; give at least one operator, each name once")
         for operator in operators:
+            if operator != operator.with_options(operator.defaults()):
+                raise ValueError(f"SearchSpace.{field} has {operator!r}; list it with its options' defaults")
             if operator.branch != branch:
                 raise ValueError(f"SearchSpace.{field} has {operator.name!r}, which makes {operator.branch!r}")
 
@@ -133,23 +144,32 @@ class SearchSpace:
 
     def _check_option(self, where: str, operator: Operator, options: tuple[Operator | None, ...]) -> None:
         known = {option.name: option for option in options if option is not None}
-        if type(operator) is not type(known.get(operator.name)):
+        own = known.get(operator.name)
+        if own is None or type(operator) is not type(own) or (operator != own and not own.options):
             raise ValueError(f"{where}: {operator.name!r} is not in {self.name}; it has {list(known)}")
-        if not operator.is_variant_of(known[operator.name]):
+        if not operator.is_variant_of(own):
             choices = {name: list(values) for name, values in operator.options.items()}
             raise ValueError(f"{where}: {operator!r} is not in {self.name}; its options are {choices}")
 
     def size(self) -> int:
-        """Number of architectures that `check` accepts.
+        """Number of architectures that `check` accepts (of any embedding width).
 
         >>> f"{float(NASREC_SMALL.size()):.0e} {float(NASREC_FULL.size()):.0e}"
         '5e+39 8e+43'
         """
-        return math.prod(self._block_size(number) for number in range(1, self.num_blocks + 1))
+        return sum(
+            len(self.stems)
+            * math.prod(self._block_size(number) for number in range(1, depth + 1))
+            * (4 ** (depth + 1) - 1 if self.free_head else 1)
+            for depth in self.depths
+        )
 
     def _block_size(self, outputs: int) -> int:
         subsets = sum(math.comb(outputs, count) for count in range(1, min(outputs, self.max_inputs) + 1))
-        operators = len(self.dense_operators) * len(self.sparse_operators)
+        operators = math.prod(
+            sum(math.prod(map(len, operator.options.values())) for operator in choices)
+            for choices in (self.dense_operators, self.sparse_operators)
+        )
         widths = len(self.dense_widths) * len(self.sparse_widths)
         mergers = 2 ** sum(getattr(self, field) is not None for field in MERGERS)
         return operators * widths * subsets**2 * outputs**2 * mergers
@@ -182,6 +202,13 @@ class SearchSpace:
         return tuple(field for field in CONNECTIONS if field in followed)
 
 
+def summable(operators: tuple[Operator, ...]) -> tuple[Operator, ...]:
+    """Those whose output is as wide as their block says; the others' widths are their own."""
+    block = Block((), (), 1, 1, (0,), (0,), 0, 0, None, None)
+    wider, shape = dataclasses.replace(block, dense_width=2, sparse_width=2), StemShape(1, 1, 1)
+    return tuple(own for own in operators if (own.width(block, shape), own.width(wider, shape)) == (1, 2))
+
+
 def _names(operators: tuple[Operator, ...]) -> list[str]:
     return [operator.name for operator in operators]
 
@@ -203,8 +230,24 @@ NASREC_FULL = dataclasses.replace(
 
 OPEN = SearchSpace(
     "open",
-    dense_operators=(WideFullyConnected(), FieldDotProduct(), SigmoidGating(), Sum()),
-    sparse_operators=(EmbeddedFullyConnected(), Attention()),
+    dense_operators=(
+        WideFullyConnected(),
+        FieldDotProduct(),
+        FactorizedProduct(),
+        MaskBlock(),
+        FactorizationMachine(),
+        BilinearFusion(),
+        SigmoidGating(),
+        Sum(),
+    ),
+    sparse_operators=(
+        EmbeddedFullyConnected(),
+        Attention(),
+        Cross(),
+        FieldProduct(),
+        CompressedInteraction(),
+        InteractingAttention(),
+    ),
     dense_widths=(16, 32, 64, 128, 256, 400, 512),
     sparse_widths=(8, 16, 32, 48),
     fewest_blocks=1,

@@ -1,13 +1,15 @@
-"""Analog-to-digital converters, 4 to 10 bits, 32 nm: a conversion's energy, a converter's area and rate.
+"""Analog-to-digital converters of 4 to 10 bits at 32 nm: energy per conversion, area and conversion rate.
 
-The Murmann-survey fit of the accelergy ADC plug-in is not used: it is not monotone under 5 bits (1 bit = 6.7 pJ).
+The fit to Murmann's survey in the accelergy ADC plug-in is not used: below 5 bits it is not monotone (6.7 pJ at 1 bit).
 """
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-ADC_BITS = tuple(range(4, 11))
-"""Resolutions the tables hold."""
+AdcBits = Literal[4, 5, 6, 7, 8, 9, 10]
+ADC_BITS: tuple[AdcBits, ...] = get_args(AdcBits)
+"""Resolutions the tables hold, bits."""
 
 # ISAAC's 8-bit converter scaled as a capacitive-DAC SAR (Saberi et al., TCAS-I 2011): hwcomponents-library, isaac.py.
 _ISAAC_ENERGY_PJ = (0.79, 0.99, 1.20, 1.42, 1.67, 1.969, 2.379)
@@ -15,20 +17,20 @@ _ISAAC_AREA_UM2 = (361.04, 476.91, 626.91, 845.18, 1200.0, 1827.9, 3002.0)
 _ISAAC_RATE_GS = 1.28
 
 NEUROSIM_COLUMN_OHM = 4.83e3
-"""Column resistance at which NeuroSim's formula gives its 0.312 pJ at 8 bits; one column of some hundred cells has
-kilo-ohms."""
+"""Column resistance, Ω, at which NeuroSim's formula gives its 0.312 pJ at 8 bits: that of a column of about a hundred
+cells."""
 
 
 @dataclass(frozen=True)
 class Adc:
-    """A family of converters; entry i of each table is for `ADC_BITS[i]`."""
+    """A family of converters; entry i of each table belongs to `ADC_BITS[i]` bits."""
 
     energy_pj: tuple[float, ...]
-    """Energy of a conversion, pJ; NaN where the source has no such converter."""
+    """Energy per conversion, pJ; NaN where the source has no such converter."""
     area_um2: tuple[float, ...]
-    """Area of a converter, µm²; NaN likewise."""
+    """Area per converter, µm²; NaN likewise."""
     rate_gs: tuple[float, ...]
-    """Conversions a nanosecond; NaN likewise."""
+    """Conversions per nanosecond; NaN likewise."""
 
     @property
     def max_bits(self) -> int:
@@ -39,28 +41,19 @@ class Adc:
         """
         return max(bits for bits, energy in zip(ADC_BITS, self.energy_pj, strict=True) if not math.isnan(energy))
 
-    def power_mw(self, bits: int) -> float:
-        """Power when converting all the time, mW.
-
-        >>> round(ISAAC_ADC.power_mw(8), 2)
-        2.14
-        """
-        index = ADC_BITS.index(bits)
-        return self.energy_pj[index] * self.rate_gs[index]
-
 
 def neurosim_power_w(bits: int, column_ohm: float = NEUROSIM_COLUMN_OHM) -> float:
-    """Power of NeuroSim's SAR converter at 32 nm (SarADC.cpp), W: a part by bits, a part by the column's current."""
+    """Power of NeuroSim's SAR converter at 32 nm (SarADC.cpp), W: one part by its bits, one by the column's current."""
     return (1.1294 * bits + 8.8998) * 1e-6 + 0.079449 * math.exp(-2.297 * math.log10(column_ohm))
 
 
 def neurosim_time_ns(bits: int) -> float:
-    """Time of one conversion of NeuroSim's SAR converter, ns: a cycle a bit and one to sample."""
+    """Time of one conversion of NeuroSim's SAR converter, ns: one cycle per bit and one to sample."""
     return bits + 1.0
 
 
 def _mnsim() -> Adc:
-    """MNSIM-2.0's converters (ADC.py) have 4, 6 and 8 bits; between them the geometric mean, above them nothing."""
+    """MNSIM-2.0's converters (ADC.py): 4, 6 and 8 bits; 5 and 7 are geometric means, 9 and 10 do not exist."""
     known = {4: (0.7 / 1.0, 500.0, 1.0), 6: (1.26 / 1.0, math.sqrt(580.0 * 1650.0), 1.0), 8: (2.0 / 1.28, 1200.0, 1.28)}
     for bits in (5, 7):
         low, high = known[bits - 1], known[bits + 1]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 ARRAYS_PER_IMA = 8
 """Crossbars of an in-situ multiply-accumulate unit (IMA)."""
 IMAS_PER_TILE = 12
-TILES_PER_CHIP = 168
+"""IMAs of a tile."""
 ARRAY_ROWS = 128
+"""Rows, and columns, of a crossbar."""
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,11 @@ class Component:
     """One line of the table: all units of a kind in one tile or IMA."""
 
     name: str
+    """What the parts are."""
     power_mw: float
-    """mW, all units together."""
+    """Power of all units together, mW."""
     area_mm2: float
-    """mm², all units together."""
+    """Area of all units together, mm²."""
 
 
 TILE = (
@@ -32,7 +34,7 @@ TILE = (
     Component("max_pool", 0.4, 0.00024),
     Component("output_register", 1.68, 0.0032),
 )
-"""A tile without its IMAs: 64 KB eDRAM, a 384-wire bus, a quarter of a router, two sigmoids …"""
+"""A tile without its IMAs: 64 KB of eDRAM, a 384-wire bus, a quarter of a router, two sigmoid units and so on."""
 
 IMA = (
     Component("adc", 16.0, 0.0096),
@@ -45,10 +47,7 @@ IMA = (
 )
 """8 arrays with 8 ADCs, 8 × 128 DACs and their registers."""
 
-HYPER_TRANSPORT = Component("hyper_transport", 10.4e3, 22.88)
-"""The chip's four off-chip links."""
-
-# Of our own tiles: no pooling; sigmoids and shift-adds are counted where they are used.
+# The parts of this project's own tiles: it has no pooling, and counts sigmoids and shift-adds where they are used.
 TILE_BUFFERS = tuple(part for part in TILE if part.name in {"edram", "bus", "router", "output_register"})
 IMA_REGISTERS = tuple(part for part in IMA if part.name.endswith("_register"))
 

@@ -3,28 +3,38 @@
 P points, T stages, n operators.
 """
 
+from collections.abc import Mapping as Lookup
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
-from pim_codesign.circuits import ADC_BITS, area_scale, energy_scale
+from pim_codesign.circuits import ADC_BITS, NODES_NM, area_scale, energy_scale
 from pim_codesign.circuits.periphery import DAC_AREA_UM2, DAC_POWER_UW
 from pim_codesign.hardware import TECHNOLOGIES, Hardware
 from pim_codesign.mapping.mapping import Mapping
 from pim_codesign.mapping.workload import Workload
+from pim_codesign.options import options_of
 
 Floats = NDArray[numpy.float64]
 Integers = NDArray[numpy.int64]
 Booleans = NDArray[numpy.bool_]
-_DTYPES: dict[Any, type] = {Floats: numpy.float64, Integers: numpy.int64, Booleans: numpy.bool_}
 
-_PRESET_NAMES = tuple(TECHNOLOGIES)
-_ADC_ENERGY_PJ = numpy.array([TECHNOLOGIES[name].adc.energy_pj for name in _PRESET_NAMES])
-_ADC_AREA_UM2 = numpy.array([TECHNOLOGIES[name].adc.area_um2 for name in _PRESET_NAMES])
+# Constants by preset, in the order of TECHNOLOGIES; the converters' are [presets, ADC_BITS].
+_PRESETS = {name: index for index, name in enumerate(TECHNOLOGIES)}
+_CELLS = [technology.cell for technology in TECHNOLOGIES.values()]
+_ADCS = [technology.adc for technology in TECHNOLOGIES.values()]
+_READ_NS = numpy.array([cell.read_time_ns for cell in _CELLS])
+_CELL_PJ = numpy.array([cell.read_energy_fj * cell.activity * 1e-3 for cell in _CELLS])
+_ADC_ENERGY_PJ = numpy.array([adc.energy_pj for adc in _ADCS])
+_ADC_AREA_UM2 = numpy.array([adc.area_um2 for adc in _ADCS])
+_ADC_RATE_GS = numpy.array([adc.rate_gs for adc in _ADCS])
+_AREA_SCALES = {node: area_scale(node) for node in NODES_NM}
+_ENERGY_SCALES = {node: energy_scale(node) for node in NODES_NM}
 
 
 @dataclass(frozen=True)
@@ -36,11 +46,11 @@ class MappingColumns:
     activation_bits: Integers
     """[P, T]"""
     dup: Integers
-    """[P, T], already limited to the largest power of two in V."""
+    """Copies of the stage's matrix, already limited to the largest power of two in V. [P, T]"""
 
     @classmethod
     def of(cls, workload: Workload, mappings: Sequence[Mapping]) -> "MappingColumns":
-        """Spread each mapping's operators over their stages."""
+        """Spread each mapping's operators over their stages. Raises ValueError for another number of operators."""
         for mapping in mappings:
             if len(mapping.operators) != len(workload.operators):
                 raise ValueError(
@@ -59,80 +69,87 @@ class MappingColumns:
         eight = numpy.full((len(weight), 1), 8, dtype=numpy.int64)
         spread = [numpy.hstack([bits, eight])[:, columns.operator] for bits in (weight, activation)]
         copies = numpy.hstack([dup, numpy.ones_like(eight)])[:, columns.operator]
-        # largest power of two in V; a stage without a matrix has one "copy"
+        # The largest power of two in V; a stage without a matrix has one "copy".
         limit = 2 ** (numpy.frexp(numpy.maximum(columns.vectors, 1).astype(numpy.float64))[1].astype(numpy.int64) - 1)
         return cls(spread[0], spread[1], numpy.minimum(copies, limit))
 
 
-@lru_cache(maxsize=4096)
-def _numbers(hardware: Hardware) -> tuple[float, ...]:
-    """What the cost equations need of one chip, in the order of `HardwareColumns`."""
-    cell, adc = hardware.technology.cell, hardware.technology.adc
-    wider_dac = 2 ** (hardware.dac_bits - 1)
-    return (
-        _PRESET_NAMES.index(hardware.preset),
-        hardware.array_rows,
-        hardware.cell_bits,
-        hardware.dac_bits,
-        hardware.adc_bits,
-        hardware.columns_per_adc,
-        2 if hardware.sign_coding == "differential" else 1,
-        hardware.flip_encoding,
-        hardware.adc_per_operator,
-        hardware.interaction_engine == "scratch_crossbar",
-        hardware.digital_lanes,
-        ("dram", "reram_memory", "in_crossbar").index(hardware.embeddings),
-        cell.read_time_ns,
-        cell.read_energy_fj * cell.activity * 1e-3,
-        adc.rate_gs[ADC_BITS.index(hardware.adc_bits)],
-        wider_dac * DAC_POWER_UW * cell.read_time_ns * 1e-3,
-        wider_dac * DAC_AREA_UM2,
-        area_scale(hardware.node_nm),
-        energy_scale(hardware.node_nm),
-    )
-
-
-@dataclass(frozen=True)
 class HardwareColumns:
-    """One chip a point, each field [P, 1]. Energies and areas of parts are at 32 nm, before the node's scale."""
+    """One chip per point: each option of the chip as a column [P, 1] under the option's own name, and what follows.
 
-    preset: Integers
-    array_rows: Integers
-    cell_bits: Integers
-    dac_bits: Integers
-    adc_bits: Integers
-    columns_per_adc: Integers
-    polarities: Integers
-    """π: 2 differential, 1 offset."""
-    flip_encoding: Booleans
-    adc_per_operator: Booleans
-    scratch: Booleans
-    digital_lanes: Integers
-    embeddings: Integers
-    """0 DRAM, 1 ReRAM as memory, 2 in crossbars."""
-    read_ns: Floats
-    cell_pj: Floats
-    """ρ · e_cell"""
-    adc_rate_gs: Floats
-    dac_pj: Floats
-    dac_um2: Floats
-    area_scale: Floats
-    energy_scale: Floats
+    Energies and areas of parts are at 32 nm, before the node's scale.
+    """
 
-    @classmethod
-    def of(cls, hardwares: Sequence[Hardware]) -> "HardwareColumns":
-        """Gather the chips' numbers."""
-        table = numpy.array([_numbers(hardware) for hardware in hardwares], dtype=numpy.float64)
-        columns: dict[str, Any] = {
-            field.name: table[:, [index]].astype(_DTYPES[field.type]) for index, field in enumerate(fields(cls))
-        }
-        return cls(**columns)
+    def __init__(self, hardwares: Sequence[Hardware]) -> None:
+        """Gather the options of chips of one type."""
+        names = tuple(options_of(type(hardwares[0])))
+        self._choices = dict(zip(names, zip(*map(attrgetter(*names), hardwares), strict=True), strict=True))
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        """The column of the option `name`, made when it is first read. [P, 1]"""
+        if name.startswith("_") or name not in self._choices:
+            raise AttributeError(f"{name} is neither a chip option nor a column that follows from the options")
+        column = vars(self)[name] = numpy.array(self._choices[name])[:, None]
+        return column
+
+    def by_choice(self, name: str, numbers: Lookup[Any, float]) -> NDArray[Any]:
+        """The number that belongs to each point's choice of the option `name`. [P, 1]"""
+        return numpy.array([numbers[choice] for choice in self._choices[name]])[:, None]
+
+    @cached_property
+    def _preset_index(self) -> Integers:
+        return self.by_choice("preset", _PRESETS)
+
+    @cached_property
+    def polarities(self) -> Integers:
+        """π: arrays per matrix, 2 with differential coding and 1 with offset coding. [P, 1]"""
+        return self.by_choice("sign_coding", {"differential": 2, "offset": 1})
+
+    @cached_property
+    def scratch(self) -> Booleans:
+        """Whether products of computed operands are made on scratch crossbars. [P, 1]"""
+        return self.by_choice("interaction_engine", {"digital": False, "scratch_crossbar": True})
+
+    @cached_property
+    def read_ns(self) -> Floats:
+        """Length of an input cycle that the cell allows, ns. [P, 1]"""
+        return _READ_NS[self._preset_index]
+
+    @cached_property
+    def cell_pj(self) -> Floats:
+        """ρ · e_cell: energy per cell and input cycle, pJ. [P, 1]"""
+        return _CELL_PJ[self._preset_index]
+
+    @cached_property
+    def adc_rate_gs(self) -> Floats:
+        """Conversions per nanosecond of one converter. [P, 1]"""
+        return _ADC_RATE_GS[self._preset_index, self.adc_bits - ADC_BITS[0]]
+
+    @cached_property
+    def adc_area_um2(self) -> Floats:
+        """Area per converter, µm². [P, 1]"""
+        return _ADC_AREA_UM2[self._preset_index, self.adc_bits - ADC_BITS[0]]
 
     def adc_energy_pj(self, bits: Integers) -> Floats:
-        """Energy of a conversion of `bits` [P, T] bits."""
-        return _ADC_ENERGY_PJ[self.preset, bits - ADC_BITS[0]]
+        """Energy per conversion of `bits` [P, T] bits, pJ. [P, T]"""
+        return _ADC_ENERGY_PJ[self._preset_index, bits - ADC_BITS[0]]
 
-    @property
-    def adc_area_um2(self) -> Floats:
-        """Area of a converter. [P, 1]"""
-        return _ADC_AREA_UM2[self.preset, self.adc_bits - ADC_BITS[0]]
+    @cached_property
+    def dac_pj(self) -> Floats:
+        """Energy of driving a row for a cycle, pJ; it doubles with each further bit. [P, 1]"""
+        return 2 ** (self.dac_bits - 1) * DAC_POWER_UW * self.read_ns * 1e-3
+
+    @cached_property
+    def dac_um2(self) -> Floats:
+        """Area of a row's converter, µm²; it doubles with each further bit. [P, 1]"""
+        return 2 ** (self.dac_bits - 1) * DAC_AREA_UM2
+
+    @cached_property
+    def area_scale(self) -> Floats:
+        """Area at the chip's node over area at 32 nm. [P, 1]"""
+        return self.by_choice("node_nm", _AREA_SCALES)
+
+    @cached_property
+    def energy_scale(self) -> Floats:
+        """Energy of CMOS at the chip's node over that at 32 nm. [P, 1]"""
+        return self.by_choice("node_nm", _ENERGY_SCALES)

@@ -1,4 +1,4 @@
-"""Matrices on crossbars: pim.md's counts for every point and stage at once, and their time, energy and parts.
+"""Matrices on crossbars: the counts of docs/reram.md for every point and stage at once, their time and energy.
 
 P points, T stages; V input vectors, I inputs, O outputs; S slices, B cycles, K and M row and column blocks, π
 polarities.
@@ -21,30 +21,30 @@ from pim_codesign.mapping.slicing import (
 )
 
 PIPELINE_CYCLES = 3
-"""Cycles a matrix takes beside its input cycles: fetch, convert, shift-and-add (ISAAC, section 6)."""
+"""Cycles that a matrix takes beside its input cycles: fetch, convert, shift-and-add (ISAAC, section 6)."""
 
 
 @dataclass(frozen=True)
-class Crossbars:
-    """Counts, each [P, T]; a stage without a matrix has zeros."""
+class CrossbarCounts:
+    """What matrices occupy and do on crossbars, each [P, T]; a stage without a matrix has zeros."""
 
     arrays: Integers
-    """X = K·M·π·dup"""
+    """Arrays X = K·M·π·dup."""
     used_cells: Integers
-    """I·O·S·π·dup"""
+    """Cells that hold a weight: I·O·S·π·dup."""
     conversions: Integers
-    """N = V·B·K·O·S"""
+    """Analog-to-digital conversions N = V·B·K·O·S per sample."""
     row_cycles: Integers
-    """V·B·I·M·π: a row driven for a cycle."""
+    """Rows driven, times cycles: V·B·I·M·π per sample."""
     cell_cycles: Integers
-    """V·B·I·O·S·π: a cell read for a cycle."""
+    """Cells read, times cycles: V·B·I·O·S·π per sample."""
     cycles: Integers
-    """⌈V/dup⌉·B + 3, or 0."""
+    """Cycles per sample: ⌈V/dup⌉·B + 3, or 0."""
     adc_bits: Integers
     """Bits of a conversion."""
 
     def energies_pj(self, chip: HardwareColumns, count: Integers | int = 1) -> dict[str, Floats]:
-        """A sample's energy by part, [P], when matrix t is used `count`[t] times."""
+        """Energy per sample by part, pJ, [P], when matrix t is used `count`[t] times."""
         cmos = chip.energy_scale
         parts = {
             "adc": self.conversions * chip.adc_energy_pj(self.adc_bits) * cmos,
@@ -57,7 +57,7 @@ class Crossbars:
 
 
 def cycle_ns(chip: HardwareColumns) -> Floats:
-    """T_c = max(t_read, m/f_adc): all columns of a converter are read within a cycle. [P, 1]"""
+    """T_c = max(t_read, m/f_adc), ns: a converter reads all of its m columns within one cycle. [P, 1]"""
     return numpy.maximum(chip.read_ns, chip.columns_per_adc / chip.adc_rate_gs)
 
 
@@ -69,7 +69,7 @@ def lay_out(
     activation_bits: Integers,
     dup: Integers,
     chip: HardwareColumns,
-) -> Crossbars:
+) -> CrossbarCounts:
     """Lay matrices on crossbars. Arguments broadcast to [P, T]."""
     pi = chip.polarities
     s = slices(weight_bits, chip.cell_bits, pi == 2)
@@ -79,7 +79,7 @@ def lay_out(
     own_rows = numpy.minimum(numpy.maximum(inputs, 1), chip.array_rows)
     needed = lossless_adc_bits(own_rows, chip.cell_bits, chip.dac_bits, chip.flip_encoding)
     stopped = numpy.clip(needed, ADC_BITS[0], chip.adc_bits)
-    return Crossbars(
+    return CrossbarCounts(
         arrays=k * m * pi * dup,
         used_cells=inputs * outputs * s * pi * dup,
         conversions=vectors * b * k * outputs * s,

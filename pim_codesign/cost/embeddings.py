@@ -1,6 +1,6 @@
-"""What looking up a sample's embedding rows costs, by where the tables live. Its area is reported apart.
+"""What looking up the embedding rows of a sample costs, by where the tables live. Their area is reported apart.
 
-F rows of D numbers a sample, 8 bits a number; P points.
+F rows of D numbers per sample, 8 bits per number; P points.
 """
 
 from dataclasses import dataclass
@@ -19,26 +19,31 @@ from pim_codesign.circuits.periphery import (
 from pim_codesign.cost.columns import Floats, HardwareColumns
 from pim_codesign.cost.crossbars import PIPELINE_CYCLES, cycle_ns
 from pim_codesign.devices.cells import CELL_AREA_UM2
+from pim_codesign.hardware import EmbeddingPlace
 from pim_codesign.mapping.slicing import ceil_divide, column_blocks, row_blocks, slices
 from pim_codesign.mapping.workload import Embeddings
 
 BITS = 8
 """Bits of a stored number."""
+_PLACES: dict[EmbeddingPlace, int] = {"dram": 0, "reram_memory": 1, "in_crossbar": 2}
 MEMORY_ARRAY_EFFICIENCY = 0.5
 """Cells' share of a ReRAM memory's area: this project's assumption, NVSim's optimized macros lie at 0.3 to 0.6."""
 
 
 @dataclass(frozen=True)
 class LookupCost:
-    """Each [P]."""
+    """Cost of a sample's lookups, and the area of the tables; each [P]."""
 
     energy_pj: Floats
+    """Energy per sample, pJ."""
     time_ns: Floats
+    """Time per sample, ns."""
     area_mm2: Floats
+    """Area of all tables, mm²; 0 in DRAM."""
 
 
 def lookup_cost(embeddings: Embeddings, chip: HardwareColumns) -> LookupCost:
-    """The F fields' tables lie in different banks or arrays, so a sample's lookups run at the same time."""
+    """Cost of one sample's lookups. The tables of the F fields lie in different banks or arrays: one access time."""
     bits = embeddings.fields * embeddings.width * BITS
     stored_bits = embeddings.rows * embeddings.width * BITS
     ones = numpy.ones_like(chip.read_ns)
@@ -47,7 +52,7 @@ def lookup_cost(embeddings: Embeddings, chip: HardwareColumns) -> LookupCost:
     memory_energy = bits / chip.cell_bits * chip.cell_pj + network
     memory_area = stored_bits / chip.cell_bits * CELL_AREA_UM2 / MEMORY_ARRAY_EFFICIENCY * chip.area_scale
 
-    # In a crossbar: a one-hot input, so one row conducts, a conversion needs few bits and one cycle is enough.
+    # In a crossbar the input is one-hot: a single row conducts, so a conversion needs few bits and one cycle is enough.
     s = slices(BITS, chip.cell_bits, chip.polarities == 2)
     conversions = embeddings.fields * embeddings.width * s
     conversion_pj = chip.adc_energy_pj(numpy.full_like(chip.adc_bits, ADC_BITS[0])) + SHIFT_ADD_ENERGY_PJ
@@ -60,7 +65,7 @@ def lookup_cost(embeddings: Embeddings, chip: HardwareColumns) -> LookupCost:
     converters = arrays // chip.polarities * ceil_divide(chip.array_rows, chip.columns_per_adc)
     crossbar_area = (arrays * array_um2 + converters * chip.adc_area_um2) * chip.area_scale
 
-    where = chip.embeddings
+    where = chip.by_choice("embeddings", _PLACES)
     energy = numpy.choose(where, [DRAM_PJ_PER_BIT * bits * ones, memory_energy, crossbar_energy])
     time = numpy.choose(where, [DRAM_ACCESS_NS * ones, chip.read_ns, (1 + PIPELINE_CYCLES) * cycle_ns(chip)])
     area = numpy.choose(where, [0 * ones, memory_area, crossbar_area]) * 1e-6

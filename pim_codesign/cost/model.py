@@ -1,6 +1,7 @@
-"""`evaluate`: the cost equations of a mapped workload on a chip; `evaluate_many`: of a whole population at once.
+"""`evaluate`: the cost of a mapped workload on a chip; `evaluate_many`: the costs of a whole population at once.
 
-P points, T stages, Q products of computed operands. Times in ns and energies in pJ inside; µs and nJ outside.
+The equations are those of docs/reram.md. P points, T stages, Q products of computed operands. Times are in ns and
+energies in pJ inside; µs and nJ outside.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ from pim_codesign.circuits.periphery import (
     VECTOR_ALU_POWER_MW,
 )
 from pim_codesign.cost.columns import Booleans, Floats, HardwareColumns, Integers, MappingColumns
-from pim_codesign.cost.crossbars import Crossbars, cycle_ns, lay_out
+from pim_codesign.cost.crossbars import CrossbarCounts, cycle_ns, lay_out
 from pim_codesign.cost.embeddings import lookup_cost
 from pim_codesign.devices.cells import CELL_AREA_UM2, WRITE_ENERGY_PJ, WRITE_TIME_NS
 from pim_codesign.hardware import Hardware
@@ -39,36 +40,32 @@ from pim_codesign.mapping.workload import Workload
 
 @dataclass(frozen=True)
 class Cost:
-    """What one sample costs, and what the chip measures."""
+    """What one sample costs, and how large and busy the chip is."""
 
     latency_us: float
-    """Of one sample: the longest path through the graph, µs."""
+    """Latency of one sample: the longest path through the graph, µs."""
     throughput_per_s: float
-    """Samples a second when samples follow each other: one over the slowest stage."""
+    """Samples per second when samples follow each other: one over the time of the slowest stage."""
     energy_nj: float
-    """Of one sample when the chip is kept busy, nJ: `power_w` over `throughput_per_s`."""
+    """Energy per sample when the chip is kept busy, nJ: `power_w` over `throughput_per_s`."""
     area_mm2: float
-    """Of the chip without the embedding tables, mm²."""
+    """Area of the chip without the embedding tables, mm²."""
     embedding_area_mm2: float
-    """Of the embedding tables, mm²; 0 in DRAM."""
+    """Area of the embedding tables, mm²; 0 in DRAM."""
     power_w: float
-    """At full throughput, W."""
+    """Power at full throughput, W."""
     utilization: float
     """Share of the arrays' cells that hold a weight, 0 to 1."""
     arrays: int
     """Crossbars, replication included."""
     conversions: int
-    """Analog-to-digital conversions of a sample."""
+    """Analog-to-digital conversions per sample."""
     lossless: bool
-    """Whether no converter ever clips; where False, accuracy measured by quantization alone is too good."""
+    """Whether no converter ever clips; where False, accuracy measured by quantization alone is optimistic."""
     energy_breakdown_nj: dict[str, float]
     """`energy_nj` by part, nJ."""
     area_breakdown_mm2: dict[str, float]
     """`area_mm2` by part, mm²."""
-
-    def batch_latency_us(self, samples: int) -> float:
-        """Time until the last of `samples` samples is out, when they follow each other, µs."""
-        return self.latency_us + (samples - 1) / self.throughput_per_s * 1e6
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ def evaluate(workload: Workload, hardware: Hardware, mapping: Mapping | None = N
 
 def evaluate_many(workload: Workload, mappings: Sequence[Mapping], hardwares: Sequence[Hardware]) -> CostTable:
     """Costs of P pairs of a mapping and a chip."""
-    return evaluate_columns(workload, MappingColumns.of(workload, mappings), HardwareColumns.of(hardwares))
+    return evaluate_columns(workload, MappingColumns.of(workload, mappings), HardwareColumns(hardwares))
 
 
 def evaluate_columns(workload: Workload, mapping: MappingColumns, chip: HardwareColumns) -> CostTable:
@@ -132,7 +129,7 @@ def evaluate_columns(workload: Workload, mapping: MappingColumns, chip: Hardware
     stage_ns = static.cycles * cycle_ns(chip) + digital_ns + scratch.stage_ns
     stage_ns[:, 0] += lookup.time_ns
     latency_ns = _longest_path(workload, stage_ns)
-    # The digital logic is shared by all stages: as a pipeline's station it is busy for all their work together.
+    # All stages share the digital logic, so in the pipeline it is one more stage, busy with all of their digital work.
     slowest_ns = numpy.maximum(stage_ns.max(axis=1), digital_ns.sum(axis=1))
 
     arrays = static.arrays.sum(axis=1) + scratch.arrays
@@ -148,7 +145,7 @@ def evaluate_columns(workload: Workload, mapping: MappingColumns, chip: Hardware
     }
     dynamic_pj = sum(energies.values())
     leakage_mw = _leakage_mw(arrays[:, None], chip)
-    # A sample is charged for the time until the next one enters: energy · throughput = power. mW · ns = pJ
+    # A sample is charged for the time until the next one enters, so that energy · throughput = power. mW · ns = pJ
     energies["leakage"] = leakage_mw * slowest_ns
     used = static.used_cells.sum(axis=1) + scratch.used_cells
     needed = lossless_adc_bits(chip.array_rows, chip.cell_bits, chip.dac_bits, chip.flip_encoding)
@@ -169,15 +166,15 @@ def evaluate_columns(workload: Workload, mapping: MappingColumns, chip: Hardware
 
 
 class _Scratch:
-    """Products of computed operands on crossbars that each sample writes anew; zeros where the chip has MAC lanes.
+    """Products of computed operands on crossbars that are written for each sample; zeros where MAC lanes make them.
 
-    One operand is written as if it were weights of the stage's activation bits, a row at a time, all columns at once.
+    One operand is written as if it were weights of the stage's activation bits, row by row, all columns at once.
     """
 
     def __init__(self, workload: Workload, mapping: MappingColumns, chip: HardwareColumns) -> None:
         work = workload.columns
         bits = mapping.activation_bits[:, work.computed_stage]  # [P, Q]
-        laid: Crossbars = lay_out(
+        laid: CrossbarCounts = lay_out(
             work.computed_vectors, work.computed_rows, work.computed_columns, bits, bits, numpy.ones_like(bits), chip
         )
         here, count = chip.scratch[:, 0], work.computed_count
@@ -194,7 +191,7 @@ class _Scratch:
 
 
 def _longest_path(workload: Workload, stage_ns: Floats) -> Floats:
-    """When the last stage ends: each starts when all it waits for have ended. [P, T] -> [P]"""
+    """When the last stage ends: each starts when all that it waits for have ended. [P, T] -> [P]"""
     end = numpy.zeros_like(stage_ns)
     for index, stage in enumerate(workload.stages):
         start = end[:, stage.depends].max(axis=1) if stage.depends else 0.0
@@ -213,7 +210,7 @@ def _digital_ns(macs: Integers, operations: Integers, lookups: Integers, chip: H
 
 
 def _traffic_pj(workload: Workload, mapping: MappingColumns, chip: HardwareColumns) -> dict[str, Floats]:
-    """Every input vector is fetched once and every output vector put back, at the operator's activation bits."""
+    """Every input vector is fetched once and every output vector stored once, at the operator's activation bits."""
     work = workload.columns
     bits = (work.vectors * (work.inputs + work.outputs) * mapping.activation_bits).sum(axis=1) * chip.energy_scale[:, 0]
     return {"buffer": bits * EDRAM_PJ_PER_BIT, "bus": bits * BUS_PJ_PER_BIT, "router": bits * ROUTER_PJ_PER_BIT}
@@ -231,7 +228,7 @@ def _imas(arrays: Integers, chip: HardwareColumns) -> Floats:
 
 
 def _areas_mm2(arrays: Integers, pairs: Integers, chip: HardwareColumns) -> dict[str, Floats]:
-    """Areas by part, [P]; `pairs` are arrays that share converters, both of a differential pair counting once."""
+    """Areas by part, [P]. The two arrays of a differential pair share their converters: `pairs` counts them once."""
     rows = chip.array_rows
     adcs = pairs * ceil_divide(rows, chip.columns_per_adc)
     units = _vector_alus(chip)
@@ -254,15 +251,3 @@ def _leakage_mw(arrays: Integers, chip: HardwareColumns) -> Floats:
     buffers_mw = _tiles(arrays, chip) * isaac.power_mw(isaac.TILE_BUFFERS)
     registers_mw = _imas(arrays, chip) * isaac.power_mw(isaac.IMA_REGISTERS)
     return (LEAKAGE_FRACTION * chip.energy_scale * (digital_mw + buffers_mw + registers_mw))[:, 0]
-
-
-def peak_operations_per_s(
-    arrays: int, array_rows: int, cell_bits: int, dac_bits: int, weight_bits: int, activation_bits: int, cycle_ns: float
-) -> float:
-    """Multiplications and additions a second of `arrays` full arrays (offset coding), as ISAAC counts its peak.
-
-    >>> round(peak_operations_per_s(168 * 12 * 8, 128, 2, 1, 16, 16, 100.0) / 1e12, 1)
-    41.3
-    """
-    columns = array_rows // ceil_divide(weight_bits, cell_bits)
-    return 2 * arrays * array_rows * columns / (ceil_divide(activation_bits, dac_bits) * cycle_ns * 1e-9)

@@ -1,25 +1,6 @@
-"""The chip's smallest parts: ReRAM cells and what is wrong with them."""
+"""The chip's smallest parts: ReRAM cells, and what makes them imperfect."""
 
 from pim_codesign.devices.cells import ISAAC_CELL, MNSIM_CELL, Cell
-from pim_codesign.devices.nonideal import (
-    DEFAULT_STUCK_AT,
-    NOTHING_STUCK,
-    STRESS_STUCK_AT,
-    StuckAt,
-    ir_drop_gain,
-    milo_sigma_us,
-    wan_sigma_us,
-)
+from pim_codesign.devices.nonideal import NOTHING_STUCK, StuckAt, ir_drop_gain
 
-__all__ = [
-    "DEFAULT_STUCK_AT",
-    "ISAAC_CELL",
-    "MNSIM_CELL",
-    "NOTHING_STUCK",
-    "STRESS_STUCK_AT",
-    "Cell",
-    "StuckAt",
-    "ir_drop_gain",
-    "milo_sigma_us",
-    "wan_sigma_us",
-]
+__all__ = ["ISAAC_CELL", "MNSIM_CELL", "NOTHING_STUCK", "Cell", "StuckAt", "ir_drop_gain"]

@@ -1,22 +1,22 @@
-"""ReRAM cells: what reading and writing one costs."""
+"""ReRAM cells: their area, and what reading and writing one costs."""
 
 from dataclasses import dataclass
 
 CELL_AREA_UM2 = 2.5e-5 * 1e6 / 128**2
 """Area of a cell at 32 nm, µm²: ISAAC (ISCA'16) table 6, a 128 × 128 crossbar of 2.5e-5 mm²."""
 WRITE_ENERGY_PJ = 0.6
-"""Energy of writing a cell: NVSim (TCAD'12), a SET/RESET pulse of `WRITE_TIME_NS`. A lower bound: Wan et al. (Nature
-2022) program with 8.52 µs pulses and verify."""
+"""Energy of writing a cell, pJ: NVSim (TCAD'12), a SET or RESET pulse of `WRITE_TIME_NS`. A lower bound: Wan et al.
+(Nature 2022) program with 8.52 µs pulses and verify."""
 WRITE_TIME_NS = 10.0
-"""Time of writing the cells of one row: NVSim; MNSIM-2.0's SimConfig has the same 10 ns."""
+"""Time of writing the cells of one row, ns: NVSim; MNSIM-2.0's SimConfig has the same 10 ns."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell as one public tool or paper has it."""
+    """A cell with the constants of one public tool or paper."""
 
     read_energy_fj: float
-    """Energy of one cell in one input cycle, fJ, when `activity` of its inputs and levels are on."""
+    """Energy of one cell in one input cycle, fJ, when all of its inputs and levels are on."""
     read_time_ns: float
     """Length of an input cycle that the cell allows, ns."""
     activity: float
@@ -24,6 +24,6 @@ class Cell:
 
 
 ISAAC_CELL = Cell(read_energy_fj=0.3e-3 * 100e-9 / 128**2 * 1e15, read_time_ns=100.0, activity=1.0)
-"""1.83 fJ: ISAAC table 6 and PUMA (ASPLOS'19), 0.3 mW a 128 × 128 crossbar at 100 ns; a mean power, so ρ = 1."""
+"""1.83 fJ: ISAAC table 6 and PUMA (ASPLOS'19), 0.3 mW per 128 × 128 crossbar at 100 ns; a mean power, so ρ = 1."""
 MNSIM_CELL = Cell(read_energy_fj=75.8e-9 * 3.16e-9 * 1e15, read_time_ns=3.16, activity=0.5)
 """0.239 fJ: MNSIM-2.0's SimConfig, 75.8 nW for 3.16 ns of a conducting cell; half of the input bits are on."""

@@ -1,4 +1,4 @@
-"""What a model computes on the chip: its static matrices at few bits, fast for a search or bit by bit."""
+"""What a model computes on the chip: its static matrices quantized (fast, for the search) or bit by bit."""
 
 from pim_codesign.functional.bit_true import Crossbars, Imperfections
 from pim_codesign.functional.calibration import Calibration, calibrate

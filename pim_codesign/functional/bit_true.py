@@ -1,7 +1,8 @@
 """A matrix on crossbars, bit by bit: slices, serial inputs, row blocks, converters, and imperfect cells.
 
 N samples, I inputs, O outputs, S slices, R rows of an array. Integers are held in float64, so that imperfect cells need
-no second form. Costs B·S·π times a plain product: for finalists and for checking, not for the search's inner loop.
+no second form. It costs B·S·π times a plain product: for checking and for a few final designs, not for the inner loop
+of the search.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ Integers = NDArray[numpy.int64]
 
 @dataclass(frozen=True)
 class Imperfections:
-    """What is wrong with the cells and wires; the defaults are ideal."""
+    """Deviations of the cells and wires from ideal ones; the defaults are ideal."""
 
     log_normal_sigma: float = 0.0
     """σ of the logarithm of a programmed level over its target, at least 0."""
@@ -35,7 +36,7 @@ class Imperfections:
             raise ValueError(f"{self}: log_normal_sigma and wire_ohm are at least 0, on_ohm is above 0")
 
     def programmed(self, targets: Floats, highest: int, generator: numpy.random.Generator) -> Floats:
-        """What the cells hold when `targets` were written."""
+        """The levels that the cells hold after `targets` were written."""
         levels = targets * generator.lognormal(sigma=self.log_normal_sigma, size=targets.shape)
         fate = generator.random(targets.shape)
         levels[fate < self.stuck_at.low] = 0
@@ -45,7 +46,7 @@ class Imperfections:
 
 @dataclass(frozen=True)
 class _Block:
-    """The arrays that one block of rows occupies: what their cells hold, and how each column is converted."""
+    """The arrays that hold one block of rows: the levels of their cells, and how each column is converted."""
 
     rows: slice
     levels: Floats
@@ -67,7 +68,7 @@ class _Block:
 
 
 class Crossbars:
-    """A programmed matrix; called with integer inputs it gives what the chip computes."""
+    """A programmed matrix on crossbars; called with integer inputs, it returns what the chip computes."""
 
     def __init__(
         self,
@@ -99,8 +100,8 @@ class Crossbars:
     def __call__(self, inputs: Integers, activation_bits: int, signed: bool = True, converters: bool = True) -> Floats:
         """Product of integers [N, I] with the matrix: [N, O]; exact with ideal cells and lossless converters.
 
-        Inputs lie in −2^(a−1) … 2^(a−1)−1, or 0 … 2^a−1 unsigned. Signed ones are shown shifted by 2^(a−1), and what
-        the shift adds is subtracted digitally. Without `converters` the analog sums are taken as they are. Raises
+        Inputs lie in −2^(a−1) … 2^(a−1)−1, or 0 … 2^a−1 unsigned. Signed ones are applied shifted by 2^(a−1), and
+        what the shift adds is subtracted digitally. Without `converters` the analog sums are used as they are. Raises
         ValueError for inputs that do not fit.
         """
         shift = 2 ** (activation_bits - 1) if signed else 0
@@ -114,18 +115,18 @@ class Crossbars:
             for block in self.blocks:
                 sums = block.read(digits[:, block.rows], adc_bits)  # [S, N, O]
                 result += 2.0 ** (cycle * dac_bits) * numpy.tensordot(self.slice_weights, sums, axes=1)
-        result -= self.offset * shown.sum(axis=1, keepdims=True)  # of the weights' coding
-        return result - shift * self.weight_sums  # of the inputs' coding
+        result -= self.offset * shown.sum(axis=1, keepdims=True)  # undo the coding of the weights
+        return result - shift * self.weight_sums  # undo the coding of the inputs
 
     def _program(self, cells: list[Integers], rows: slice) -> _Block:
-        """Write one block of rows: the targets, complemented where that is better, then what the cells make of them."""
+        """Write one block of rows: the targets, complemented where that is better, as imperfect cells hold them."""
         hardware, highest = self.hardware, 2**self.hardware.cell_bits - 1
         targets = [array[:, rows].astype(numpy.float64) for array in cells]
         sums = [array.sum(axis=1) * (2**hardware.dac_bits - 1) for array in targets]  # largest column sums, [S, O]
         flipped = numpy.zeros(sums[0].shape, dtype=bool)
         lowest = numpy.zeros_like(sums[0])
         if len(cells) == 2:
-            # A column's sum lies in −Σn … Σp: its converter's window is put over it, over zero where it is too narrow.
+            # A column's sum lies in −Σn … Σp. The converter's window covers that, or lies around zero if too narrow.
             codes = 2**hardware.adc_bits
             lowest = numpy.maximum(-sums[1], numpy.minimum(-codes / 2, sums[0] - codes + 1))
         elif hardware.flip_encoding:

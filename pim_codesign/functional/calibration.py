@@ -1,7 +1,7 @@
 """Ranges of the activations that enter each matrix, measured once and used for every choice of bits.
 
-For each width the clipping range is the percentile of |x| whose quantization error is smallest on the calibration rows:
-fewer bits clip more.
+For each number of bits the clipping range is the percentile of |x| whose quantization error is smallest on the
+calibration rows; fewer bits clip more. B batch, I integers, F fields, D embedding width.
 """
 
 import math
@@ -16,9 +16,9 @@ from pim_codesign.functional.matrices import joined, matrices, with_matrices_as_
 from pim_codesign.mapping.mapping import ACTIVATION_BITS
 
 PERCENTILES = (99.0, 99.5, 99.9, 99.99, 100.0)
-"""Candidates for the clipping range, % of the magnitudes that are not clipped."""
+"""Candidates for the clipping range: % of the magnitudes that are not clipped."""
 MAX_SAMPLES = 1 << 16
-"""Numbers kept of each matrix' inputs, evenly spaced over the calibration rows, and the largest besides."""
+"""Numbers kept of each matrix's inputs, evenly spaced over the calibration rows, beside the largest."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Calibration:
     """Clipping ranges by matrix and activation bits."""
 
     ranges: dict[str, dict[int, float]]
-    """Matrix path -> activation bits -> the magnitude that the largest integer stands for."""
+    """Matrix path -> activation bits -> the magnitude that the largest integer represents."""
 
     def range(self, matrix: str, bits: int) -> float:
-        """The clipping range of a matrix' inputs at a width. Raises ValueError where it was not calibrated."""
+        """The clipping range of a matrix's inputs at `bits`. Raises ValueError where it was not calibrated."""
         if matrix not in self.ranges or bits not in self.ranges[matrix]:
             raise ValueError(
                 f"no calibration of {matrix!r} at {bits} activation bits: it holds {sorted(self.ranges)[:3]} … at "
@@ -42,7 +42,7 @@ class Calibration:
 def calibrate(
     model: nn.Module, dense: Tensor, sparse: Tensor, activation_bits: Iterable[int] = ACTIVATION_BITS
 ) -> Calibration:
-    """Run rows (dense [B, I], sparse [B, F, D]) through the model and choose each matrix' clipping ranges."""
+    """Run rows (dense [B, I], sparse [B, F, D]) through the model and choose each matrix's clipping ranges."""
     watched = with_matrices_as_modules(model)
     samples: dict[str, Tensor] = {}
     for name, matrix in matrices(watched):
@@ -59,7 +59,7 @@ def calibrate(
 
 
 def _best_range(magnitudes: Tensor, bits: int) -> float:
-    """Of the percentiles of sorted magnitudes, the one with the smallest squared error at this width."""
+    """Of the percentiles of sorted magnitudes, the one with the smallest squared error at `bits`."""
     levels = 2 ** (bits - 1) - 1
     best, best_error = 1.0, math.inf
     for percentile in PERCENTILES:

@@ -1,7 +1,7 @@
 """Symmetric fake quantization of every static matrix of a model, at its operator's bits.
 
-Weights per output channel, activations by calibrated range; products and sums are exact, so this is what lossless
-converters compute. Straight-through gradients, so the result can be trained.
+Weights are quantized per output channel, activations by a calibrated range. Products and sums are exact, so this is
+what lossless converters compute. Gradients are straight-through, so the result can be trained.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ Bits = Mapping[str, tuple[int, int]]
 
 
 class QuantizedLinear(nn.Module):
-    """y = Q_a(x) Q_w(W)ᵀ + b; called as the layer it replaces, with a tensor or a list of them."""
+    """y = Q_a(x) Q_w(W)ᵀ + b; called like the layer that it replaces, with a tensor or a list of tensors."""
 
     def __init__(self, source: nn.Linear | Linear, weight_bits: int, activation_bits: int, largest: float) -> None:
         super().__init__()
@@ -50,8 +50,8 @@ class _StraightThrough(torch.autograd.Function):
 def quantize_activation(x: Tensor, step: float, levels: int) -> Tensor:
     """The nearest of −levels·step … levels·step; gradient 1 inside that range and 0 outside.
 
-    torch's fused fake quantization keeps a mask and took 76 times as long on a CPU (9.9 against 0.13 ms for a million
-    numbers), so this is four passes in place.
+    torch's fused fake quantization keeps a mask and took 76 times as long on a CPU (9.9 against 0.13 ms per million
+    numbers); these are four passes in place.
 
     >>> quantize_activation(torch.tensor([0.6, -9.0]), 0.5, 3).tolist()
     [0.5, -1.5]

@@ -1,30 +1,33 @@
-"""What the co-design search may spend and what it reports."""
+"""What the co-design search may spend, what it reports, and the options of its chip."""
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Literal
 
-from pim_codesign.hardware import PRESETS, Hardware, PresetName
+from pim_codesign.hardware import PRESETS, EmbeddingPlace, Hardware, PresetName
+from pim_codesign.overrides import ChipOptions
+from pim_codesign.search.chips import lossless_chip
 
 
 @dataclass(frozen=True)
-class CodesignConfig:
-    """Budgets and limits of `search`."""
+class CodesignConfig(ChipOptions):
+    """Budgets and limits of `search`. A chip option that is given is fixed; the other searched options are varied.
+
+    Raises ValueError for a budget or limit that is too small, and for options that leave no chip.
+    """
 
     preset: PresetName = "isaac32"
-    """Whose constants are taken, and the chip of the naive mapping."""
-    embeddings: Literal["dram", "reram_memory", "in_crossbar"] = "dram"
-    """Where embedding tables live; their area is reported apart, so it is not searched."""
+    """The preset whose constants and options the chip of the naive mapping has."""
+    embeddings: EmbeddingPlace = "dram"
+    """Where the embedding tables live. Their area is reported apart, so the place is not searched."""
     population: int = 96
-    """Points of a generation, at least 8."""
+    """Points per generation, at least 8."""
     generations: int = 150
     """Generations of all rounds together, at least `rounds` + 2; the last two use measured bits only."""
     rounds: int = 4
     """How often log losses are measured where the search found points and the estimates are renewed, at least 1."""
     log_loss_measurements: int = 64
-    """Different choices of bits whose log loss is measured, at least 4; the time of a co-design lies here."""
+    """Different choices of bits whose log loss is measured, at least 4. Most of a co-design's time is spent here."""
     max_log_loss_increase: float = 0.005
-    """Points whose log loss is above the naive mapping's by more than this are of no use, at least 0."""
+    """Points whose log loss exceeds the naive mapping's by more than this are rejected, at least 0."""
     log_loss_resolution: float = 1e-5
     """Log losses that differ by less count as equal, above 0."""
     pareto_points: int = 24
@@ -44,11 +47,19 @@ class CodesignConfig:
                 raise ValueError(f"CodesignConfig.{name} is {getattr(self, name)}; it must be at least {value}")
         if not self.log_loss_resolution > 0:
             raise ValueError(f"CodesignConfig.log_loss_resolution is {self.log_loss_resolution}; it must be above 0")
-        self.hardware  # noqa: B018  raises for an unknown preset or embedding place
+        self.hardware  # noqa: B018  raises ValueError for options that make no chip
 
     @property
     def hardware(self) -> Hardware:
-        """The chip of the naive mapping."""
+        """The chip of the naive mapping: the preset's with the options that are given, converting without loss.
+
+        Raises ValueError where the given options leave no such chip.
+        """
         if self.preset not in PRESETS:
             raise ValueError(f"CodesignConfig.preset is {self.preset!r}; choose one of {list(PRESETS)}")
-        return dataclasses.replace(PRESETS[self.preset], embeddings=self.embeddings)
+        return lossless_chip(PRESETS[self.preset], self.given, self.fixed)
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """Names of the options that the search leaves as they are in `hardware`: those that are given."""
+        return frozenset(self.given)

@@ -1,54 +1,40 @@
-"""A point of the search as integers: for each operator its bits and replication, then the chip's options.
+"""A point of the search as integers: bits and replication of each operator, then the chip's searched options.
 
-P points, n operators. A row is [weight-bit index] · n, [activation-bit index] · n, [log2 dup] · n, chip genes.
+P points, n operators, G genes. A genome is [weight-bit index] · n, [activation-bit index] · n, [log2 dup] · n, chip
+genes; a chip gene is the index of the option's choice.
 """
 
-import dataclasses
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy
 from numpy.typing import NDArray
 
-from pim_codesign.circuits import ADC_BITS
 from pim_codesign.cost.columns import HardwareColumns, MappingColumns
-from pim_codesign.hardware import (
-    ARRAY_ROWS,
-    CELL_BITS,
-    COLUMNS_PER_ADC,
-    DAC_BITS,
-    DIGITAL_LANES,
-    INTERACTION_ENGINES,
-    SIGN_CODINGS,
-    Hardware,
-)
+from pim_codesign.hardware import Hardware
 from pim_codesign.mapping.mapping import ACTIVATION_BITS, WEIGHT_BITS, Mapping, OperatorMapping, max_dup
 from pim_codesign.mapping.workload import Workload
+from pim_codesign.options import Choice, options_of
+from pim_codesign.search.chips import lossless_chip
 
 Genomes = NDArray[numpy.int64]
-
-CHIP_GENES: dict[str, tuple[int | str | bool, ...]] = {
-    "array_rows": ARRAY_ROWS,
-    "cell_bits": CELL_BITS,
-    "dac_bits": DAC_BITS,
-    "columns_per_adc": COLUMNS_PER_ADC,
-    "sign_coding": SIGN_CODINGS,
-    "digital_lanes": DIGITAL_LANES,
-    "interaction_engine": INTERACTION_ENGINES,
-    "adc_per_operator": (False, True),
-}
-"""The chip's searched options. Converter bits are not among them: they follow, as few as convert without loss, because
-the log losses are those of exact sums."""
-_NAMES = tuple(CHIP_GENES)
+ChipGenes = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Genome:
-    """Coding of the points of one workload on chips derived from one."""
+    """Coding of the points of one workload on chips derived from one.
+
+    Converter bits are not a gene: they follow, as few as convert without loss, because the log losses that the search
+    measures are those of exact sums.
+    """
 
     workload: Workload
+    """The network."""
     base: Hardware
-    """Its preset, node and place of the embeddings are kept, and its flip encoding with offset coding."""
+    """The chip of the naive mapping: whatever is not searched is kept, its flip encoding with offset coding."""
+    fixed: frozenset[str] = frozenset()
+    """Options that keep the base chip's value although they are searched otherwise; with `adc_bits`, its converters."""
 
     @cached_property
     def operators(self) -> int:
@@ -56,11 +42,17 @@ class Genome:
         return len(self.workload.operators)
 
     @cached_property
+    def chip_genes(self) -> dict[str, tuple[Choice, ...]]:
+        """Choices of each searched option of the chip, in the order of its fields."""
+        options = options_of(type(self.base))
+        return {name: one.choices for name, one in options.items() if one.searched and name not in self.fixed}
+
+    @cached_property
     def options(self) -> Genomes:
-        """How many values each gene has."""
+        """Number of values of each gene. [G]"""
         n = self.operators
         dups = [max_dup(vectors).bit_length() for vectors in self.workload.vectors.values()]
-        chip = [len(values) for values in CHIP_GENES.values()]
+        chip = [len(values) for values in self.chip_genes.values()]
         return numpy.array([len(WEIGHT_BITS)] * n + [len(ACTIVATION_BITS)] * n + dups + chip, dtype=numpy.int64)
 
     def bits(self, genomes: Genomes) -> Genomes:
@@ -79,13 +71,12 @@ class Genome:
 
     def chips(self, genomes: Genomes) -> list[Hardware]:
         """The chip of each; genomes must be repaired."""
-        return [_chip(self.base, tuple(genes))[1] for genes in genomes[:, -len(CHIP_GENES) :].tolist()]
+        return [self._repaired(tuple(genes))[1] for genes in genomes[:, 3 * self.operators :].tolist()]
 
     def repair(self, genomes: Genomes) -> Genomes:
         """Make chips possible: columns that share a converter fit the array, lossless converters exist."""
-        result = genomes.copy()
-        count = len(CHIP_GENES)
-        result[:, -count:] = [_chip(self.base, tuple(genes))[0] for genes in genomes[:, -count:].tolist()]
+        result, chip = genomes.copy(), slice(3 * self.operators, None)
+        result[:, chip] = [self._repaired(tuple(genes))[0] for genes in genomes[:, chip].tolist()]
         return result
 
     def columns(self, genomes: Genomes) -> tuple[MappingColumns, HardwareColumns]:
@@ -93,7 +84,7 @@ class Genome:
         n, bits = self.operators, self.bits(genomes)
         dup = 2 ** genomes[:, 2 * n : 3 * n]
         mapping = MappingColumns.of_arrays(self.workload, bits[:, :n], bits[:, n:], dup)
-        return mapping, HardwareColumns.of(self.chips(genomes))
+        return mapping, HardwareColumns(self.chips(genomes))
 
     def decode(self, genome: Genomes) -> tuple[Mapping, Hardware]:
         """One point [G] as values."""
@@ -105,7 +96,7 @@ class Genome:
     def naive(self) -> Genomes:
         """W8A8, no replication, the base chip. [G]"""
         n = self.operators
-        chip = [CHIP_GENES[name].index(getattr(self.base, name)) for name in _NAMES]
+        chip = [choices.index(getattr(self.base, name)) for name, choices in self.chip_genes.items()]
         eight = [WEIGHT_BITS.index(8)] * n + [ACTIVATION_BITS.index(8)] * n
         return numpy.array(eight + [0] * n + chip, dtype=numpy.int64)
 
@@ -113,22 +104,16 @@ class Genome:
         """Uniform points, repaired. [P, G]"""
         return self.repair(generator.integers(0, self.options, size=(points, len(self.options))))
 
+    @cached_property
+    def _known(self) -> dict[ChipGenes, tuple[ChipGenes, Hardware]]:
+        """What `_repaired` has found: there are some thousand chips, and a search meets each many times."""
+        return {}
 
-@lru_cache(maxsize=8192)
-def _chip(base: Hardware, genes: tuple[int, ...]) -> tuple[tuple[int, ...], Hardware]:
-    """The nearest possible chip's genes, and that chip with the fewest lossless converter bits."""
-    index = dict(zip(_NAMES, genes, strict=True))
-    widest = base.technology.adc.max_bits
-    while True:
-        options = {name: CHIP_GENES[name][index[name]] for name in _NAMES}
-        if options["columns_per_adc"] > options["array_rows"]:  # type: ignore[operator]
-            index["columns_per_adc"] -= 1
-            continue
-        flip = base.flip_encoding and options["sign_coding"] == "offset"
-        chip = dataclasses.replace(base, adc_bits=ADC_BITS[0], flip_encoding=flip, **options)  # type: ignore[arg-type]
-        if chip.lossless_adc_bits <= widest:
-            chip = dataclasses.replace(chip, adc_bits=max(ADC_BITS[0], chip.lossless_adc_bits))
-            return tuple(index[name] for name in _NAMES), chip
-        # too many bits: first simpler inputs, then simpler cells, then fewer rows
-        name = next(name for name in ("dac_bits", "cell_bits", "array_rows") if index[name] > 0)
-        index[name] -= 1
+    def _repaired(self, genes: ChipGenes) -> tuple[ChipGenes, Hardware]:
+        """The nearest possible chip's genes, and that chip."""
+        if genes not in self._known:
+            wanted = {name: choices[gene] for (name, choices), gene in zip(self.chip_genes.items(), genes, strict=True)}
+            chip = lossless_chip(self.base, wanted, self.fixed)
+            repaired = tuple(choices.index(getattr(chip, name)) for name, choices in self.chip_genes.items())
+            self._known[genes] = repaired, chip
+        return self._known[genes]

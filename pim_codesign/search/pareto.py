@@ -1,4 +1,7 @@
-"""Dominance: which points no other is at least as good as in everything and better in something; smaller is better."""
+"""Dominance: one point dominates another when it is at least as good in everything and better in something.
+
+Smaller is better. P points, M objectives.
+"""
 
 import numpy
 from numpy.typing import NDArray
@@ -8,7 +11,7 @@ Floats = NDArray[numpy.float64]
 
 
 def non_dominated(objectives: Floats) -> NDArray[numpy.int64]:
-    """Indices, ascending, of the non-dominated rows of [P, M]; of equal rows only the first.
+    """Ascending indices of the non-dominated points of [P, M]; of equal points only the first.
 
     >>> non_dominated(numpy.array([[1.0, 2.0], [2.0, 1.0], [2.0, 2.0], [1.0, 2.0]])).tolist()
     [0, 1]
@@ -20,9 +23,9 @@ def non_dominated(objectives: Floats) -> NDArray[numpy.int64]:
 
 
 def spread(objectives: Floats, count: int, keep: list[int]) -> list[int]:
-    """`count` rows of [P, M], far from each other: those of `keep`, then always the farthest from all taken.
+    """Indices of `count` points of [P, M] far from each other: those of `keep`, then the farthest from all taken.
 
-    Distances are in objectives scaled to [0, 1]. Returns all rows when there are not more than `count`.
+    Distances are in objectives scaled to [0, 1]. With at most `count` points, all of them are returned.
     """
     if len(objectives) <= count:
         return list(range(len(objectives)))

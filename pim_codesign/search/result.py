@@ -1,4 +1,4 @@
-"""What a co-design found, and its JSON (codesign.json but for what the pipeline adds)."""
+"""What a co-design search found, and its JSON (codesign.json except for what the pipeline adds)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +14,17 @@ class Point:
     """A mapped workload on a chip."""
 
     label: str
-    """What tables call it."""
+    """Its name in tables."""
     log_loss: float | None
     """Measured with quantized weights and activations; None where it was not measured."""
     cost: Cost
+    """Its cost per sample."""
     hardware: Hardware
+    """Its chip."""
     operators: tuple[str, ...]
-    """The workload's, in the order of `mapping`."""
+    """Names of the workload's operators, in the order of `mapping`."""
     mapping: Mapping
+    """Bits and replication of each operator."""
 
     def to_json(self) -> dict[str, Any]:
         """The point as plain JSON values."""
@@ -58,33 +61,17 @@ class CodesignResult:
     """The outcome of `search`."""
 
     preset: str
-    """Whose constants were taken."""
+    """The preset whose constants were taken."""
     pareto: tuple[Point, ...]
-    """Points that no other found is better than, each with a measured log loss, by rising energy."""
+    """Points that no other point dominates, each with a measured log loss, by rising energy."""
     evaluated: tuple[Point, ...]
-    """What the search looked at: every measured choice of bits on the naive chip, then the last generation."""
+    """Points that the search evaluated: every measured choice of bits on the base chip, then the last generation."""
     naive: Point
-    """W8A8 on the preset's chip."""
+    """W8A8 on the base chip: the preset's, with the options that the configuration gives."""
     presets: tuple[Point, ...]
-    """The naive mapping on the chip of every preset: how far the public tools are apart."""
+    """The naive mapping on every preset's own chip: how far the public tools are apart."""
     measurements: int
     """Log losses measured, replayed ones included."""
-    log_loss_resolution: float
-    """Log losses that differ by less count as equal."""
-
-    @property
-    def better_than_naive(self) -> tuple[Point, ...]:
-        """Points of the Pareto set that lose to the naive mapping in nothing."""
-        return tuple(point for point in self.pareto if self._at_least_as_good(point, self.naive))
-
-    def _at_least_as_good(self, point: Point, other: Point) -> bool:
-        assert point.log_loss is not None and other.log_loss is not None
-        return (
-            point.log_loss < other.log_loss + self.log_loss_resolution
-            and point.cost.latency_us <= other.cost.latency_us
-            and point.cost.energy_nj <= other.cost.energy_nj
-            and point.cost.area_mm2 <= other.cost.area_mm2
-        )
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain JSON values."""

@@ -1,9 +1,9 @@
 """`search`: bits and replication of every operator, and the chip, for (log loss, latency, energy, area).
 
-Costs are computed for every point; log losses, the expensive part, are measured for a budget of choices of bits and
-estimated for the others. Rounds of NSGA-II on the estimates say which bits to measure next. Two last rounds use
-measured bits only, and what is reported comes from them: one over everything, one over what is nowhere dearer than the
-naive mapping, a corner that four objectives alone leave thin. P points, n operators.
+Costs are computed for every point. Log losses, the expensive part, are measured for a budget of choices of bits and
+estimated for the others; rounds of NSGA-II on the estimates decide which bits to measure next. The last two rounds use
+measured bits only, and the reported points come from them: one round over all points, one over the points that cost no
+more than the naive mapping in anything, which four objectives alone would leave thin. P points, n operators.
 """
 
 from collections.abc import Callable, MutableMapping
@@ -20,18 +20,18 @@ from pim_codesign.mapping.mapping import ACTIVATION_BITS, WEIGHT_BITS
 from pim_codesign.mapping.workload import Workload
 from pim_codesign.search.config import CodesignConfig
 from pim_codesign.search.genome import Genome, Genomes
-from pim_codesign.search.operators import GenomeRepair, nsga2
 from pim_codesign.search.pareto import non_dominated, spread
 from pim_codesign.search.result import CodesignResult, Point, naive_point
 from pim_codesign.search.surrogate import Surrogate, fit
+from pim_codesign.search.variation import GenomeRepair, nsga2
 
 Floats = NDArray[numpy.float64]
 LogLoss = Callable[[dict[str, tuple[int, int]]], float]
-"""Operator -> (weight bits, activation bits); gives the log loss of the model quantized so."""
+"""Log loss of the model when each operator is quantized to (weight bits, activation bits)."""
 
 
 def bits_key(bits: dict[str, tuple[int, int]]) -> str:
-    """A choice of bits as one word, for a log of measured log losses.
+    """A choice of bits as one word: the key of a measured log loss.
 
     >>> bits_key({"blocks.0.dense.fc": (8, 6), "head": (4, 8)})
     'w8a6,w4a8'
@@ -49,11 +49,11 @@ def search(
     """Search mappings and chips for a workload.
 
     `log_loss` is called once for each of at most `config.log_loss_measurements` choices of bits. `measured` (bits_key
-    -> log loss) is read before and added to after each call: a caller who keeps it can stop and run the same search
-    again, which replays it. The same generator state, workload, config and log losses give the same result. Raises
+    -> log loss) is read before each call and extended after it: a caller who keeps it can stop, and the same search
+    resumes from it. The same generator state, workload, config and log losses give the same result. Raises
     ValueError when `log_loss` gives a number that is not finite.
     """
-    genome = Genome(workload, config.hardware)
+    genome = Genome(workload, config.hardware, config.fixed)
     meter = _Meter(genome, log_loss, config.log_loss_measurements, {} if measured is None else measured)
     meter.measure(_first_bits(genome, config, generator))
     population = _start(genome, config.population, generator)
@@ -88,7 +88,7 @@ class _Meter:
         return self.found[(8,) * (2 * self.genome.operators)]
 
     def measure(self, bits: Genomes) -> None:
-        """Measure the rows of [N, 2n] that are new, as far as the budget goes."""
+        """Measure those of [N, 2n] that are new, within the budget."""
         for row in bits.tolist():
             if len(self.found) < self.budget and tuple(row) not in self.found:
                 self.found[tuple(row)] = self._one(row)
@@ -111,7 +111,7 @@ class _Meter:
 class _Codesign(Problem):
     """Objectives log loss, latency, energy and area, the last three as logarithms; limits on each.
 
-    The log loss may not be much above the naive mapping's; with `nowhere_dearer` the others not above at all.
+    The log loss may exceed the naive mapping's by little; with `nowhere_dearer` the costs may not exceed its costs.
     """
 
     def __init__(self, genome: Genome, meter: _Meter, config: CodesignConfig, nowhere_dearer: bool = False) -> None:
@@ -125,11 +125,11 @@ class _Codesign(Problem):
         self.limits[0] = meter.naive + config.max_log_loss_increase
 
     def usable(self, objectives: Floats) -> NDArray[numpy.bool_]:
-        """Which rows keep the limits. [P]"""
+        """Which points are within the limits. [P]"""
         return numpy.asarray((objectives <= self.limits).all(axis=1))
 
     def log_losses(self, genomes: Genomes) -> Floats:
-        """Measured where they were, else estimated. [P]"""
+        """Log losses, measured where possible and estimated otherwise. [P]"""
         bits = self.genome.bits(genomes)
         pairs = zip(bits.tolist(), self.estimator.predict(bits).tolist(), strict=True)
         return numpy.array([self.meter.found.get(tuple(row), estimate) for row, estimate in pairs])
@@ -187,7 +187,7 @@ def _evolve(
 
 
 def _promising_bits(problem: _Codesign, population: Genomes, rounds_left: int) -> Genomes:
-    """New choices of bits to measure: of the estimated Pareto set, far from each other; an equal share each round."""
+    """New choices of bits to measure: usable points of the population, far from each other; equally many per round."""
     meter = problem.meter
     count = (meter.budget - len(meter.found)) // rounds_left
     bits = problem.genome.bits(population)
@@ -202,7 +202,7 @@ def _promising_bits(problem: _Codesign, population: Genomes, rounds_left: int) -
 
 
 def _best(problem: _Codesign, genomes: Genomes, allowed_bits: Genomes, config: CodesignConfig) -> Genomes:
-    """Points to begin the last round with: bits set to the nearest measured ones, the best of them, spread."""
+    """Points to begin a last round with: bits set to the nearest measured ones, then the non-dominated ones, spread."""
     repaired = GenomeRepair(problem.genome, allowed_bits).do(problem, Population.new(X=genomes)).get("X")
     objectives = problem.objectives(repaired)
     repaired, objectives = repaired[problem.usable(objectives)], objectives[problem.usable(objectives)]
@@ -224,7 +224,6 @@ def _report(problem: _Codesign, population: Genomes, config: CodesignConfig) -> 
     everything += [(row, f"point {k}") for k, row in enumerate(population, start=1)]
     return CodesignResult(
         preset=config.preset,
-        log_loss_resolution=config.log_loss_resolution,
         pareto=tuple(_point(problem, candidates[i], f"pareto {k}") for k, i in enumerate(by_energy, start=1)),
         evaluated=tuple(_point(problem, row, label) for row, label in everything),
         naive=naive_point(genome.workload, config.hardware, meter.naive),
@@ -234,7 +233,7 @@ def _report(problem: _Codesign, population: Genomes, config: CodesignConfig) -> 
 
 
 def _extremes(front: Floats, naive: Floats) -> list[int]:
-    """The best of the front in each objective, over all and among those that lose to the naive point in nothing."""
+    """The best of the front in each objective: of all, and of the points at least as good as the naive one in each."""
     better = numpy.flatnonzero((front <= naive).all(axis=1))
     groups = [numpy.arange(len(front)), better] if len(better) else [numpy.arange(len(front))]
     return [int(group[front[group, objective].argmin()]) for group in groups for objective in range(front.shape[1])]

@@ -1,8 +1,8 @@
-"""Log losses that were not measured, estimated from those that were.
+"""Estimates of the log losses that were not measured, from those that were.
 
 Rounding to b bits adds noise of power ∝ 4^−b, and small noises from different operators add: log loss ≈ a constant +
-Σ_operators (s_w f(w) + s_a f(a)) with f(b) = (4^−b − 4^−8)/(4^−4 − 4^−8) and sensitivities s ≥ 0. It guides the search;
-nothing it estimated is reported.
+Σ_operators (s_w f(w) + s_a f(a)) with f(b) = (4^−b − 4^−8)/(4^−4 − 4^−8) and sensitivities s ≥ 0. The estimates
+guide the search; none of them is reported.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from scipy.optimize import nnls
 Floats = NDArray[numpy.float64]
 
 RIDGE = 0.05
-"""Pull of each sensitivity towards its kind's mean, relative to one measurement: decides while there are fewer
-measurements than sensitivities."""
+"""Weight of pulling each sensitivity towards the mean of its kind, relative to one measurement. It decides while there
+are fewer measurements than sensitivities."""
 
 
 def noise(bits: NDArray[numpy.int64]) -> Floats:
@@ -45,7 +45,7 @@ def fit(bits: NDArray[numpy.int64], log_losses: Floats, constant: float) -> Surr
     """Fit to measured bits [N, 2n] and log losses [N]; `constant` is the measured log loss of 8 bits everywhere."""
     features, excess = noise(bits), log_losses - constant
     n = features.shape[1] // 2
-    # one sensitivity for all weights and one for all activations: where each operator's is pulled to
+    # One sensitivity for all weights and one for all activations: the means that the operators' are pulled to.
     kinds = numpy.stack([features[:, :n].sum(axis=1), features[:, n:].sum(axis=1)], axis=1)
     mean = numpy.repeat(nnls(kinds, excess)[0], n)
     pull = numpy.sqrt(RIDGE)

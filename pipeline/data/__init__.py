@@ -1,4 +1,26 @@
-"""Click logs as a stream: rows → Batch(dense [B, I], sparse KeyedJaggedTensor, label [B]).
+"""Click logs as streams of batches: Batch(dense [B, I], sparse KeyedJaggedTensor of F fields, label [B]).
+
+The way of a row from its file to a batch, with the file of this package that each step is in:
+
+    a file of a click log, local or in a store
+      │  storage/paths.py          lists and opens it (storage/remote.py: stores, storage/retry.py: errors that pass)
+      │  formats/all_formats.py    chooses its format by its name
+      ▼
+    a reader with units: Parquet row groups or blocks of lines        formats/reader.py: what every format offers
+      │  formats/parquet.py        raw columns or, as written by prepare, model inputs (formats/prepared.py)
+      │  formats/text.py           bytes (text_files.py) → units (text_units.py) → columns of good lines (text_lines.py)
+      │  formats/features.py       raw columns → dense values, table rows (ids), labels
+      ▼
+    rows of a unit
+      │  splits.py                 which of them train, validate or test
+      │  stream/position.py        which of them each rank gets at each step, and where a resumed run continues
+      │  stream/batch_stream.py    in which order: the Stream, which the training loop iterates over
+      │  stream/read_ahead.py      read before they are due and cut into batches, in a thread (stream/background.py)
+      ▼
+    batch.py: the Batch
+
+dataset.py opens all of this for config.py's settings and schema.py's columns; generate/ writes the click log that is
+used without a path; prepare/ turns raw text into Parquet of model inputs once, instead of in every epoch.
 
 The names are imported when first used: TorchRec takes seconds to import, and programs that only write files do without.
 """

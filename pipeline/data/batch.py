@@ -1,4 +1,4 @@
-"""The unit of training: dense features, one id a categorical field, labels; TorchRec-pipelineable.
+"""The unit of training: dense features, one id per categorical field, labels; TorchRec-pipelineable.
 
 Shapes: B batch, I integers (1 without any), F fields.
 """
@@ -16,9 +16,9 @@ class Batch(Pipelineable):
     """Rows of a click log as tensors."""
 
     dense: torch.Tensor
-    """[B, max(I, 1)] float32. A stream's lies column by column, as it was read: interleaving would cost 7 ns a row."""
+    """[B, max(I, 1)] float32. A stream's lies column by column, as it was read: interleaving takes 7 ns per row."""
     sparse: KeyedJaggedTensor
-    """Exactly one id a field and row: values [F * B], field after field; lengths all one. A stream's are int32, as
+    """Exactly one id per field and row: values [F * B], field after field; lengths all one. A stream's are int32, as
     those of torchrec.datasets.criteo are: half to copy and to exchange, and the lookup itself makes them int64."""
     label: torch.Tensor
     """[B] float32, 0 or 1."""

@@ -24,6 +24,11 @@ class DataConfig:
     """No embedding table gets more rows (row 0 = missing included); larger ones of the schema are hashed into these.
     Raise it for data of production size: Criteo Terabyte's largest table has 48,937,458 rows."""
 
+    max_bad_rows: int = 0
+    """Lines of raw text, in all files and splits together, that may be malformed. 0: the stream ends at the first one.
+    Otherwise all lines are parsed once when the files are first opened, before the first batch; up to this many are set
+    aside in data/quarantine.jsonl of the run's folder, and one more is an error. Rows are numbered without them, the
+    same for every rank, epoch and resumed run. A run that was begun with another number cannot be resumed."""
     split: Literal["auto", "file_names", "random_80_10_10", "mlperf_days"] = "auto"
     """mlperf_days: files named day_0, day_1, …; train on all days but the last, validate on the first half of the last
     (Criteo Terabyte: day 23), test on its second half, as MLPerf does. random_80_10_10: by row, hashed, as the
@@ -43,12 +48,18 @@ class DataConfig:
             ("days", 1, 10_000),
             ("seed", 0, 2**63 - 1),
             ("max_table_rows", 2, 2**31 - 1),
+            ("max_bad_rows", 0, 2**40),
             ("read_ahead_mb", 1, 2**20),
             ("read_threads", 1, 256),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"data.{name} is {value}; use {low} to {high}")
+        if self.max_bad_rows and not self.path:
+            raise ValueError(
+                f"data.max_bad_rows is {self.max_bad_rows}, but it is for raw text of a data.path, and generated data "
+                "have no bad lines; leave it out"
+            )
         if self.path:
             for field in dataclasses.fields(self):
                 if field.name in ("rows", "days", "seed") and getattr(self, field.name) != field.default:

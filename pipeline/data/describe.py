@@ -1,4 +1,4 @@
-"""Prints what a data set looks like: rows and label ratio a split, columns, table sizes.
+"""Prints what a data set looks like: rows and label ratio of each split, columns, table sizes.
 
 python -m pipeline.data.describe --path ../shared/data/frappe --folder /tmp/opened
 """
@@ -12,7 +12,7 @@ from pipeline.data.dataset import SPLITS, open_dataset
 
 
 def describe(config: DataConfig, folder: str) -> str:
-    """A few lines on a data set: rows and label ratio a split, columns, table sizes."""
+    """A few lines on a data set: rows and label ratio of each split, columns, table sizes."""
     dataset = open_dataset(config, folder)
     schema = dataset.schema
     lines = [f"schema {schema.name}: {schema.num_integers} integers, {schema.num_categories} categories"]

@@ -34,7 +34,7 @@ class Schema:
     integers: tuple[str, ...]
     """Numeric columns, the dense inputs; may be empty (then the model gets one constant dense input 1.0)."""
     categories: tuple[str, ...]
-    """Categorical columns, one id a row each; at least one."""
+    """Categorical columns, one id per row each; at least one."""
     table_sizes: tuple[int, ...]
     """Rows of each category's embedding table, row 0 (= missing) included: 2 to 2^31 - 1."""
     integer_ids: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class Schema:
         if len(self.table_sizes) != len(self.categories):
             raise ValueError(
                 f"schema.table_sizes has {len(self.table_sizes)} entries for {len(self.categories)} categories; "
-                "give one size a category"
+                "give one size per category"
             )
         for column, rows in zip(self.categories, self.table_sizes, strict=True):
             if not 2 <= rows <= MAX_TABLE_ROWS:
@@ -174,7 +174,7 @@ def _check_type(name: str, value: Any, annotation: Any) -> None:
         raise ValueError(f"schema.{name} is {value!r}; expected {getattr(annotation, '__name__', annotation)}")
 
 
-# Distinct values a column, missing excluded. Criteo Kaggle 2014 and Criteo Terabyte: as published with Meta's DLRM
+# Distinct values per column, missing excluded. Criteo Kaggle 2014 and Criteo Terabyte: as published with Meta's DLRM
 # (github.com/facebookresearch/dlrm); KDD Cup 2012 track 2: 8 id columns, depth, position.
 _CRITEO_KAGGLE = (
     *(1461, 584, 10131227, 2202609, 306, 25, 12518, 634, 4, 93146, 5684, 8351593, 3195),

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,11 @@ from pipeline.report.drawing.search_plots import (
     training_curves,
 )
 from pipeline.report.drawing.wiring import dead_parts
-from pipeline.report.run_files import read_run
-from pipeline.report.run_values import Codesign, Model, Results, Run
+from pipeline.report.run_records import RunRecords, read_run
 from pipeline.report.tables import all_tables, compared_energy, timings_table
 from pipeline.report.words import (
-    QUALITY_TOLERANCE,
     best_baseline,
     caveats,
-    chosen_point,
     difference,
     headline,
     millions,
@@ -36,6 +34,9 @@ from pipeline.report.words import (
     significant,
 )
 from pipeline.run.files import atomic_write
+from pipeline.run.records.candidates import best_candidates
+from pipeline.run.records.codesign import LOG_LOSS_TOLERANCE, Codesign
+from pipeline.run.records.results import Metrics, ModelResult, Results
 
 _PACKAGES = ("torch", "torchrec", "fbgemm-gpu", "fbgemm-gpu-cpu", "torchx", "pyarrow", "iopath")
 _ABSENT = {
@@ -79,7 +80,7 @@ def write_report(run_folder: Path, command: str) -> Path:
     return path
 
 
-def _page(run: Run, command: str) -> dict[str, Any]:
+def _page(run: RunRecords, command: str) -> dict[str, Any]:
     """Everything the template shows."""
     results, codesign = run.results, run.codesign
     title, architecture, others = _architectures(run)
@@ -99,7 +100,7 @@ def _page(run: Run, command: str) -> dict[str, Any]:
         "pareto": pareto_panels(codesign) if codesign else None,
         "energy": energy_breakdown(codesign) if codesign and codesign.naive.energy_breakdown_nj else None,
         "tables": all_tables(results, codesign),
-        "training": training_curves(run) if run.steps else None,
+        "training": training_curves(run) if run.metrics else None,
         "command": command,
         "data": _data_facts(run),
         "versions": _versions(),
@@ -110,7 +111,7 @@ def _page(run: Run, command: str) -> dict[str, Any]:
     }
 
 
-def _subtitle(run: Run) -> str:
+def _subtitle(run: RunRecords) -> str:
     parts = []
     if run.winners:
         parts.append(f"{run.winners.space}, searched by {run.winners.strategy.replace('_', ' ')}")
@@ -121,17 +122,17 @@ def _subtitle(run: Run) -> str:
     return " · ".join(parts) or "in progress"
 
 
-def _architectures(run: Run) -> tuple[str, Picture | None, list[Picture]]:
-    """The title of the section, the best architecture, and the other winners."""
+def _architectures(run: RunRecords) -> tuple[str, Picture | None, list[Picture]]:
+    """The title of the section, the best architecture, and the others that were retrained or found."""
     if run.results:
-        found = [(m.title, m.architecture) for m in (run.results.best, *run.results.models) if m.architecture]
-        drawn = list(dict.fromkeys((title, architecture) for title, architecture in found))
-        title = "The winner" if run.results.best.architecture else "The best architecture found"
-    elif run.winners and run.winners.winners:
+        models = (run.results.best_model, *run.results.models)
+        drawn = list(dict.fromkeys((model.title, model.architecture) for model in models if model.architecture))
+        title = "The winner"
+    elif run.winners:
         drawn = [(f"Winner {place}", one.architecture) for place, one in enumerate(run.winners.winners, start=1)]
         title = "The winner of the search"
     elif run.candidates:
-        best = min(run.candidates, key=lambda candidate: candidate.score)
+        (best,) = best_candidates(run.candidates, 1)
         drawn, title = [(f"Candidate {best.index}", best.architecture)], "The best candidate so far"
     else:
         return "The architecture", None, []
@@ -146,7 +147,7 @@ def _architecture(name: str, architecture: Architecture, shape: InputShape | Non
         "rounded corner is a branch, a plain crossing is not."
     )
     if shape is not None:
-        caption += f" {millions(multiply_accumulates(architecture, shape))} million multiply-accumulates a row."
+        caption += f" {millions(multiply_accumulates(architecture, shape))} million multiply-accumulates per row."
     if dead:
         caption += f" Reaches nothing, so is neither built, computed nor counted: {', '.join(dead)}."
     return Picture(draw_svg(architecture, shape), name, caption)
@@ -155,66 +156,65 @@ def _architecture(name: str, architecture: Architecture, shape: InputShape | Non
 def _cards(results: Results | None, codesign: Codesign | None) -> list[Card]:
     cards = []
     if results:
-        best, baseline = results.best, best_baseline(results)
+        best, baseline = results.best_model, best_baseline(results)
         cards += [
-            Card("Test log loss", f"{best.test.log_loss:.4f}", "nats", _beside(best, baseline, "log_loss")),
-            Card("AUC", _auc(best), "", _beside(best, baseline, "auc")),
-            Card("Cost", millions(best.multiply_accumulates), "MMACs", "million multiply-accumulates a row"),
+            Card(
+                "Test log loss",
+                f"{best.test.log_loss:.4f}",
+                "nats",
+                _beside(best, baseline, lambda metrics: metrics.log_loss),
+            ),
+            Card("AUC", _auc(best), "", _beside(best, baseline, lambda test: test.auc)),
+            Card("Cost", millions(best.multiply_accumulates), "MMACs", "million multiply-accumulates per row"),
             Card("Parameters", significant(best.parameters / 1e6), "M", "dense part, tables not counted"),
         ]
     if codesign:
-        naive, chosen = codesign.naive, chosen_point(codesign)
+        naive, chosen = codesign.naive, codesign.chosen
         energy = ratio(naive.energy_nj, chosen.energy_nj, "less", "more")
         latency = ratio(naive.latency_us, chosen.latency_us, "faster", "slower")
         cards += [
-            Card("ReRAM energy", significant(chosen.energy_nj), "nJ a row", f"{energy} than naive W8A8"),
+            Card("ReRAM energy", significant(chosen.energy_nj), "nJ per row", f"{energy} than naive W8A8"),
             Card("ReRAM latency", significant(chosen.latency_us), "µs", f"{latency} than naive W8A8"),
         ]
     return [Card(one.name, one.value, one.unit, one.note.replace("the same than", "the same as")) for one in cards]
 
 
-def _auc(model: Model) -> str:
+def _auc(model: ModelResult) -> str:
     return "–" if model.test.auc is None else f"{model.test.auc:.4f}"
 
 
-def _beside(best: Model, baseline: Model | None, metric: str) -> str:
-    value = getattr(best.test, metric)
-    other = None if baseline is None else getattr(baseline.test, metric)
-    if baseline is None or baseline is best or value is None or other is None:
+def _beside(best: ModelResult, baseline: ModelResult | None, metric: Callable[[Metrics], float | None]) -> str:
+    value = metric(best.test)
+    other = None if baseline is None else metric(baseline.test)
+    if baseline is None or value is None or other is None:
         return best.title
     return f"{difference(value - other)} to {baseline.title}"
 
 
-def _codesign_lead(run: Run, codesign: Codesign) -> str:
-    titles = {model.name: model.title for model in run.results.models} if run.results else {}
-    chosen = chosen_point(codesign)
+def _codesign_lead(run: RunRecords, codesign: Codesign) -> str:
+    titles = {model.name: model.title for model in run.results.of_kind("winner")} if run.results else {}
+    chosen = codesign.chosen
     text = f"{titles.get(codesign.model, codesign.model)} on a chip with the {codesign.preset} constants. "
     text += f"The chosen mapping ({chosen.label}) against the naive W8A8 one: {compared_energy(codesign)}"
     if chosen.log_loss is not None and codesign.naive.log_loss is not None:
         text += f", {difference(chosen.log_loss - codesign.naive.log_loss)} log loss"
     text += ". It is the Pareto point of least energy × latency among those within "
-    text += f"{QUALITY_TOLERANCE} log loss of the naive one, or of least log loss if there is none. "
-    if codesign.quality_rows is not None:
-        text += f"Log loss is measured with quantized weights and activations on {codesign.quality_rows:,} validation "
-        text += "rows; costs are simulated from published constants, not measured on silicon."
-    return text.strip()
+    text += f"{LOG_LOSS_TOLERANCE} log loss of the naive one, or of least log loss if there is none. "
+    text += f"Log loss is measured with quantized weights and activations on {codesign.quality_rows:,} validation "
+    return text + "rows; costs are simulated from published constants, not measured on silicon."
 
 
-def _data_facts(run: Run) -> list[tuple[str, str]]:
-    facts: list[tuple[str, str]] = []
-    data = run.config.get("data")
-    if isinstance(data, dict):
-        facts.append(("source", str(data.get("path") or "the embedded generator")))
-    schema = run.model_card.get("schema")
-    if isinstance(schema, dict):
-        facts += [("schema", str(schema.get("name", "unnamed")))]
-        for key, text in (("integers", "integer columns"), ("categories", "categorical columns")):
-            if isinstance(schema.get(key), list):
-                facts.append((text, str(len(schema[key]))))
-        sizes = schema.get("table_sizes")
-        if isinstance(sizes, list) and all(isinstance(size, int) for size in sizes):
-            facts.append(("embedding rows", f"{sum(sizes):,} in all tables"))
-    elif isinstance(data, dict) and data.get("schema"):
+def _data_facts(run: RunRecords) -> list[tuple[str, str]]:
+    data, schema = run.config.get("data", {}), run.schema
+    facts = [("source", str(data.get("path") or "the embedded generator"))]
+    if schema is not None:
+        facts += [
+            ("schema", schema.name),
+            ("integer columns", str(schema.num_integers)),
+            ("categorical columns", str(schema.num_categories)),
+            ("embedding rows", f"{sum(schema.table_sizes):,} in all tables"),
+        ]
+    elif data.get("schema"):
         facts.append(("schema", str(data["schema"])))
     if run.shape is not None:
         facts.append(("embedding width", str(run.shape.embedding_width)))
@@ -224,7 +224,7 @@ def _data_facts(run: Run) -> list[tuple[str, str]]:
             ("test rows", f"{run.results.test_rows:,}"),
             ("clicks", f"{run.results.label_ratio:.2%} of the rows"),
         ]
-    return facts or [("data", "not recorded in this run yet")]
+    return facts
 
 
 def _versions() -> list[tuple[str, str]]:

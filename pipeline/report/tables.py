@@ -1,12 +1,14 @@
 """The report's tables: models, Pareto points, the chosen mapping's operators and chip, presets, stages."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.report.run_values import Codesign, Model, Point, Results
-from pipeline.report.words import best_baseline, chosen_point, difference, millions, ratio, significant
+from pipeline.report.words import best_baseline, difference, millions, ratio, significant
+from pipeline.run.records.codesign import Codesign, MappedPoint
+from pipeline.run.records.progress import StageTiming
+from pipeline.run.records.results import ModelResult, Results
 
 SHOWN_MAPPINGS = 12
 """A Pareto set of more points is shown by so many of them, and whole on request."""
@@ -41,7 +43,9 @@ class Table:
         return len(self.heads) <= 4
 
 
-_MODEL_COLUMNS: tuple[tuple[str, Callable[[Model, Model | None], str], Callable[[Model], float]], ...] = (
+_MODEL_COLUMNS: tuple[
+    tuple[str, Callable[[ModelResult, ModelResult | None], str], Callable[[ModelResult], float]], ...
+] = (
     ("test log loss", lambda model, _: f"{model.test.log_loss:.5f}", lambda model: model.test.log_loss),
     ("against best baseline", lambda model, baseline: _against(model, baseline), lambda _: math.inf),
     (
@@ -79,7 +83,7 @@ def models_table(results: Results) -> Table:
         winning = {column for column, key in enumerate(keys, start=1) if key(model) == best[column - 1] < math.inf}
         rows.append(Row(cells, model.kind, model.kind, frozenset(winning)))
     caption = (
-        "MMACs: million multiply-accumulates a row, embeddings not counted; what the field publishes as “MFLOPs” are "
+        "MMACs: million multiply-accumulates per row, embeddings not counted; what the field publishes as “MFLOPs” are "
         "these. Parameters: the dense part, embedding tables not counted. Calibration: predicted clicks over clicks. "
         "Blue: best of the column."
     )
@@ -87,7 +91,7 @@ def models_table(results: Results) -> Table:
     return Table("models", "Models", heads, tuple(rows), caption)
 
 
-def _against(model: Model, baseline: Model | None) -> str:
+def _against(model: ModelResult, baseline: ModelResult | None) -> str:
     return (
         _ABSENT if baseline is None or model is baseline else difference(model.test.log_loss - baseline.test.log_loss)
     )
@@ -114,9 +118,9 @@ _MAPPING_HEADS = (
 def mappings_table(codesign: Codesign) -> Table:
     """The naive mapping, the baselines', and Pareto points spread over the energies, the chosen one among them."""
     rows = [_mapping_row("naive W8A8", codesign.naive, codesign, "naive", "")]
-    for title, point in codesign.baselines:
-        rows.append(_mapping_row(f"{title}, W8A8", point, codesign, "baseline", "baseline"))
-    points, chosen = _by_energy(codesign), chosen_point(codesign)
+    for one in codesign.baselines:
+        rows.append(_mapping_row(f"{one.title}, W8A8", one.point, codesign, "baseline", "baseline"))
+    points, chosen = _by_energy(codesign), codesign.chosen
     caption = (
         f"All on the {codesign.preset} constants. “Against float” compares with the same model in floating point on "
         "the same rows; a baseline's own floating-point loss is not known here."
@@ -136,18 +140,18 @@ def pareto_table(codesign: Codesign) -> Table:
     return Table("pareto-points", f"All {len(points):,} Pareto points", _MAPPING_HEADS, rows, folded=True)
 
 
-def _by_energy(codesign: Codesign) -> tuple[Point, ...]:
+def _by_energy(codesign: Codesign) -> tuple[MappedPoint, ...]:
     return tuple(sorted(codesign.pareto, key=lambda point: point.energy_nj))
 
 
-def _pareto_row(point: Point, codesign: Codesign) -> Row:
-    tag = "chosen" if point is chosen_point(codesign) else ""
+def _pareto_row(point: MappedPoint, codesign: Codesign) -> Row:
+    tag = "chosen" if point is codesign.chosen else ""
     return _mapping_row(point.label, point, codesign, tag, tag)
 
 
-def _mapping_row(title: str, point: Point, codesign: Codesign, kind: str, tag: str) -> Row:
+def _mapping_row(title: str, point: MappedPoint, codesign: Codesign, kind: str, tag: str) -> Row:
     lost = None
-    if point.log_loss is not None and codesign.float_log_loss is not None and kind != "baseline":
+    if point.log_loss is not None and kind != "baseline":
         lost = difference(point.log_loss - codesign.float_log_loss)
     cells = (
         title,
@@ -166,7 +170,7 @@ def _mapping_row(title: str, point: Point, codesign: Codesign, kind: str, tag: s
 
 def operators_table(codesign: Codesign) -> Table:
     """Bits and replication of each operator of the chosen mapping."""
-    chosen = chosen_point(codesign)
+    chosen = codesign.chosen
     rows = tuple(
         Row((one.name, str(one.weight_bits), str(one.activation_bits), str(one.dup))) for one in chosen.operators
     )
@@ -176,7 +180,7 @@ def operators_table(codesign: Codesign) -> Table:
 
 def hardware_table(codesign: Codesign) -> Table:
     """The chip's options, naive beside chosen."""
-    naive, chosen = codesign.naive.hardware, chosen_point(codesign).hardware
+    naive, chosen = codesign.naive.hardware, codesign.chosen.hardware
     rows = []
     for key in dict.fromkeys([*naive, *chosen]):
         before, after = _plain(naive.get(key)), _plain(chosen.get(key))
@@ -196,11 +200,12 @@ def _plain(value: Any) -> str:
 
 def presets_table(codesign: Codesign) -> Table:
     """The same naive mapping under each set of published constants: the spread of what is known."""
+    points = [(one.preset, one.point) for one in codesign.presets]
     rows = tuple(
         Row((preset, significant(point.energy_nj, 4), significant(point.latency_us, 4), significant(point.area_mm2, 4)))
-        for preset, point in codesign.presets
+        for preset, point in points
     )
-    energies = [point.energy_nj for _, point in codesign.presets if point.energy_nj > 0]
+    energies = [point.energy_nj for _, point in points if point.energy_nj > 0]
     caption = "The naive mapping under each source's constants. Compare mappings within one preset, not across. "
     if len(energies) > 1:
         caption += f"Energies span a factor of {significant(max(energies) / min(energies))}."
@@ -213,18 +218,13 @@ def presets_table(codesign: Codesign) -> Table:
     )
 
 
-def timings_table(timings: dict[str, dict[str, float]]) -> Table:
+def timings_table(timings: Mapping[str, StageTiming]) -> Table:
     """Time and memory of each stage."""
-    titles = {"wall_s": "wall clock", "cpu_s": "CPU time", "peak_gb": "peak memory GB"}
-    keys = list(dict.fromkeys(key for figures in timings.values() for key in figures))
-    rows = [Row((stage, *(_figure(key, figures.get(key)) for key in keys))) for stage, figures in timings.items()]
-    return Table("timings", "Time and memory", ("stage", *(titles.get(key, key) for key in keys)), tuple(rows))
-
-
-def _figure(key: str, value: float | None) -> str:
-    if value is None:
-        return _ABSENT
-    return duration(value) if key.endswith("_s") else significant(value)
+    rows = tuple(
+        Row((stage, duration(timing.wall_s), duration(timing.cpu_s), significant(timing.peak_gb)))
+        for stage, timing in timings.items()
+    )
+    return Table("timings", "Time and memory", ("stage", "wall clock", "CPU time", "peak memory GB"), rows)
 
 
 def duration(seconds: float) -> str:
@@ -241,7 +241,7 @@ def duration(seconds: float) -> str:
 
 def compared_energy(codesign: Codesign) -> str:
     """The chosen mapping against the naive one, in words."""
-    naive, chosen = codesign.naive, chosen_point(codesign)
+    naive, chosen = codesign.naive, codesign.chosen
     return (
         f"{ratio(naive.energy_nj, chosen.energy_nj, 'less', 'more')} energy, "
         f"{ratio(naive.latency_us, chosen.latency_us, 'faster', 'slower')}, "

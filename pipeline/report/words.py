@@ -2,12 +2,11 @@
 
 from scipy import stats
 
-from pipeline.report.run_values import Codesign, Model, Point, Results, Run
+from pipeline.report.run_records import RunRecords
+from pipeline.run.records.results import ModelResult, Results
 
 SEED_NOISE = 0.001
-"""AUC: differences below this need several seeds, which move it by about ±.0004 (shared/design/search_space.md)."""
-QUALITY_TOLERANCE = 0.001
-"""Log loss that the chosen mapping may lose against the naive W8A8 one."""
+"""AUC: differences below this need several seeds, which move it by about ±.0004 (docs/search_space.md)."""
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -43,34 +42,34 @@ def difference(value: float) -> str:
     return ("−" if value < 0 else "+") + text
 
 
-def best_baseline(results: Results) -> Model | None:
+def best_baseline(results: Results) -> ModelResult | None:
     """The baseline of least test log loss."""
-    return min((m for m in results.models if m.kind == "baseline"), key=lambda m: m.test.log_loss, default=None)
+    return min(results.of_kind("baseline"), key=lambda model: model.test.log_loss, default=None)
 
 
-def headline(run: Run) -> str:
+def headline(run: RunRecords) -> str:
     """One sentence: what was found, and how it compares."""
     if run.results is not None:
         return _found(run.results)
-    if run.winners is not None and run.winners.winners:
+    if run.winners is not None:
         best, count = run.winners.winners[0], len(run.candidates)
         return (
             f"The search has scored {count:,} architectures; the best has a validation log loss of {best.score:.4f} "
             "with the supernet's weights. Nothing is retrained yet, so nothing is compared yet."
         )
-    if run.steps:
-        return f"Training has begun ({run.steps[-1].rows:,} rows of {run.steps[-1].stage}); nothing is searched yet."
+    if run.metrics:
+        return (
+            f"Training has begun ({run.metrics[-1].rows:,} rows of {run.metrics[-1].stage}); nothing is searched yet."
+        )
     return "This run has not trained anything yet."
 
 
 def _found(results: Results) -> str:
-    best, baseline = results.best, best_baseline(results)
+    best, baseline = results.best_model, best_baseline(results)
     text = f"{best.title} has a test log loss of {best.test.log_loss:.4f}"
     text += "" if best.test.auc is None else f" and an AUC of {best.test.auc:.4f}"
     if baseline is None:
         return f"{text}. No baseline was trained beside it."
-    if baseline is best:
-        return f"{text}, the best of all: a baseline."
     text += f"; the best baseline, {baseline.title}, has {baseline.test.log_loss:.4f}"
     text += "" if baseline.test.auc is None else f" and {baseline.test.auc:.4f}"
     text += f": {_compared(best, baseline)}"
@@ -80,7 +79,7 @@ def _found(results: Results) -> str:
     return f"{text}."
 
 
-def _compared(best: Model, baseline: Model) -> str:
+def _compared(best: ModelResult, baseline: ModelResult) -> str:
     """Log loss and AUC of one model against another's, with what seeds alone may do."""
     loss = best.test.log_loss - baseline.test.log_loss
     text = f"{abs(loss):.4f} {'lower' if loss < 0 else 'higher'} log loss"
@@ -94,7 +93,7 @@ def _compared(best: Model, baseline: Model) -> str:
 def caveats(results: Results) -> list[str]:
     """What a reader must know beside the headline."""
     found = []
-    oracle, best, baseline = results.oracle_test_log_loss, results.best, best_baseline(results)
+    oracle, best, baseline = results.oracle_test_log_loss, results.best_model, best_baseline(results)
     if oracle is not None:
         text = (
             f"The best possible log loss on these test rows is {oracle:.4f} (the planted model's own): {best.title} is "
@@ -108,25 +107,6 @@ def caveats(results: Results) -> list[str]:
         "tell such models apart takes several seeds."
     )
     return found
-
-
-def chosen_point(codesign: Codesign) -> Point:
-    """The mapping the report details: of the Pareto points that lose at most `QUALITY_TOLERANCE` log loss against the
-    naive W8A8 mapping, the one of least energy times latency; if there is none, the one of least log loss."""
-    measured = [
-        (point.log_loss, _energy_delay(point), point) for point in codesign.pareto if point.log_loss is not None
-    ]
-    if not measured or codesign.naive.log_loss is None:
-        return min(codesign.pareto, key=_energy_delay, default=codesign.naive)
-    limit = codesign.naive.log_loss + QUALITY_TOLERANCE
-    good = [(cost, point) for loss, cost, point in measured if loss <= limit]
-    if good:
-        return min(good, key=lambda one: one[0])[1]
-    return min(measured, key=lambda one: one[:2])[2]
-
-
-def _energy_delay(point: Point) -> float:
-    return point.energy_nj * point.latency_us
 
 
 def ratio(before: float, after: float, less: str, more: str) -> str:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from modules.space import Architecture, SearchSpace
+from modules.space import Architecture, SearchSpace, from_nasrec_json
 from pipeline.run.files import read_json
+from pipeline.run.records.codec import from_plain
 
 
 def read_architectures(paths: Sequence[str], space: SearchSpace) -> dict[str, Architecture]:
@@ -26,9 +27,10 @@ def read_architecture(path: str, space: SearchSpace) -> Architecture:
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file; give the JSON file of an architecture")
     data = read_json(path)
+    if not isinstance(data, dict) or "micro" not in data:
+        return from_plain(data, Architecture, path, space, "give the JSON file of an architecture of this space")
     try:
-        is_nasrec = isinstance(data, dict) and "micro" in data
-        architecture = Architecture.from_nasrec_json(data) if is_nasrec else Architecture.from_json(data)
+        architecture = from_nasrec_json(data)
         space.check(architecture)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

@@ -20,8 +20,8 @@ _OUT_OF_SPACE = {errno.ENOSPC: "disk full", errno.EDQUOT: "disk quota used up", 
 def atomic_write(path: str | os.PathLike[str], text: bool = False) -> Iterator[IO[Any]]:
     """Yields a handle (binary, or UTF-8 with `text`) whose contents replace `path` when the block ends well.
 
-    On any exception the temporary file is removed, `path` stays as it was, and the exception goes on. When the disk
-    is full that is an OSError naming the path and saying so. The folder must exist.
+    On any exception the temporary file is removed, `path` stays as it was, and the exception is raised again. When the
+    disk is full that is an OSError naming the path and saying so. The folder must exist.
     """
     target = Path(path)
     temporary = target.with_name(f"{target.name}.tmp-{os.getpid()}")

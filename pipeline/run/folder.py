@@ -1,4 +1,4 @@
-"""A run is a folder: its configuration, what every stage wrote, and where a stage goes on after it was stopped."""
+"""A run is a folder: its paths, its lock, and the check that it belongs to one configuration and format."""
 
 import dataclasses
 import fcntl
@@ -13,7 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from pipeline.run.files import atomic_write, read_json, write_json
+from pipeline.run.files import read_json, write_json
+from pipeline.run.records.codec import RUN_FORMAT, check_run_format, read_record, write_record
+from pipeline.run.records.progress import StageTiming, Timings
 
 
 class RunFolder:
@@ -37,7 +39,7 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"
 
     def checkpoints(self, stage: str) -> Path:
-        """Folder of a training stage's checkpoints, for example `supernet` or `retrain/winner_1`."""
+        """Folder of a training stage's checkpoints, for example `supernet` or `retrain/winner/winner_1`."""
         return self.path / "checkpoints" / stage
 
     def result(self, stage: str) -> Path:
@@ -82,17 +84,20 @@ class RunFolder:
         """Write the configuration into a new folder, or check that the folder holds the same one."""
         self.check(config, free)
         if not self.config.exists():
-            write_json(self.config, config)
+            write_json(self.config, {"format": RUN_FORMAT, **config})
 
     def check(self, config: dict[str, Any], free: frozenset[str]) -> None:
-        """Raise ValueError when the folder holds a run of another configuration, saying which fields differ.
+        """Raise ValueError when the folder holds a run of another format, or of another configuration, saying which
+        fields differ.
 
         A run's stages must all belong to one configuration. Fields named in `free` (dotted) may differ between two runs
         of the same command.
         """
         if not self.config.exists():
             return
-        there, here = _flat(read_json(self.config)), _flat(json.loads(json.dumps(config)))
+        document = read_json(self.config)
+        check_run_format(document, self.config)
+        there, here = _flat(document), _flat({"format": RUN_FORMAT, **json.loads(json.dumps(config))})
         changed = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
         differing = [name for name in changed if name not in free]
         if differing:
@@ -108,50 +113,14 @@ class RunFolder:
         wall, cpu = time.monotonic(), time.process_time()
         yield
         peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-        timings = read_json(self.timings) if self.timings.exists() else {"stages": {}}
-        entry = timings["stages"].get(stage, {"wall_s": 0.0, "cpu_s": 0.0, "peak_gb": 0.0})
-        timings["stages"][stage] = {
-            "wall_s": round(entry["wall_s"] + time.monotonic() - wall, 2),
-            "cpu_s": round(entry["cpu_s"] + time.process_time() - cpu, 2),
-            "peak_gb": round(max(entry["peak_gb"], peak_gb), 3),
-        }
-        write_json(self.timings, timings)
-
-
-class MetricsLog:
-    """One stage's lines in metrics.jsonl, and its curves for TensorBoard."""
-
-    def __init__(self, run: RunFolder, stage: str, first_step: int) -> None:
-        """Opens the log at `first_step`: this stage's lines behind it, left by a killed run, are dropped."""
-        from torch.utils.tensorboard import SummaryWriter  # 0.5 s to import, needed on rank 0 only
-
-        self.stage = stage
-        kept = _lines_without(run.metrics, stage, first_step)
-        with atomic_write(run.metrics, text=True) as file:
-            file.writelines(kept)
-        self.file = run.metrics.open("a", encoding="utf-8")
-        self.board = SummaryWriter(str(run.tensorboard / stage), purge_step=first_step + 1)
-
-    def write(self, values: dict[str, float | int]) -> None:
-        """Append one line; `values` holds `step`. It is on disk when this returns.
-
-        Raises OSError naming the file when it cannot be written (disk full); the next start drops a line cut so.
-        """
-        try:
-            self.file.write(json.dumps({"stage": self.stage, **values}) + "\n")
-            self.file.flush()
-            os.fsync(self.file.fileno())
-            for name, value in values.items():
-                if name != "step":
-                    self.board.add_scalar(name, value, values["step"])
-        except OSError as error:
-            what = f"{error.strerror} while writing; make room on the disk and run the same command again"
-            raise OSError(error.errno, what, self.file.name) from error
-
-    def close(self) -> None:
-        """Close the files."""
-        self.file.close()
-        self.board.close()
+        stages = read_record(self.timings, Timings).stages if self.timings.exists() else {}
+        before = stages.get(stage, StageTiming(0.0, 0.0, 0.0))
+        timing = StageTiming(
+            wall_s=round(before.wall_s + time.monotonic() - wall, 2),
+            cpu_s=round(before.cpu_s + time.process_time() - cpu, 2),
+            peak_gb=round(max(before.peak_gb, peak_gb), 3),
+        )
+        write_record(self.timings, Timings({**stages, stage: timing}))
 
 
 def _open_lock(path: Path) -> IO[str]:
@@ -169,24 +138,6 @@ def _take(handle: IO[str], path: Path) -> bool:
     except BlockingIOError:
         return False
     return path.exists() and os.path.samestat(os.fstat(handle.fileno()), path.stat())
-
-
-def _lines_without(path: Path, stage: str, step: int) -> list[str]:
-    """The file's lines without the stage's behind `step`, and without a last line cut by a kill."""
-    if not path.exists():
-        return []
-    kept = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
-        if not line.endswith("\n"):
-            break
-        try:
-            entry = json.loads(line)
-            is_after = entry["stage"] == stage and entry["step"] > step
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}, line {number}: not a line of metrics: {line[:80]!r}; remove the line") from error
-        if not is_after:
-            kept.append(line)
-    return kept
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 Device = Literal["auto", "cpu", "cuda"]
 
 LONGEST_STAGE = datetime.timedelta(hours=24)
-"""How long ranks may wait for rank 0, which runs the co-design alone."""
+"""How long ranks may wait for rank 0, which searches the mapping alone."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes the files and talks to the user."""
+        """Whether this process writes the files and prints for the user."""
         return self.rank == 0
 
     def mean(self, value: Tensor) -> float:
@@ -59,7 +59,7 @@ class Processes:
         if self.is_first:
             try:
                 outcome[0] = action()
-            except Exception as error:  # handed to the other ranks, which would else wait for ever
+            except Exception as error:  # raised on the other ranks too, which would otherwise wait for ever
                 outcome[1] = error
         if self.world_size > 1:
             distributed.broadcast_object_list(outcome, src=0)
@@ -70,7 +70,7 @@ class Processes:
 
 
 def is_first_to_say(message: str) -> bool:
-    """Whether no rank said this before: the same error is met on many ranks, or on one alone, and told once.
+    """Whether no rank printed this before: an error met on many ranks, or on one alone, is printed once.
 
     No collective: the others may be gone, or wait for this rank in another one.
     """
@@ -127,7 +127,7 @@ def _device(device: Device) -> torch.device:
 
 
 def _quiet() -> None:
-    """Leave out what libraries say about their own upkeep; it would bury the lines meant for the user."""
+    """Silence the libraries' warnings about their own upkeep, which would hide the lines meant for the user."""
     for name in ("torchrec", "torch.fx", "torch.distributed.checkpoint"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for category in (FutureWarning, DeprecationWarning, UserWarning):

@@ -1,37 +1,85 @@
-"""Regularized (aging) evolution (Real et al., arXiv:1802.01548) with NASRec's sizes and mutations (search_space.md).
+"""Regularized (aging) evolution (Real et al., arXiv:1802.01548) with NASRec's sizes and mutations.
 
-Random architectures to start with; then each generation the best of a tournament has children, and the oldest leave.
+It starts with random architectures; then in each generation the best of a tournament has children, and the oldest
+members are removed.
 """
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy
 
 from modules.space import Architecture, Block, SearchSpace, single_operator_any_connection
 from modules.space.sampling import draw_inputs
-from pipeline.search.candidate import Candidate
-from pipeline.search.config import SearchConfig
+from pipeline.run.records.candidates import Candidate
+from pipeline.run.records.codec import from_plain, to_plain
 from pipeline.search.proposals import Proposals, check_state, generator_state
 
 
-class RegularizedEvolution:
-    """The children of a generation are drawn at once, when all candidates of the last one are told.
+@dataclass(frozen=True)
+class EvolutionConfig:
+    """How many candidates regularized evolution scores, and how it chooses them.
 
-    `generator` (numpy.random.default_rng) is the strategy's own from here on.
+    The published search (docs/search_space.md) has initial_population 128, generations 240, tournament 64, children 8.
     """
 
-    def __init__(self, config: SearchConfig, space: SearchSpace, generator: numpy.random.Generator) -> None:
+    strategy: Literal["evolution"] = "evolution"
+    """How candidates are chosen: evolution, or random (`--search.strategy random --help` lists its settings)."""
+    initial_population: int = 32
+    """Architectures drawn at random to start with, at least 1; as many members are kept alive."""
+    generations: int = 12
+    """Generations after the first, at least 0."""
+    tournament: int = 16
+    """Members of the population that compete to be a generation's parent, 1 to initial_population."""
+    children: int = 8
+    """Mutated copies of the parent per generation, which replace the oldest members; 1 to initial_population."""
+
+    def __post_init__(self) -> None:
+        for field, least in (("initial_population", 1), ("generations", 0)):
+            if getattr(self, field) < least:
+                raise ValueError(f"search.{field} is {getattr(self, field)}; it must be at least {least}")
+        for field in ("tournament", "children"):
+            if not 1 <= getattr(self, field) <= self.initial_population:
+                raise ValueError(
+                    f"search.{field} is {getattr(self, field)}; "
+                    f"it must be between 1 and initial_population, {self.initial_population}"
+                )
+
+    @property
+    def candidates(self) -> int:
+        """Architectures scored in all."""
+        return self.initial_population + self.generations * self.children
+
+    @classmethod
+    def of_size(cls, candidates: int) -> "EvolutionConfig":
+        """Default settings with the generations that score at most so many candidates (at least the first 32).
+
+        >>> EvolutionConfig.of_size(128).candidates
+        128
+        """
+        sizes = cls()
+        generations = max(0, candidates - sizes.initial_population) // sizes.children
+        return dataclasses.replace(sizes, generations=generations)
+
+
+class RegularizedEvolution:
+    """The children of a generation are drawn together, when all candidates of the last generation are scored.
+
+    `generator` (numpy.random.default_rng) becomes the strategy's own.
+    """
+
+    def __init__(self, config: EvolutionConfig, space: SearchSpace, generator: numpy.random.Generator) -> None:
         self._config, self._space, self._generator = config, space, generator
         self._proposals = Proposals()
         self._generation = 0
-        self._told: list[Candidate] = []
+        self._scored: list[Candidate] = []
         self._population: list[Candidate] = []
 
     @property
     def generation(self) -> int:
-        """Generation of the architectures that `ask` gives out now; 0 is the random start."""
+        """Generation of the architectures that `ask` returns now; 0 is the random start."""
         return self._generation
 
     @property
@@ -40,19 +88,19 @@ class RegularizedEvolution:
         return tuple(self._population)
 
     def ask(self, n: int) -> list[Architecture]:
-        """At most n architectures of this generation; empty when it waits to be told, or the search is over."""
+        """At most n architectures of this generation; empty when scores are needed first, or the search is over."""
         if not self._proposals and self._generation <= self._config.generations:
             self._begin_generation()
         return self._proposals.ask(n)
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
-        """Hear scores; with the last one of the generation its members join and the oldest leave."""
+        """Take scores; with the last one of a generation its members join and the oldest are removed."""
         self._proposals.settle(candidates)
-        self._told += candidates
-        if not self._proposals and self._told:
-            self._population += sorted(self._told, key=lambda candidate: candidate.index)
+        self._scored += candidates
+        if not self._proposals and self._scored:
+            self._population += sorted(self._scored, key=lambda candidate: candidate.index)
             self._population = self._population[-self._config.initial_population :]
-            self._told = []
+            self._scored = []
             self._generation += 1
 
     def state_dict(self) -> dict[str, Any]:
@@ -60,26 +108,28 @@ class RegularizedEvolution:
         return {
             **self._identity(),
             "generation": self._generation,
-            "told": [candidate.to_json() for candidate in self._told],
-            "population": [candidate.to_json() for candidate in self._population],
+            "scored": [to_plain(candidate) for candidate in self._scored],
+            "population": [to_plain(candidate) for candidate in self._population],
             "proposals": self._proposals.state_dict(),
             "generator": generator_state(self._generator),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a `state_dict`; ValueError when it is of another search."""
+        """Resume from a `state_dict`; ValueError when it is of another search."""
         check_state(state, self._identity())
         self._generation = state["generation"]
-        self._told = [Candidate.from_json(candidate) for candidate in state["told"]]
-        self._population = [Candidate.from_json(candidate) for candidate in state["population"]]
-        self._proposals.load_state_dict(state["proposals"])
+        self._scored, self._population = (
+            [from_plain(candidate, Candidate, f"search state, {name}", self._space) for candidate in state[name]]
+            for name in ("scored", "population")
+        )
+        self._proposals.load_state_dict(state["proposals"], self._space)
         self._generator.bit_generator.state = state["generator"]
 
     def _identity(self) -> dict[str, Any]:
         return {"config": dataclasses.asdict(self._config), "space": self._space.name}
 
     def _begin_generation(self) -> None:
-        """Line up the random start, or a parent's children. Where mutations find no new network, a random one."""
+        """Propose the random start, or a parent's children. Where mutations find no new network, a random one."""
 
         def random() -> Architecture:
             return single_operator_any_connection(self._space, self._generator)
@@ -93,7 +143,7 @@ class RegularizedEvolution:
                 break  # the space is used up
 
     def _mutation_of(self, parent: Architecture) -> Callable[[], Architecture]:
-        mutations = mutations_a_child(self._generation - 1, self._config.generations)
+        mutations = mutations_per_child(self._generation - 1, self._config.generations)
         return lambda: mutate(parent, mutations, self._space, self._generator)
 
     def _tournament_winner(self) -> Candidate:
@@ -104,10 +154,10 @@ class RegularizedEvolution:
         return min(members, key=lambda member: (member.score, member.index))
 
 
-def mutations_a_child(generation: int, generations: int) -> int:
+def mutations_per_child(generation: int, generations: int) -> int:
     """(G − g) // max(20, G // 5) + 1 for generation g = 0 … G − 1 of G = `generations`.
 
-    >>> [mutations_a_child(g, 240) for g in (0, 1, 48, 49, 239)]
+    >>> [mutations_per_child(g, 240) for g in (0, 1, 48, 49, 239)]
     [6, 5, 5, 4, 1]
     """
     return (generations - generation) // max(20, generations // 5) + 1
@@ -130,9 +180,8 @@ def _mutate_block(block: Block, number: int, space: SearchSpace, generator: nump
     def one_of(options: Sequence[Any]) -> Any:
         return options[int(generator.integers(len(options)))]
 
-    connections = ["dense_inputs", "sparse_inputs", *(["left", "right"] if space.has_binary_operators else [])]
     others = ["operators", "dense_width", "sparse_width", "dense_to_sparse", "sparse_to_dense"]
-    field = one_of(connections if generator.random() < 0.5 else others)
+    field = one_of(space.connections if generator.random() < 0.5 else others)
     changes: dict[str, Any] = {}
     match field:
         case "dense_inputs" | "sparse_inputs":
@@ -147,5 +196,5 @@ def _mutate_block(block: Block, number: int, space: SearchSpace, generator: nump
         case "sparse_width":
             changes[field] = one_of(space.sparse_widths)
         case _:
-            changes[field] = bool(generator.integers(2))
+            changes[field] = getattr(space, field) if generator.integers(2) else None
     return dataclasses.replace(block, **changes)

@@ -2,25 +2,45 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy
 
 from modules.space import Architecture, SearchSpace, single_operator_any_connection
-from pipeline.search.candidate import Candidate
-from pipeline.search.config import SearchConfig
+from pipeline.run.records.candidates import Candidate
 from pipeline.search.proposals import Proposals, check_state, generator_state
 
 
-class RandomSearch:
-    """As many random architectures as evolution would score (`config.candidates`), no network twice.
+@dataclass(frozen=True)
+class RandomSearchConfig:
+    """How many candidates random search scores."""
 
-    `generator` (numpy.random.default_rng) is the strategy's own from here on.
+    strategy: Literal["random"] = "random"
+    """How candidates are chosen: evolution (`--search.strategy evolution --help` lists its settings), or random."""
+    candidates: int = 128
+    """Architectures scored in all, at least 1; where the command line chooses random search for a run that has
+    another strategy, as many as that strategy would score."""
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1:
+            raise ValueError(f"search.candidates is {self.candidates}; it must be at least 1")
+
+    @classmethod
+    def of_size(cls, candidates: int) -> "RandomSearchConfig":
+        """Settings for so many candidates."""
+        return cls(candidates=candidates)
+
+
+class RandomSearch:
+    """`config.candidates` random architectures, no network twice.
+
+    `generator` (numpy.random.default_rng) becomes the strategy's own.
     """
 
     generation = 0
 
-    def __init__(self, config: SearchConfig, space: SearchSpace, generator: numpy.random.Generator) -> None:
+    def __init__(self, config: RandomSearchConfig, space: SearchSpace, generator: numpy.random.Generator) -> None:
         self._config, self._space, self._generator = config, space, generator
         self._proposals = Proposals()
         self._budget = config.candidates
@@ -35,7 +55,7 @@ class RandomSearch:
         return handed
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
-        """Hear scores; they change nothing of what comes next."""
+        """Take scores; they change nothing of what comes next."""
         self._proposals.settle(candidates)
 
     def state_dict(self) -> dict[str, Any]:
@@ -48,10 +68,10 @@ class RandomSearch:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a `state_dict`; ValueError when it is of another search."""
+        """Resume from a `state_dict`; ValueError when it is of another search."""
         check_state(state, self._identity())
         self._budget = state["budget"]
-        self._proposals.load_state_dict(state["proposals"])
+        self._proposals.load_state_dict(state["proposals"], self._space)
         self._generator.bit_generator.state = state["generator"]
 
     def _identity(self) -> dict[str, Any]:

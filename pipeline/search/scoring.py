@@ -1,21 +1,21 @@
-"""Score candidates on a supernet whose embeddings stand still: look rows up once, run candidates dense-only.
+"""Score candidates on a supernet with frozen embeddings: rows are looked up once, candidates run on dense inputs only.
 
 B batch, I dense inputs, F fields, D embedding width, R cached rows, P width of the features that the head reads.
-The tables are frozen, so each cached row is looked up once, collectively; every rank then holds the same rows and
-scores its own candidates without traffic. The last layer's fine-tuning (search_space.md, "scoring a candidate") is a
-logistic regression on frozen features: the features are computed once and the fit starts at the supernet's head.
+The tables are frozen, so all ranks together look up each cached row once; every rank then holds the same rows and
+scores its own candidates without communication. Fine-tuning the last layer (docs/search_space.md) is a logistic
+regression on frozen features: the features are computed once and the fit starts at the supernet's head.
 """
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
+from modules.supernet.layers import Linear
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from modules.space import Architecture
 from modules.supernet import Subnet, Supernet, extract
-from modules.supernet.layers import Linear
 from pipeline.run.processes import Processes, cpu_threads
 from pipeline.search.config import ScoringConfig
 from pipeline.training.frozen_rows import FrozenRows

@@ -1,25 +1,27 @@
-"""What a search strategy is: it proposes architectures, hears their scores, and can be put away and taken up again.
+"""Search strategies by name, and what every strategy does: propose architectures, take their scores, save its state.
 
 A strategy knows nothing of how candidates are scored. The driver's loop is
 
     while architectures := strategy.ask(n):
         strategy.tell([score(architecture) for architecture in architectures])
 
-and gives the same candidates whatever n, and when resumed from any `state_dict`.
+and gives the same candidates whatever n, and when resumed from any `state_dict`. A strategy is one file: its
+configuration dataclass and its class. To add one, write the file and add it to `STRATEGIES` and `SearchConfig`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy
 
 from modules.space import Architecture, SearchSpace
-from pipeline.search.candidate import Candidate
-from pipeline.search.config import SearchConfig
-from pipeline.search.evolution import RegularizedEvolution
-from pipeline.search.random_search import RandomSearch
+from pipeline.run.records.candidates import Candidate
+from pipeline.search.evolution import EvolutionConfig, RegularizedEvolution
+from pipeline.search.random_search import RandomSearch, RandomSearchConfig
 
-__all__ = ["Candidate", "RandomSearch", "RegularizedEvolution", "SearchConfig", "Strategy", "build_strategy"]
+SearchConfig = EvolutionConfig | RandomSearchConfig
+"""Any strategy's settings. Each has `strategy`, its name; `candidates`, how many are scored; and `of_size`."""
 
 
 class Strategy(Protocol):
@@ -27,31 +29,44 @@ class Strategy(Protocol):
 
     @property
     def generation(self) -> int:
-        """Generation of the architectures that `ask` gives out now."""
+        """Generation of the architectures that `ask` returns now."""
 
     def ask(self, n: int) -> list[Architecture]:
         """At most n architectures to score next, n ≥ 1.
 
-        Empty when the search is over, or when what was asked must be told first.
+        Empty when the search is over, or when the scores of what was asked are needed first.
         """
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
-        """Hear scores of architectures that were asked, in any order. Raises ValueError for others."""
+        """Take the scores of architectures that were asked, in any order. Raises ValueError for others."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that decides what comes next, the generator's state included, as plain JSON values."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a `state_dict`: what had been asked and not told is asked again.
+        """Resume from a `state_dict`: architectures that were asked and not scored are returned by `ask` again.
 
         Raises ValueError when the state is of another strategy, configuration or space.
         """
 
 
+@dataclass(frozen=True)
+class StrategyKind:
+    """A strategy that can be chosen."""
+
+    config: type[SearchConfig]
+    """Its settings."""
+    build: Callable[[Any, SearchSpace, numpy.random.Generator], Strategy]
+    """(settings, space, generator) -> the strategy; the generator (numpy.random.default_rng) becomes its own."""
+
+
+STRATEGIES: dict[str, StrategyKind] = {
+    "evolution": StrategyKind(EvolutionConfig, RegularizedEvolution),
+    "random": StrategyKind(RandomSearchConfig, RandomSearch),
+}
+"""Strategies by the name that `--search.strategy` gives."""
+
+
 def build_strategy(config: SearchConfig, space: SearchSpace, generator: numpy.random.Generator) -> Strategy:
-    """The strategy that `config` names. `generator` (numpy.random.default_rng) is the strategy's own from here on."""
-    match config.strategy:
-        case "evolution":
-            return RegularizedEvolution(config, space, generator)
-        case "random":
-            return RandomSearch(config, space, generator)
+    """The strategy that the settings belong to. `generator` (numpy.random.default_rng) becomes its own."""
+    return STRATEGIES[config.strategy].build(config, space, generator)

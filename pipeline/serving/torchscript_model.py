@@ -1,4 +1,4 @@
-"""The model as it leaves the house: `model.pt`, TorchScript over plain tensors, and `model.json` beside it.
+"""The model as a server gets it: `model.pt`, TorchScript over plain tensors, and `model.json` beside it.
 
 A server needs torch alone (fbgemm_gpu may be loaded too, torchrec and this project need not):
 
@@ -23,10 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.run.files import atomic_write, sha256, write_json
+from pipeline.run.files import atomic_write, sha256
+from pipeline.run.records.codec import write_record
+from pipeline.run.records.model_card import ModelCard, ModelFile, Provenance
 
-FORMAT = 1
-"""Version of model.json's layout."""
 TOLERANCE = 1e-6
 """Largest difference in probability between the model in training and model.pt in another process."""
 VERIFIED_ROWS = 512
@@ -57,7 +57,7 @@ class ExportedModel(nn.Module):
     first_rows: Tensor
 
     def __init__(self, tables: dict[str, Tensor], interaction: nn.Module, integers: int) -> None:
-        """tables: name -> [rows, D], one a field, in the order of the ids' columns; integers: I."""
+        """tables: name -> [rows, D], one per field, in the order of the ids' columns; integers: I."""
         super().__init__()
         widths = {table.shape[1] for table in tables.values()}
         if len(widths) != 1:
@@ -96,19 +96,19 @@ class ExportedModel(nn.Module):
         return torch.sigmoid(self.interaction(dense, sparse))
 
 
-def export(
+def write_model(
     tables: dict[str, Tensor],
     interaction: nn.Module,
     schema_json: dict[str, Any],
-    about: dict[str, Any],
+    provenance: Provenance,
     path: str | os.PathLike[str],
 ) -> None:
     """Write `path` (model.pt) and, beside it, the same name ending in .json.
 
-    tables: name -> [rows, D], one a field in the schema's order. about: what model.json says beside the inputs
-    (numbering, architecture, recipe, metrics). model.pt appears only after a fresh process has loaded
-    it and given the same probabilities; RuntimeError otherwise, and what was there before stays. The same weights give
-    the same bytes. A run killed between the two files leaves a model.json whose sha256 is not model.pt's: export again.
+    tables: name -> [rows, D], one per field in the schema's order. provenance: what model.json says beside inputs and
+    output. model.pt appears only after a fresh process has loaded it and given the same probabilities; otherwise
+    RuntimeError, and the files that were there before stay. The same weights give the same bytes. A run killed between
+    the two files leaves a model.json whose sha256 is not model.pt's: export again.
     """
     target = Path(path)
     model = ExportedModel(tables, copy.deepcopy(interaction).cpu().float(), max(len(schema_json["integers"]), 1))
@@ -118,21 +118,21 @@ def export(
         torch.jit.save(scripted, handle)
         handle.flush()
         _verify(model, handle.name)
-    write_json(target.with_suffix(".json"), _description(model, schema_json, about, target))
+    write_record(target.with_suffix(".json"), _card(model, schema_json, provenance, target))
 
 
 def script_file(source: str, target: str) -> None:
-    """Script the pickled module in `source` into `target`. Run in a process of its own by `export`."""
+    """Script the pickled module in `source` into `target`. Run in a process of its own by `write_model`."""
     torch.jit.save(torch.jit.script(torch.load(source, weights_only=False)), target)
 
 
 def _script_apart(model: ExportedModel, path: Path) -> torch.jit.ScriptModule:
     """The scripted model, compiled in a fresh process, where TorchScript has compiled nothing before.
 
-    It numbers classes of the same name by what was compiled earlier and writes constants in a set's order, so that here
-    the bytes of model.pt would depend on the process's past and on Python's hash seed. Only a skeleton with one-row
-    tables travels; the tables are put in on return. It travels beside `path`, where the run's next start finds what a
-    killed one left.
+    TorchScript numbers classes of the same name by what was compiled earlier and writes constants in a set's order, so
+    that in this process the bytes of model.pt would depend on what it compiled before and on Python's hash seed. Only a
+    skeleton with one-row tables is passed to the other process; the tables are put in afterwards. The files passed lie
+    beside `path`, where the run's next start removes what a killed one left.
     """
     skeleton = copy.copy(model)
     skeleton._buffers = {**model._buffers, "embeddings": model.embeddings[:1].clone()}
@@ -166,7 +166,7 @@ def _verify(model: ExportedModel, path: str) -> None:
 
 
 def _run_python(arguments: Sequence[str], environment: dict[str, str], what: str, standard_input: str = "") -> str:
-    """What a fresh Python, blind to GPUs, prints. RuntimeError with the end of its complaint if it fails."""
+    """What a fresh Python process without GPUs prints. RuntimeError with the end of its stderr if it fails."""
     process = subprocess.run(
         [sys.executable, *arguments],
         input=standard_input,
@@ -179,11 +179,9 @@ def _run_python(arguments: Sequence[str], environment: dict[str, str], what: str
     return process.stdout
 
 
-def _description(
-    model: ExportedModel, schema_json: dict[str, Any], about: dict[str, Any], path: Path
-) -> dict[str, Any]:
+def _card(model: ExportedModel, schema_json: dict[str, Any], provenance: Provenance, path: Path) -> ModelCard:
     """model.json: what a server must know to feed model.pt, and what this model is."""
-    inputs = [
+    inputs: tuple[dict[str, Any], ...] = (
         {
             "name": "dense",
             "type": "float32",
@@ -200,16 +198,18 @@ def _description(
             "table_rows": model.table_rows.tolist(),
             "meaning": "row of each table, see numbering; an id outside its table is an error",
         },
-    ]
-    return {
-        "format": FORMAT,
-        "model": {"file": path.name, "sha256": sha256(path), "bytes": path.stat().st_size},
-        "inputs": inputs,
-        "output": {"type": "float32", "shape": ["batch"], "meaning": f"probability that {schema_json['label']} is 1"},
-        "schema": schema_json,
-        **about,
-        "versions": _versions(),
-    }
+    )
+    return ModelCard(
+        model=ModelFile(path.name, sha256(path), path.stat().st_size),
+        inputs=inputs,
+        output={"type": "float32", "shape": ["batch"], "meaning": f"probability that {schema_json['label']} is 1"},
+        schema=schema_json,
+        numbering=provenance.numbering,
+        architecture=provenance.architecture,
+        recipe=provenance.recipe,
+        metrics=provenance.metrics,
+        versions=_versions(),
+    )
 
 
 def _dense_note(schema_json: dict[str, Any]) -> str:

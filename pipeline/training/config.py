@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a network is trained; the defaults are the published recipe (search_space.md) where it fits small data."""
+    """How a network is trained; defaults are the published recipe (docs/search_space.md) where it fits small data."""
 
     batch_size: int = 256
     """Rows a step over all ranks together; each rank reads its share."""
@@ -29,8 +29,8 @@ class TrainingConfig:
     """Both Adagrads' ε, above 0. (Gradients are means over the batch: with the published 1e-2 a table row, whose
     gradient is about 1e-4, would learn a hundred times too slowly.)"""
     optimizer: Literal["adagrad", "adam", "sgd"] = "adagrad"
-    """Of the dense part. Weights that a step's path does not hold rest (modules/supernet/optimizer.py); for Adam that
-    is a rule of ours. The tables have TorchRec's fused row-wise Adagrad in any case."""
+    """Of the dense part. Weights that a step's path does not hold are not changed (modules/supernet/optimizer.py); for
+    Adam that is a rule of ours. The tables have TorchRec's fused row-wise Adagrad in any case."""
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     """Of the dense part's products in training: tf32 (CUDA only) or bf16 by autocast; weights stay float32."""
     log_every: int = 50

@@ -1,4 +1,4 @@
-"""Rows of a split looked up once while the tables stand still: what a dense-only network needs.
+"""Rows of a split with their embeddings looked up once, while the tables do not change: a dense network's inputs.
 
 B batch, I dense inputs, F fields, D embedding width, R cached rows.
 """
@@ -14,12 +14,12 @@ from pipeline.data import Dataset
 from pipeline.run.processes import Processes
 
 CHUNK_ROWS = 2048
-"""Rows a candidate runs on at once: activations stay in cache, and a score does not depend on free memory."""
+"""Rows per forward pass: activations stay in cache, and a score does not depend on free memory."""
 
 
 @dataclass(frozen=True)
 class FrozenRows:
-    """Rows of a split with their embedding vectors: what a dense-only network needs."""
+    """Rows of a split with their embedding vectors: the inputs and labels of a dense network."""
 
     dense: Tensor
     """[R, I]."""
@@ -35,7 +35,7 @@ class FrozenRows:
 
 
 @torch.no_grad()
-def look_up(
+def load_frozen_rows(
     embeddings: DistributedModelParallel,
     dataset: Dataset,
     split: str,

@@ -1,54 +1,40 @@
 """Final metrics of a model on a split: log loss, exact AUC, normalized entropy, calibration.
 
-Four bytes a row are kept: the logits, in float32, clicked and not clicked apart. Everything is computed from the sorted
-logits, so the result does not depend on the order of the rows nor on how many ranks read them.
+Four bytes per row are kept: the logits in float32, those of clicked and of other rows apart. Everything is
+computed from the sorted logits, so the result does not depend on the order of the rows nor on the number of ranks.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy
 import torch
 from scipy.special import expit
-from torch import Tensor
+from torch import Tensor, nn
 from torch import distributed as dist
+from torchrec.distributed import DistributedModelParallel
+
+from modules.embeddings import embed
+from pipeline.data import Stream
+from pipeline.run.processes import Processes
+from pipeline.run.records.results import Metrics
 
 _CHUNK_ROWS = 1 << 20
 """Rows worked on at once in float64 or int64: temporaries stay under 32 MB."""
 
 
-@dataclass(frozen=True)
-class Metrics:
-    """How well predictions fit labels. `None` where the labels leave the metric undefined."""
-
-    log_loss: float
-    """Mean negative log likelihood, nats a row, ≥ 0."""
-    auc: float | None
-    """Probability that a clicked row is ranked above an unclicked one, ties counting ½ (the Mann-Whitney statistic
-    with mid-ranks); 0 to 1. None when only one of the two labels occurs."""
-    normalized_entropy: float | None
-    """Log loss over that of always predicting the mean label (He et al., ADKDD 2014, section 3); below 1 is better than
-    knowing only the click rate. None when only one of the two labels occurs."""
-    calibration: float | None
-    """Mean prediction over mean label; 1 is unbiased. None without a clicked row."""
-    rows: int
-    """Rows evaluated, at least 1."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The metrics as plain JSON values."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Metrics":
-        """Read what `to_json` wrote."""
-        return cls(**data)
+@torch.no_grad()
+def evaluate(network: nn.Module, embeddings: DistributedModelParallel, stream: Stream, processes: Processes) -> Metrics:
+    """Metrics of a network on a split; every rank calls it with its share of the rows and gets the same result."""
+    evaluation = Evaluation()
+    for batch in stream:
+        batch = batch.to(processes.device)
+        evaluation.add(network(batch.dense, embed(embeddings, batch.sparse)), batch.label)
+    return evaluation.metrics()
 
 
 class Evaluation:
-    """Collects (logit, label) rows; `metrics()` judges them, over all ranks where a process group is running.
+    """Collects (logit, label) rows; `metrics()` evaluates them, over all ranks where a process group is running.
 
     >>> evaluation = Evaluation()
     >>> evaluation.add(torch.tensor([2.0, -1.0, 0.5]), torch.tensor([1.0, 0.0, 0.0]))
@@ -79,22 +65,10 @@ class Evaluation:
         self._clicked.append(values[clicked])
         self._not_clicked.append(values[~clicked])
 
-    def add_probabilities(self, probabilities: Tensor, labels: Tensor) -> None:
-        """Add rows of probabilities [B] in 0 to 1, of any float type, instead of logits.
-
-        As in scikit-learn's log loss, they are first kept one unit of their type's precision away from 0 and 1, where
-        rounding has left no likelihood to speak of.
-        """
-        if probabilities.numel() and (probabilities.min() < 0 or probabilities.max() > 1):
-            found = (float(probabilities.min()), float(probabilities.max()))
-            raise ValueError(f"probabilities lie between {found[0]} and {found[1]}; they must lie between 0 and 1")
-        smallest = torch.finfo(probabilities.dtype).eps
-        self.add(torch.logit(probabilities.detach().double().clamp(smallest, 1 - smallest)), labels)
-
     def metrics(self, group: dist.ProcessGroup | None = None) -> Metrics:
         """The metrics of all rows added, on every rank of the group (by default all); call it on all of them.
 
-        The rows of all ranks are brought together on the first one. Raises ValueError when there are none.
+        Rank 0 gathers the rows of all ranks. Raises ValueError when there are none.
         """
         clicked, not_clicked = _joined(self._clicked), _joined(self._not_clicked)
         if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size(group) == 1:
@@ -104,7 +78,7 @@ class Evaluation:
         if dist.get_rank(group) == 0:
             try:
                 outcome = [_metrics(clicked, not_clicked)]
-            except ValueError as error:  # every rank must hear of it, or the others would wait for ever
+            except ValueError as error:  # raised on every rank: otherwise the others would wait for ever
                 outcome = [str(error)]
         dist.broadcast_object_list(outcome, group_src=0, group=group)
         if not isinstance(outcome[0], Metrics):

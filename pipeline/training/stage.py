@@ -1,15 +1,15 @@
 """A training stage of a run: its tables, its stream of rows, its checkpoints and its evaluation."""
 
-import torch
 from torch import nn
 from torchrec.distributed import DistributedModelParallel
 
 from modules.embeddings import shard_embeddings
 from pipeline.run.checkpoint import Checkpoints
+from pipeline.run.records.results import Metrics
 from pipeline.session import Session
 from pipeline.training.config import TrainingConfig
-from pipeline.training.loop import evaluate, load_tables, train
-from pipeline.training.metrics import Metrics
+from pipeline.training.loop import load_tables, train
+from pipeline.training.metrics import evaluate
 from pipeline.training.trainee import Trainee
 
 
@@ -42,18 +42,18 @@ def train_to_end(session: Session, trainee: Trainee, config: TrainingConfig, sta
         shuffle_seed=session.config.seed,
         epochs=config.epochs,
     )
-    train(trainee, stream, config, session.run, stage, processes)
+    train(trainee, stream, config, session.folder, stage, processes)
 
 
 def is_trained(session: Session, stage: str) -> bool:
-    """Whether the stage has left its result and the weights that belong to it; without these it is done again."""
-    newest = Checkpoints(session.run.checkpoints(stage), session.processes).newest()
-    return newest is not None and session.processes.on_first(session.run.result(stage).exists)
+    """Whether the stage has left its result and the weights that belong to it; otherwise it is done again."""
+    newest = Checkpoints(session.folder.checkpoints(stage), session.processes).newest()
+    return newest is not None and session.exists(session.folder.result(stage))
 
 
 def load_trained(session: Session, trainee: Trainee, stage: str) -> None:
     """Load the stage's newest checkpoint. Raises ValueError when there is none."""
-    checkpoints = Checkpoints(session.run.checkpoints(stage), session.processes)
+    checkpoints = Checkpoints(session.folder.checkpoints(stage), session.processes)
     newest = checkpoints.newest()
     if newest is None:
         raise ValueError(f"{checkpoints.folder}: no checkpoint; train this stage first (python -m pipeline.train)")
@@ -62,7 +62,6 @@ def load_trained(session: Session, trainee: Trainee, stage: str) -> None:
     load_tables(trainee.embeddings, tensors)
 
 
-@torch.no_grad()
 def evaluate_split(session: Session, network: nn.Module, trainee: Trainee, split: str) -> Metrics:
     """Final metrics of a network on a split."""
     processes = session.processes

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from torch import nn
 
 from modules.baselines import BASELINES
-from modules.space import Architecture
+from modules.space import Architecture, multiply_accumulates, parameter_count
 from modules.supernet import OwnWeights, Subnet
-from pipeline.run.files import read_json, write_json
+from pipeline.run.records.results import ModelKind, ModelResult, SplitMetrics, retrain_stage
 from pipeline.session import Session
 from pipeline.training.config import TrainingConfig
-from pipeline.training.metrics import Metrics
 from pipeline.training.stage import evaluate_split, is_trained, load_trained, new_tables, train_to_end
 from pipeline.training.trainee import Trainee, dense_optimizer, whole
 
@@ -20,15 +19,26 @@ class Contender:
     """A network to train from scratch."""
 
     name: str
-    """Its stage: retrain/<name>."""
+    """Its name among those of its kind."""
+    kind: ModelKind
+    """Where it comes from."""
     title: str
     """What tables and pictures call it."""
     network: nn.Module
     """Untrained."""
     architecture: Architecture | None
-    """None for torchrec's models."""
-    supernet_score: float | None
-    """Its validation log loss on the supernet's weights; None for a baseline."""
+    """None for a baseline."""
+    multiply_accumulates: int
+    """Multiply-accumulates per row, embeddings not counted."""
+    parameters: int
+    """Parameters, embedding tables not counted."""
+    supernet_score: float | None = None
+    """A winner's validation log loss on the supernet's weights, nats per row."""
+
+    @property
+    def stage(self) -> str:
+        """Its training stage in the run folder."""
+        return retrain_stage(self.kind, self.name)
 
 
 @dataclass(frozen=True)
@@ -37,42 +47,63 @@ class Trained:
 
     trainee: Trainee
     """Its tables and dense parameters."""
-    valid: Metrics
-    """On the validation rows."""
-    test: Metrics
-    """On the test rows."""
+    metrics: SplitMetrics
+    """On the validation and test rows."""
 
 
-def build(
-    session: Session, name: str, architecture: Architecture | None = None, score: float | None = None
+def build_searched(
+    session: Session, kind: ModelKind, name: str, architecture: Architecture, score: float | None = None
 ) -> Contender:
-    """An untrained contender by its name."""
-    generator = session.torch_generator("weights", name)
-    if architecture is not None:
-        title = name.replace("_", " ").capitalize()
-        weights = OwnWeights(generator, session.config.retrain.layer_norm)
-        subnet = Subnet(architecture, session.shape, weights=weights)
-        nn.init.zeros_(dict(subnet.named_parameters())["head.weight"])  # as the supernet starts
-        return Contender(name, title, subnet, architecture, score)
+    """An untrained network of a winner or of a given architecture; its initial weights follow from its name."""
+    layer_norm = session.config.retrain.layer_norm
+    weights = OwnWeights(session.torch_generator("weights", name), layer_norm)
+    subnet = Subnet(architecture, session.shape, weights=weights)
+    nn.init.zeros_(dict(subnet.named_parameters())["head.weight"])  # as the supernet starts
+    return Contender(
+        name=name,
+        kind=kind,
+        title=name.replace("_", " ").capitalize(),
+        network=subnet,
+        architecture=architecture,
+        multiply_accumulates=multiply_accumulates(architecture, session.shape),
+        parameters=parameter_count(architecture, session.shape, layer_norm),
+        supernet_score=score,
+    )
+
+
+def build_baseline(session: Session, name: str) -> Contender:
+    """An untrained baseline of `modules.baselines.BASELINES`; its initial weights follow from its name."""
     baseline = BASELINES[name]
-    return Contender(name, baseline.title, baseline.build(session.shape, generator), None, None)
+    network = baseline.build(session.shape, session.torch_generator("weights", name))
+    return Contender(
+        name=name,
+        kind="baseline",
+        title=baseline.title,
+        network=network,
+        architecture=None,
+        multiply_accumulates=baseline.multiply_accumulates(session.shape),
+        parameters=baseline.parameter_count(session.shape),
+    )
 
 
-def train_standalone(session: Session, network: nn.Module, name: str) -> Trained:
-    """Train a network from scratch as stage retrain/<name>, to the end; done before: only loads it."""
-    stage = f"retrain/{name}"
-    result = session.run.result(stage)
+def rebuild(session: Session, model: ModelResult) -> Contender:
+    """The untrained network of a model in results.json, to load its trained weights into."""
+    if model.architecture is None:
+        return build_baseline(session, model.name)
+    return build_searched(session, model.kind, model.name, model.architecture, model.supernet_score)
+
+
+def train_standalone(session: Session, contender: Contender) -> Trained:
+    """Train a network from scratch as its stage, to the end; if that is done, only load it."""
+    stage, network = contender.stage, contender.network
     trainee = build_trainee(session, network, session.config.retrain)
     if is_trained(session, stage):
         load_trained(session, trainee, stage)
     else:
         train_to_end(session, trainee, session.config.retrain, stage)
-        metrics = {split: evaluate_split(session, network, trainee, split) for split in ("valid", "test")}
-        session.processes.on_first(
-            lambda: write_json(result, {split: found.to_json() for split, found in metrics.items()})
-        )
-    found = session.processes.on_first(lambda: read_json(result))
-    return Trained(trainee, Metrics.from_json(found["valid"]), Metrics.from_json(found["test"]))
+        valid, test = (evaluate_split(session, network, trainee, split) for split in ("valid", "test"))
+        session.write(session.folder.result(stage), SplitMetrics(valid, test))
+    return Trained(trainee, session.read(session.folder.result(stage), SplitMetrics))
 
 
 def build_trainee(session: Session, network: nn.Module, config: TrainingConfig) -> Trainee:
@@ -82,6 +113,6 @@ def build_trainee(session: Session, network: nn.Module, config: TrainingConfig) 
     return Trainee(
         embeddings=new_tables(session, config),
         parameters=parameters,
-        path=whole(network),
+        draw_paths=whole(network),
         optimizer=dense_optimizer(config, parameters),
     )

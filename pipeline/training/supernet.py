@@ -29,7 +29,7 @@ def build_supernet(session: Session) -> tuple[Supernet, Trainee]:
     if config.distinct_paths:
         own = slice(rank * config.paths_per_step, (rank + 1) * config.paths_per_step)
 
-    def path(step: int) -> StepPaths:
+    def draw_paths(step: int) -> StepPaths:
         sample = warmed_up(sampler, step, config.path_warm_up_steps)
         count = config.paths_per_step * (world_size if config.distinct_paths else 1)
         paths = [supernet.path(sample(session.space, generator)) for _ in range(count)]
@@ -38,7 +38,7 @@ def build_supernet(session: Session) -> tuple[Supernet, Trainee]:
     trainee = Trainee(
         embeddings=new_tables(session, config),
         parameters=parameters,
-        path=path,
+        draw_paths=draw_paths,
         optimizer=dense_optimizer(config, parameters),
         generator_state=lambda: generator.bit_generator.state,
         restore_generator=lambda state: setattr(generator.bit_generator, "state", state),

@@ -1,4 +1,4 @@
-"""A stream's batches with their embeddings looked up, in step with the dense part: plainly, or pipelined by TorchRec.
+"""The tables' part of training: looks up each batch and applies the gradients, plainly or pipelined by TorchRec.
 
 B batch, F fields, D embedding width.
 """
@@ -18,8 +18,8 @@ DenseStep = Callable[[Batch, Tensor], tuple[Tensor, Tensor]]
 """(batch, embedded [B, F, D]) → (mean loss, gradient of embedded): forward, backward and update of the dense part."""
 
 
-class Lookups:
-    """Looks batches up, and sends the gradients of what was looked up back into the tables.
+class TablePipeline:
+    """Looks up a stream's batches, one per step, and applies the gradients of the looked-up vectors to the tables.
 
     On CUDA (or if `pipelined` says so) by TorchRec's TrainPipelineSparseDist, which copies the batch after next to the
     GPU and exchanges the next batch's ids between ranks while the dense part computes. The result is the same.
@@ -33,8 +33,8 @@ class Lookups:
         device: torch.device,
         pipelined: bool | None = None,
     ) -> None:
-        """`position`: of `batches`, behind the last that was read; both are a `Stream`'s."""
-        self._device, self._model = device, _Lookup(embeddings)
+        """`position()`: of `batches`, behind the last one that was read; both belong to one `Stream`."""
+        self._device, self._model = device, _TablesOfBatch(embeddings)
         self._dense_step: DenseStep | None = None
         self._read: deque[dict[str, Any]] = deque()  # the position behind each batch that was read and not yet trained
         self._position = position()
@@ -45,8 +45,8 @@ class Lookups:
                 self._model, _NoOptimizer(), device, execute_all_batches=True, custom_model_fwd=self._forward
             )
 
-    def step(self, dense_step: DenseStep) -> Tensor:
-        """Train the next batch; returns its mean loss."""
+    def train_next(self, dense_step: DenseStep) -> Tensor:
+        """Train on the next batch; returns its mean loss."""
         self._dense_step = dense_step
         loss: Tensor
         if self._pipeline is not None:
@@ -62,12 +62,12 @@ class Lookups:
         return self._position
 
     def close(self) -> None:
-        """Gives the tables their own forward back."""
+        """Restores the tables' own forward."""
         if self._pipeline is not None:
             self._pipeline.detach()
 
     def _forward(self, batch: Batch | None) -> tuple[Tensor, Tensor]:
-        """A scalar whose gradient is that of the step's loss where the tables are concerned, and that loss."""
+        """A scalar whose gradient by the tables is that of the step's loss, and that loss."""
         assert batch is not None and self._dense_step is not None
         looked_up = embed(self._model.embeddings, batch.sparse)
         loss, gradient = self._dense_step(batch, looked_up.detach().requires_grad_())
@@ -79,8 +79,8 @@ class Lookups:
             yield batch
 
 
-class _Lookup(nn.Module):
-    """What the pipeline traces to find which of a batch's features go into which tables."""
+class _TablesOfBatch(nn.Module):
+    """The module that TorchRec's pipeline traces to find which features of a batch each table reads."""
 
     def __init__(self, embeddings: DistributedModelParallel) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class _Lookup(nn.Module):
 
 
 class _NoOptimizer:
-    """The pipeline's: the tables' optimizer is fused into their backward, and the dense step has its own."""
+    """For TorchRec's pipeline: the tables' optimizer is fused into their backward, the dense part has its own."""
 
     def zero_grad(self) -> None:
         pass

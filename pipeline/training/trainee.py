@@ -1,7 +1,8 @@
 """What training changes, and what one step of it trains.
 
-A step is given as a function `path(step)`: the networks to run on this step's rows, and the slices of weights that the
-step may change. A supernet gives other sub-networks each step; everything else gives all of itself.
+What a training step trains is returned by `Trainee.draw_paths(step)`: the networks to run on this step's rows, and the
+slices of weights that the step may change. A supernet draws new sub-networks each step; a standalone network returns
+the whole of itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from pipeline.training.config import TrainingConfig
 
 @dataclass(frozen=True)
 class StepPaths:
-    """What one step trains."""
+    """What one training step trains."""
 
     paths: tuple[Path, ...]
     """The networks that this rank runs; the step's loss is the mean of theirs."""
@@ -33,14 +34,14 @@ class Trainee:
     """The sharded tables with their fused optimizer."""
     parameters: Mapping[str, nn.Parameter]
     """The dense parameters by name: equal on every rank."""
-    path: Callable[[int], StepPaths]
-    """The networks and slices of a step."""
+    draw_paths: Callable[[int], StepPaths]
+    """The networks and slices of a training step."""
     optimizer: SlicedOptimizer
     """Updates the slices."""
     generator_state: Callable[[], Any] = lambda: None
-    """The state of what `path` draws from."""
+    """The state of the generator that `draw_paths` draws from."""
     restore_generator: Callable[[Any], None] = lambda state: None
-    """Puts such a state back."""
+    """Restores such a state."""
 
     def tensors(self) -> dict[str, Any]:
         """What torch.distributed.checkpoint saves and loads in place."""
@@ -53,7 +54,7 @@ class Trainee:
 
 
 def whole(network: nn.Module) -> Callable[[int], StepPaths]:
-    """The path of a standalone network: all of it, each step."""
+    """The `draw_paths` of a standalone network: all of it, in each step."""
     slices = tuple(Slice(name, (), parameter) for name, parameter in network.named_parameters())
     paths = StepPaths((Path(network, slices),), slices)
     return lambda step: paths

@@ -16,12 +16,12 @@ SMALL = ["--space", "nasrec_small", "--steps", "2", "--batch-size", "4", "--embe
 def test_counts_every_operation_of_the_paths() -> None:
     """Operations over the operators are six a multiply-accumulate and row, the head's left out; all parts took time."""
     config = ProfileConfig(space="nasrec_small", steps=3, batch_size=4, integers=2, fields=3, embedding_width=4)
-    profile = Profiler(config).run()
+    profile = Profiler(config).profile()
     draws, shape = numpy.random.default_rng(0), InputShape(2, 3, 4)
     drawn = [single_operator_any_connection(NASREC_SMALL, draws) for _ in range(6)][3:]  # three are the warm-up
     heads = 0
     for block in (architecture.blocks[-1] for architecture in drawn):
-        heads += block.dense_width + (block.sparse_width + 8 * block.dense_to_sparse) * 4
+        heads += block.dense_width + (block.sparse_width + 8 * (block.dense_to_sparse is not None)) * 4
     expected = 6 * 4 * (sum(multiply_accumulates(architecture, shape) for architecture in drawn) - heads)
     assert sum(cost.operations for cost in profile.operators.values()) == expected
     assert set(profile.operators) <= {"fc", "dot_product", "efc", "dense_to_sparse", "sparse_to_dense"}

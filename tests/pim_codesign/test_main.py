@@ -1,13 +1,14 @@
-"""The command that prints a chip's breakdown."""
+"""The command that prints what an architecture costs on a chip."""
 
 import json
 from pathlib import Path
 
 import numpy
 import pytest
+import tyro
 
-from modules.space import NASREC_SMALL, InputShape, single_operator_any_connection
-from pim_codesign import PRESETS, evaluate, workload_of_subnet
+from modules.space import NASREC_FULL, NASREC_SMALL, InputShape, single_operator_any_connection
+from pim_codesign import PRESETS, evaluate, with_options, workload_of_subnet
 from pim_codesign.__main__ import Options, main
 
 
@@ -21,3 +22,30 @@ def test_it_prints_every_preset_of_the_given_architecture(tmp_path: Path, capsys
     for name, hardware in PRESETS.items():
         cost = evaluate(workload_of_subnet(architecture, InputShape(13, 26, 16)), hardware)
         assert f"{name}: {cost.latency_us:.2f} µs" in printed
+
+
+def test_a_chip_option_applies_to_every_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--hardware.node-nm 22` is costed on each preset's chip at 22 nm; with a preset, on that one alone."""
+    architecture = single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(0))
+    workload = workload_of_subnet(architecture, InputShape(13, 26, 16))
+    main(tyro.cli(Options, args=["--hardware.node-nm", "22"]))
+    printed = capsys.readouterr().out
+    for name, hardware in PRESETS.items():
+        cost = evaluate(workload, with_options(hardware, {"node_nm": 22}))
+        assert f"{name}: {cost.latency_us:.2f} µs" in printed
+        assert f"{cost.energy_nj:,.0f} nJ, {cost.area_mm2:.2f} mm²" in printed
+    main(tyro.cli(Options, args=["--hardware.preset", "mnsim"]))
+    alone = capsys.readouterr().out
+    assert "mnsim:" in alone and "isaac32:" not in alone and "neurosim32:" not in alone
+
+
+def test_converters_that_clip_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """With fewer converter bits than the chip needs, the line says that sums are clipped."""
+    main(tyro.cli(Options, args=["--hardware.preset", "isaac32", "--hardware.adc-bits", "6"]))
+    assert "converters clip" in capsys.readouterr().out
+
+
+def test_an_impossible_chip_is_refused() -> None:
+    """A ValueError names the option."""
+    with pytest.raises(ValueError, match="adc_bits is 10; the source of mnsim"):
+        main(tyro.cli(Options, args=["--hardware.adc-bits", "10"]))

@@ -17,6 +17,7 @@ from pipeline.chain import run_chain
 from pipeline.codesign import codesign
 from pipeline.export import export_best
 from pipeline.retrain import retrain
+from pipeline.run.records.codec import RUN_FORMAT
 from pipeline.search.stage import search_supernet
 from pipeline.train import train_supernet
 
@@ -48,7 +49,7 @@ def test_the_same_command_again_changes_nothing(
     assert copied.program(run_chain) == 0
     assert contents(copied.path) == contents(finished.path)
     said = [line.split()[0] for line in capfd.readouterr().out.splitlines() if re.match(r"[a-z]+  ", line)]
-    assert said == ["data", "supernet", "search", "retrain", "retrain", *["codesign"] * 4, "export", "found"]
+    assert said == ["data", "supernet", "search", "retrain", "retrain", *["codesign"] * 5, "export", "found"]
 
 
 def test_killed_and_continued(finished: TinyRun, tmp_path: Path) -> None:
@@ -115,40 +116,58 @@ def change_block(change: dict[str, Any]) -> Callable[[str], str]:
     return edit
 
 
+def change_document(change: dict[str, Any]) -> Callable[[str], str]:
+    """Changes fields of a document."""
+    return lambda text: json.dumps({**json.loads(text), **change})
+
+
 BROKEN: dict[str, tuple[str, Callable[[str], str], str]] = {
     "winners cut": ("winners.json", lambda text: text[:-40], r"winners\.json: not JSON at line \d+, column \d+"),
-    "no winners": ("winners.json", lambda _: '{"winners": []}', r'winners\.json: no list "winners" in it; remove'),
+    "no winners": (
+        "winners.json",
+        change_document({"winners": []}),
+        r"winners\.json: winners is empty; .*; repair the file, or remove it: the same command writes it again",
+    ),
     "no candidate": (
         "winners.json",
-        lambda _: '{"winners": [3]}',
-        r"winners\.json, winner 1: a candidate is an object",
+        change_document({"winners": [3]}),
+        r"winners\.json: field 'winners\[0\]': found 3, expected an object",
+    ),
+    "other format": (
+        "winners.json",
+        change_document({"format": 1}),
+        r"winners\.json: field 'format': found 1, this version reads \d",
     ),
     "later block": (
         "winners.json",
         change_block({"dense_inputs": [5]}),
-        r"winners\.json, winner 1: block 3, dense_inputs: \[5\] has an input that is not an earlier output",
+        r"'winners\[0\]\.architecture': block 3, dense_inputs: \[5\] has an input that is not an earlier output",
     ),
     "unknown operator": (
         "winners.json",
         change_block({"dense_operators": ["conv"]}),
-        r"winner 1: block 3, dense_operators: unknown operator 'conv'; known are",
+        r"'winners\[0\]\.architecture': block 3, dense_operators: .*'conv'",
     ),
     "other space": (
         "winners.json",
         change_block({"sparse_operators": ["attention"]}),
-        r"winner 1: block 3, sparse_operators: 'attention' is not in nasrec_small",
+        r"'winners\[0\]\.architecture': block 3, sparse_operators: .*'attention'.* nasrec_small",
     ),
     "width": (
         "winners.json",
         change_block({"dense_width": 17}),
-        r"winner 1: block 3, dense_width: 17 is outside nasrec_small; it has \[16, 32",
+        r"'winners\[0\]\.architecture': block 3, dense_width: 17 is outside nasrec_small; it has \[16, 32",
     ),
     "results cut": ("results.json", lambda text: text[:-40], r"results\.json: not JSON at line \d+, column \d+"),
-    "no models": ("results.json", lambda _: "{}", r"results\.json: not the results of a run \(KeyError: 'models'\)"),
+    "no models": (
+        "results.json",
+        lambda _: json.dumps({"format": RUN_FORMAT}),
+        r"results\.json: field 'models': is missing; repair the file",
+    ),
     "no best": (
         "results.json",
-        lambda text: text.replace('"best": "winner_1"', '"best": "winner_9"'),
-        r"results\.json: not the results of a run \(KeyError: 'winner_9'\)",
+        change_document({"best": "winner_9"}),
+        r"results\.json: field 'best': found 'winner_9', which is none of the winners \['winner_1'\]",
     ),
     "config cut": ("config.json", lambda text: text[:-40], r"config\.json: not JSON at line \d+"),
     "search state cut": ("search_state.json", lambda text: text[:-40], r"search_state\.json: not JSON at line \d+"),
@@ -172,6 +191,21 @@ def test_broken_files(copied: TinyRun, case: str, capfd: pytest.CaptureFixture[s
     assert re.search(message, line) and "Traceback" not in line
     after = {path.name: path.read_bytes() for path in copied.path.glob("*.js*")}
     assert {**after, "timings.json": b""} == {**before, "timings.json": b""}
+
+
+def test_a_run_of_another_version_is_refused(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
+    """A run whose config.json has no format version ends every command with one line, and nothing in it changes."""
+    config = copied.path / "config.json"
+    document = json.loads(config.read_text())
+    del document["format"]
+    config.write_text(json.dumps(document))
+    before = {path: path.read_bytes() for path in copied.path.rglob("*") if path.is_file() and path.name != "lock"}
+    for stage in (run_chain, train_supernet, search_supernet, retrain, codesign, export_best):
+        assert copied.program(stage) == 1
+        (line,) = capfd.readouterr().err.strip().splitlines()
+        assert f"{copied.path} was begun with another version of this program" in line and "--run" in line
+    after = {path: path.read_bytes() for path in copied.path.rglob("*") if path.is_file() and path.name != "lock"}
+    assert after == before
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "missing", "progress"])

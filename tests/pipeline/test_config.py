@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from pim_codesign import ChipOptions, Hardware
+from pim_codesign.options import options_of
 from pipeline.config import NAMED_RUNS, ModelConfig, RetrainConfig, RunConfig, SupernetConfig, describe, quick
 from pipeline.run.folder import _flat, plain
+from pipeline.search.evolution import EvolutionConfig
+from pipeline.search.random_search import RandomSearchConfig
 from pipeline.session import read_command_line
 
 CLASSES = [RunConfig] + [
@@ -19,6 +23,8 @@ CLASSES = [RunConfig] + [
 
 def explained(config: type) -> set[str]:
     """Names of the fields that the class itself follows with a docstring."""
+    if config is ChipOptions.__base__:  # made from the chip's options, whose help is in the fields' metadata
+        return {name for name, one in options_of(Hardware).items() if one.help}
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(config))).body
     assert isinstance(definition, ast.ClassDef)
     pairs = zip(definition.body, definition.body[1:], strict=False)
@@ -100,6 +106,26 @@ def test_single_fields_change_a_named_run() -> None:
     expected = dataclasses.replace(expected, run="mine", supernet=dataclasses.replace(expected.supernet, batch_size=64))
     assert found == expected
     assert len(_flat(plain(found))) == len(_flat(plain(expected)))
+
+
+def test_a_strategy_has_its_own_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    """Chosen on the command line, a strategy scores as many candidates as the run's own would, its settings may be
+    changed, and another strategy's are refused."""
+    size = quick().search.candidates
+    assert read_command_line("chain", ["quick", "--search.strategy", "random"]).search == RandomSearchConfig(
+        "random", size
+    )
+    arguments = ["quick", "--search.strategy=random", "--search.candidates", "5"]
+    assert read_command_line("chain", arguments).search == RandomSearchConfig("random", 5)
+    found = read_command_line("chain", ["quick", "--search.strategy", "evolution", "--search.children", "2"]).search
+    assert isinstance(found, EvolutionConfig)
+    assert found == dataclasses.replace(found, children=2) and found.candidates == size - 2 * 2
+    for wrong in (["--search.strategy", "random", "--search.generations", "3"], ["--search.candidates", "9"]):
+        with pytest.raises(SystemExit) as raised:
+            read_command_line("chain", wrong)
+        assert raised.value.code == 2 and wrong[-2] in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"search\.strategy is 'annealing'; choose one of \['evolution', 'random'\]"):
+        read_command_line("chain", ["--search.strategy", "annealing"])
 
 
 def test_unknown_named_run() -> None:

@@ -1,6 +1,5 @@
 """The export of a real run: model.pt answers as the trained model does, where nothing of this project is known."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -12,14 +11,14 @@ import pytest
 import torch
 
 from modules.embeddings import embed
-from modules.space import Architecture
 from pipeline.data.config import DataConfig
 from pipeline.data.dataset import open_dataset
 from pipeline.export import export_best, read_unsharded
 from pipeline.run.checkpoint import Checkpoints
 from pipeline.run.processes import join
+from pipeline.run.records.results import Results
 from pipeline.session import open_session
-from pipeline.training.standalone import build, train_standalone
+from pipeline.training.standalone import rebuild, train_standalone
 
 TinyRun = Any
 ROWS = 10_000
@@ -37,12 +36,11 @@ def test_ten_thousand_rows_in_a_fresh_process(copied: TinyRun, tmp_path: Path) -
     probabilities of the trained model (sharded tables from its checkpoint, then the network) within 1e-6."""
     data = open_dataset(DataConfig(rows=ROWS, max_table_rows=60), str(tmp_path / "more"))
     with join("cpu") as processes, open_session(copied.config, processes) as session, torch.no_grad():
-        (best, _) = json.loads((copied.path / "results.json").read_text())["models"]
-        network = build(session, best["name"], Architecture.from_json(best["architecture"])).network
+        contender = rebuild(session, session.read(session.folder.results, Results).best_model)
         with torch.enable_grad():
-            tables = train_standalone(session, network, best["name"]).trainee.embeddings
+            tables = train_standalone(session, contender).trainee.embeddings
         batches = [batch for split in ("train", "valid", "test") for batch in data.stream(split, 2000, drop_last=False)]
-        expected = torch.cat([network(b.dense, embed(tables, b.sparse)).sigmoid() for b in batches])
+        expected = torch.cat([contender.network(b.dense, embed(tables, b.sparse)).sigmoid() for b in batches])
     rows = {"dense": torch.cat([b.dense for b in batches]), "ids": torch.cat([b.ids for b in batches])}
     torch.save(rows, tmp_path / "rows.pt")
     files = [str(copied.path / "model.pt"), str(tmp_path / "rows.pt"), str(tmp_path / "probability.pt")]
@@ -57,17 +55,16 @@ def test_ten_thousand_rows_in_a_fresh_process(copied: TinyRun, tmp_path: Path) -
 def test_unsharded_tables_are_the_trained_ones(copied: TinyRun) -> None:
     """Read without the ranks that wrote them, tables and dense weights are the checkpoint's, bit for bit."""
     with join("cpu") as processes, open_session(copied.config, processes) as session:
-        (best, _) = json.loads((copied.path / "results.json").read_text())["models"]
-        architecture = Architecture.from_json(best["architecture"])
-        trained, read = (build(session, best["name"], architecture).network for _ in range(2))
-        trainee = train_standalone(session, trained, best["name"]).trainee
-        newest = Checkpoints(session.run.checkpoints("retrain/winner_1"), processes).newest()
+        best = session.read(session.folder.results, Results).best_model
+        trained, read = (rebuild(session, best) for _ in range(2))
+        trainee = train_standalone(session, trained).trainee
+        newest = Checkpoints(session.folder.checkpoints(best.stage), processes).newest()
         assert newest is not None
-        tables = read_unsharded(session, read, newest)
+        tables = read_unsharded(session, read.network, newest)
         assert tuple(tables) == tuple(session.dataset.schema.table_names)
         for name, table in trainee.embeddings.state_dict().items():
             assert torch.equal(tables[name.split(".")[-2]], table.local_shards()[0].tensor)
-        for own, other in zip(trained.parameters(), read.parameters(), strict=True):
+        for own, other in zip(trained.network.parameters(), read.network.parameters(), strict=True):
             assert torch.equal(own, other)
 
 
@@ -83,7 +80,7 @@ def test_exported_again_when_the_files_do_not_belong_together(copied: TinyRun) -
 def test_no_checkpoint_to_export(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
     """Without the winner's checkpoint there is one line saying so, and no model.pt."""
     (copied.path / "model.pt").unlink()
-    shutil.rmtree(copied.path / "checkpoints" / "retrain" / "winner_1")
+    shutil.rmtree(copied.path / "checkpoints" / "retrain" / "winner" / "winner_1")
     assert copied.program(export_best) == 1
     (line,) = capfd.readouterr().err.strip().splitlines()
     assert f"winner_1: no checkpoint to export; remove {copied.path}/results.json and retrain" in line

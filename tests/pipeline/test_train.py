@@ -15,7 +15,7 @@ from pipeline.run.files import read_json
 from pipeline.run.processes import join
 from pipeline.session import Session, open_session
 from pipeline.train import train_supernet
-from pipeline.training.frozen_rows import look_up
+from pipeline.training.frozen_rows import load_frozen_rows
 from pipeline.training.supernet import build_supernet, load_supernet, validation_architectures
 
 TinyRun = Any
@@ -31,7 +31,7 @@ def session(copied: TinyRun) -> Iterator[Session]:
 def test_result_is_the_mean_log_loss_of_the_validation_paths(session: Session) -> None:
     """result.json's figure is that of the loaded supernet, run as a supernet on the validation rows."""
     supernet, trainee = load_supernet(session)
-    rows = look_up(trainee.embeddings, session.dataset, "valid", 10**9, session.processes)
+    rows = load_frozen_rows(trainee.embeddings, session.dataset, "valid", 10**9, session.processes)
     assert len(rows.label) == session.dataset.rows("valid")
     losses = []
     for architecture in validation_architectures(session):
@@ -39,7 +39,7 @@ def test_result_is_the_mean_log_loss_of_the_validation_paths(session: Session) -
             logit = supernet(rows.dense, rows.embedded, architecture).double()
         losses.append(float(binary_cross_entropy_with_logits(logit, rows.label.double())))
     assert len(set(losses)) == 2
-    found = read_json(session.run.result("supernet"))["valid_log_loss"]
+    found = read_json(session.folder.result("supernet"))["valid_log_loss"]
     assert found == pytest.approx(sum(losses) / 2, rel=1e-6)
 
 
@@ -64,7 +64,7 @@ def test_metrics_lines(copied: TinyRun) -> None:
     assert [line["rows"] for line in supernet] == [64 * step for step in (2, 4, 6, 8, 10, 12)]
     assert supernet[-1]["learning_rate"] < supernet[1]["learning_rate"] / 10
     stages = list(dict.fromkeys(line["stage"] for line in lines))
-    assert stages == ["supernet", "retrain/winner_1", "retrain/deepfm"]
+    assert stages == ["supernet", "retrain/winner/winner_1", "retrain/baseline/deepfm"]
 
 
 def test_a_finished_stage_is_not_trained_again(copied: TinyRun) -> None:
@@ -96,7 +96,7 @@ def test_a_diverging_loss_stops_the_run(finished: TinyRun, tmp_path: Path, capfd
 def test_extracted_from_the_loaded_supernet(session: Session) -> None:
     """A sub-network extracted from the checkpoint gives the supernet's logits."""
     supernet, trainee = load_supernet(session)
-    rows = look_up(trainee.embeddings, session.dataset, "valid", 50, session.processes)
+    rows = load_frozen_rows(trainee.embeddings, session.dataset, "valid", 50, session.processes)
     architecture = validation_architectures(session)[0]
     with torch.no_grad():
         expected = supernet(rows.dense, rows.embedded, architecture)

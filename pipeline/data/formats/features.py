@@ -235,7 +235,7 @@ def text_hashes(column: pa.Array) -> tuple[npt.NDArray[np.uint64], npt.NDArray[n
         return np.zeros(n, np.uint64), present
     hashes = lengths.astype(np.uint64) * np.uint64(_LENGTH_FACTOR)
     if (lengths == 8).all() and starts[-1] - starts[0] == 8 * (count - 1):
-        # Criteo: 8 hexadecimal digits each, one behind the other: one word a value, read where it lies.
+        # Criteo: 8 hexadecimal digits each, one behind the other: one word per value, read where it lies.
         hashes = _mix(hashes ^ np.frombuffer(data_buffer, "<u8", count=count, offset=int(starts[0])))
     else:
         padded = np.concatenate([data, np.zeros(8, np.uint8)])

@@ -1,12 +1,16 @@
-"""Parquet click logs, raw or prepared: row groups, the unit of reading, decoded into `Rows`.
+"""Parquet, raw or prepared: the units of reading are row groups, decoded into `Rows`.
 
-Columns and types are checked first. Shapes: n rows, I integers (1 without any), F fields.
+Columns and types are checked first. The other files of this format: parquet_schema.py (a schema for files without
+one) and prepared.py (columns that are model inputs already).
+
+ Shapes: n rows, I integers (1 without any), F fields.
 """
 
 import functools
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,13 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from pipeline.data.formats.click_log import Unit
 from pipeline.data.formats.features import Columns, LabelError, Rows, decode
+from pipeline.data.formats.parquet_schema import infer_schema
 from pipeline.data.formats.prepared import Prepared, arrow_schema, read_prepared
+from pipeline.data.formats.reader import BadLine, Format, Unit
 from pipeline.data.memory_pool import scratch_memory
 from pipeline.data.schema import Schema
 from pipeline.data.storage.paths import check_same_columns, open_arrow
-from pipeline.data.storage.remote import StorageError
+from pipeline.data.storage.retry import StorageError
 
 Ids = npt.NDArray[np.int32]
 COLUMNS_AT_ONCE = 3
@@ -30,12 +35,13 @@ REMOTE_OPENERS = 16
 """Files of a store that are looked into at once: it is waiting for answers, mostly."""
 
 
-class ParquetLog:
-    """The row groups of some Parquet files, read one at a time, by any thread."""
+class ParquetReader:
+    """Some Parquet files, read one row group at a time by any thread."""
 
     def __init__(self, files: list[str], schema: Schema) -> None:
         self.schema = schema
         self.units: list[Unit] = []
+        self.bad_lines: list[BadLine] = []
         self._opened = threading.local()  # pyarrow does not promise that threads may share a file
         first: _Contents | None = None
         for path, contents in _look_into(files, schema):
@@ -44,7 +50,7 @@ class ParquetLog:
             _check_same_preparation(path, contents.prepared, files[0], first.prepared)
             first_row = self.units[-1].first_row + self.units[-1].rows if self.units else 0
             for number, rows in contents.row_groups:
-                self.units.append(Unit(path, number, first_row, rows, run=len(self.units)))
+                self.units.append(Unit(path, number, first_row, rows, sequence=len(self.units)))
                 first_row += rows
         assert first is not None
         self._names, self.prepared = first.names, first.prepared
@@ -140,7 +146,7 @@ class ParquetLog:
 
 
 class _Contents(NamedTuple):
-    """What a log remembers of a file; its footer may take half a megabyte."""
+    """What is remembered of a file; its footer may take half a megabyte."""
 
     names: list[str]
     """Of its columns."""
@@ -172,12 +178,6 @@ def _contents(schema: Schema, path: str) -> _Contents:
     return _Contents(
         file.schema_arrow.names, read_prepared(metadata, path), [(number, rows) for number, rows in sizes if rows]
     )
-
-
-def prepared_schema(path: str) -> Schema | None:
-    """The schema that a prepared file brings along; None for a raw one."""
-    found = read_prepared(_open_parquet(path).metadata, path)
-    return found.schema if found else None
 
 
 def _places(table: pa.Table, names: Sequence[str]) -> list[int]:
@@ -262,7 +262,7 @@ def _check_same_preparation(path: str, found: Prepared | None, first_path: str, 
     if found != first:
         kinds = ["raw" if one is None else "prepared" for one in (found, first)]
         reason = "their tables or numbering differ" if found and first else f"one is {kinds[0]}, one {kinds[1]}"
-        raise ValueError(f"{path}: cannot be one log with {first_path}: {reason}; prepare them together")
+        raise ValueError(f"{path}: cannot be one click log with {first_path}: {reason}; prepare them together")
 
 
 def _check_type(path: str, column: str, found: pa.DataType, schema: Schema) -> None:
@@ -280,3 +280,25 @@ def _check_type(path: str, column: str, found: pa.DataType, schema: Schema) -> N
         hint = "write it with that type, or name it in the schema's integer_ids if it holds whole numbers"
     if not good:
         raise ValueError(f"{path}: column {column!r} is of type {found}, expected {expected}; {hint}")
+
+
+def _prepared_schema(path: str) -> Schema | None:
+    """The schema that a prepared file carries; None for a raw one."""
+    found = read_prepared(_open_parquet(path).metadata, path)
+    return found.schema if found else None
+
+
+def _open(files: list[str], schema: Schema, folder: Path, max_bad_rows: int) -> ParquetReader:
+    if max_bad_rows:
+        raise ValueError(
+            f"data.max_bad_rows is {max_bad_rows}, but {files[0]} is Parquet, which has no lines; leave it out"
+        )
+    return ParquetReader(files, schema)
+
+
+def _recognizes(path: str) -> bool:
+    return path.endswith((".parquet", ".pq"))
+
+
+PARQUET = Format("Parquet", _recognizes, _prepared_schema, infer_schema, _open)
+"""The Parquet format."""

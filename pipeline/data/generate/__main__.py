@@ -1,8 +1,8 @@
-"""Writes Criteo-shaped click logs, a file a day, as Parquet (with the planted probability) or Criteo TSV.
+"""Writes Criteo-shaped click logs, one file per day, as Parquet (with the planted probability) or Criteo TSV.
 
     python -m pipeline.data.generate --folder /tmp/clicks --rows 1000000 --days 24 --format tsv --compression gz
 
-The same settings give the same bytes; a stopped run goes on at the first missing day.
+The same settings give the same bytes; a stopped run resumes at the first missing day.
 """
 
 import logging

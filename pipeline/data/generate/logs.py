@@ -1,7 +1,7 @@
-"""Criteo-shaped click logs written from the planted model, a file a day, as Parquet or Criteo TSV.
+"""Criteo-shaped click logs written from the planted model, one file per day, as Parquet or Criteo TSV.
 
-The same settings give the same bytes. A day's file depends on the seed, its number and the rows a day only; a stopped
-run goes on at the first missing file.
+The same settings give the same bytes. A day's file depends only on the seed, its number and the rows per day; a stopped
+run resumes at the first missing file.
 """
 
 import dataclasses
@@ -40,7 +40,7 @@ class GenerateConfig:
     rows: int = 1_000_000
     """Rows in all."""
     days: int = 7
-    """Days, a file each, with equally many rows (the last may have fewer)."""
+    """Days, one file each, with equally many rows (the last may have fewer)."""
     seed: int = 0
     """Of the planted model and every draw."""
     format: Literal["parquet", "tsv"] = "parquet"
@@ -161,7 +161,7 @@ def _write(path: str, config: GenerateConfig, blocks: Iterator[pa.RecordBatch]) 
             text = pa.BufferOutputStream()
             pa.csv.write_csv(_plain(block.drop_columns([PROBABILITY_COLUMN])), text, options)
             contents = text.getvalue()
-            if config.compression != "none":  # a gzip member or zstd frame a block: one behind the other is valid
+            if config.compression != "none":  # one gzip member or zstd frame per block: one behind the other is valid
                 contents = pa.Codec(COMPRESSIONS[f".{config.compression}"], compression_level=4).compress(contents)
             handle.write(contents)
 

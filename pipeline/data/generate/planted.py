@@ -18,7 +18,7 @@ CARDINALITIES = (
     *(1_400, 500, 20_000, 20_000, 300, 24, 12_000, 600, 3, 20_000, 5_600, 20_000, 3_000),
     *(27, 15_000, 20_000, 10, 5_600, 2_000, 4, 20_000, 18, 15, 20_000, 100, 20_000),
 )
-"""Distinct values a category: Criteo Kaggle's, the long ones cut off at 20,000."""
+"""Distinct values of each category: Criteo Kaggle's, the long ones cut off at 20,000."""
 ZIPF_EXPONENT = (1.2, 1.6)
 """Lowest and highest exponent of the categories' Zipf distributions."""
 PAIRS = ((0, 4), (1, 5), (4, 13), (5, 16), (7, 21), (13, 22), (16, 24), (8, 19))

@@ -6,12 +6,11 @@
 
 A raw file day_0.tsv.gz becomes day_0-00000.parquet, day_0-00001.parquet and so on, two million rows each (prepared.py
 says what is in them). Beside the files lie schema.json with the tables' true sizes, statistics.json, vocabulary/,
-quarantine.jsonl with the lines that are no rows, and, last of all, manifest.json with row counts and checksums. Stopped
-at any moment, the same command goes on at the first raw file that is not done, and the results are the same to the
-byte.
+quarantine.jsonl with the lines that are not rows, and, last of all, manifest.json with row counts and checksums. If it
+is stopped, the same command resumes at the first raw file that is not done, and the results are the same to the byte.
 
-Several replicas, on any machines that see the same folder, each take every n-th file and column. They meet through the
-files that are there alone, so that a lost one is simply started again.
+Several replicas, on any machines that see the same folder, each take every n-th file and column. They coordinate only
+through the files that are there, so that a lost replica is simply started again.
 """
 
 import dataclasses
@@ -23,27 +22,26 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 import tyro
 
 from pipeline.data.formats.features import MISSING_INTEGER
 from pipeline.data.formats.prepared import file_name
-from pipeline.data.formats.text import read_header
+from pipeline.data.prepare.config import PrepareConfig
+from pipeline.data.prepare.folder import claim, raw_files, settings_of, target_names
 from pipeline.data.prepare.raw_file import FileTask, count_file, index_path, prepare_file, remove_leftovers
 from pipeline.data.prepare.statistics import summary
 from pipeline.data.prepare.vocabulary import Resources, VocabularySize, database, merge_counts
 from pipeline.data.prepare.workers import run_tasks
-from pipeline.data.schema import MAX_TABLE_ROWS, Schema
-from pipeline.data.storage.paths import COMPRESSIONS, check_same_columns, file_size, is_parquet, list_files
+from pipeline.data.schema import Schema
 from pipeline.run.files import atomic_write, read_json, write_json
 
 logger = logging.getLogger("pipeline.data.prepare")  # also when this is the program
 
 Item = TypeVar("Item")
 
-_VERSION = 2
 PROCESS_BYTES = 450 * 2**20
 """What a process takes beside DuckDB; measured (DECISIONS.md)."""
 MIN_DATABASE_BYTES = 2**28
@@ -52,71 +50,23 @@ POLL_SECONDS = 0.5
 """Between looks for what other replicas have finished."""
 
 
-@dataclasses.dataclass(frozen=True)
-class PrepareConfig:
-    """What to prepare, and how."""
-
-    path: str
-    """A file, folder or glob of raw text logs (plain, .gz or .zst), local or in a store."""
-    schema: str
-    """criteo, criteo_terabyte, avazu, kdd2012, or a JSON file."""
-    folder: str
-    """Where the results go: a new folder, or that of a stopped run. Replicas share it."""
-    numbering: Literal["hash", "vocabulary"] = "hash"
-    """hash: one pass, rows by features.py. vocabulary: two passes, a row for each frequent value of the log."""
-    min_count: int = 1
-    """Values seen less often share row 1 of their table, 1 or more. For the vocabulary only."""
-    max_table_rows: int = MAX_TABLE_ROWS
-    """No table gets more rows: hashing is into as many, a vocabulary keeps its most frequent values."""
-    max_bad_rows: float = 0.001
-    """Largest share, 0 to 1, of a file's lines that may be malformed."""
-    processes: int = 0
-    """Files worked on at once; 0: one a core, as far as memory_gb allows."""
-    memory_gb: float = 4.0
-    """Memory of this replica, all its processes together, at least 1."""
-    replica: int = 0
-    """This replica's number, from 0."""
-    replicas: int = 1
-    """How many replicas share the work."""
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("min_count", 1, 2**62),
-            ("max_table_rows", 3, MAX_TABLE_ROWS),
-            ("max_bad_rows", 0, 1),
-            ("processes", 0, 4096),
-            ("memory_gb", 1, 2**20),
-            ("replicas", 1, 2**20),
-            ("replica", 0, self.replicas - 1),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name} is {value}; use {low} to {high}")
-        if "://" in self.folder:
-            raise ValueError(f"folder is {self.folder!r}; give one of a file system that every replica sees")
-        if self.numbering == "hash" and self.min_count != 1:
-            raise ValueError(
-                f"min_count is {self.min_count}, which is for --numbering vocabulary; leave one of them out"
-            )
-
-
 class Preparation:
-    """One replica's share of the work, and its meetings with the others."""
+    """One replica's share of the work, and its coordination with the others."""
 
     def __init__(self, config: PrepareConfig) -> None:
         self.config, self.folder = config, Path(config.folder)
         self.work = self.folder / "work"
         self.schema = Schema.load(config.schema).with_max_rows(config.max_table_rows)
         self.vocabulary = config.numbering == "vocabulary"
-        self.files = _raw_files(config.path)
-        self.names = _target_names(self.files)
-        self.settings = _settings(config, self.schema, self.files)
+        self.files = raw_files(config.path)
+        self.names = target_names(self.files)
+        self.settings = settings_of(config, self.schema, self.files)
         self._old_failures: set[tuple[float, str]] = set()
 
     def run(self) -> Path:
         """Everything that is left to do; returns the manifest's path."""
         manifest = self.folder / "manifest.json"
-        if not _claim(self.folder, self.settings):
+        if not claim(self.folder, self.settings):
             (self.work / "failures" / f"{self.config.replica}.json").unlink(missing_ok=True)
             self._old_failures = self._failures()
             try:
@@ -139,7 +89,7 @@ class Preparation:
 
     def _count(self) -> None:
         """The first of two passes over the own files."""
-        processes, threads = self._crew()
+        processes, threads = self._processes_and_threads()
         database_bytes = int(self.config.memory_gb * 2**30 / processes) - PROCESS_BYTES
         tasks = self._tasks(self.schema)
         todo = [
@@ -183,7 +133,7 @@ class Preparation:
 
     def _prepare(self) -> None:
         """The own files, as they are to be."""
-        processes, threads = self._crew()
+        processes, threads = self._processes_and_threads()
         tasks = self._tasks(self._final_schema())
         todo = [task for task in self._own(tasks) if not task.part.exists()]
         self._run("prepared", prepare_file, todo, processes, threads)
@@ -252,7 +202,7 @@ class Preparation:
         ]
 
     def _own(self, all_of_them: Sequence[Item]) -> Sequence[Item]:
-        """Dealt to this replica: every n-th."""
+        """Assigned to this replica: every n-th."""
         return all_of_them[self.config.replica :: self.config.replicas]
 
     def _size_path(self, column: str) -> Path:
@@ -261,7 +211,7 @@ class Preparation:
     def _distinct_path(self, column: str) -> Path:
         return self.work / "distinct" / f"{file_name(column)}.json"
 
-    def _crew(self) -> tuple[int, int]:
+    def _processes_and_threads(self) -> tuple[int, int]:
         """(processes, Arrow threads of each): all cores, within the memory."""
         cores = _usable_cores()
         fitting = max(1, int(self.config.memory_gb * 2**30 / (PROCESS_BYTES + MIN_DATABASE_BYTES)))
@@ -276,18 +226,16 @@ class Preparation:
             logger.info("%s %s (%d of %d, %.0f s)", done, name, number, len(todo), time.monotonic() - started)
 
     def _wait_for(self, what: str, paths: Iterable[Path]) -> None:
-        """Until the other replicas have made theirs; says every minute what is lacking."""
-        waiting, told = list(paths), time.monotonic()
+        """Waits until the other replicas have made theirs; logs every minute what is missing."""
+        waiting, logged_at = list(paths), time.monotonic()
         while waiting := [path for path in waiting if not path.exists()]:
             if self.config.replicas == 1:
                 raise ValueError(f"{waiting[0]} is gone: somebody else works in the folder; run again")
             for _, reason in self._failures() - self._old_failures:
                 raise ValueError(f"another replica stopped: {reason}")
-            if time.monotonic() - told > 60:
-                told, self._old_failures = (
-                    time.monotonic(),
-                    set(),
-                )  # a replica to be started again would be there by now
+            if time.monotonic() - logged_at > 60:
+                logged_at = time.monotonic()
+                self._old_failures = set()  # a replica that was to be started again would be there by now
                 logger.info("waiting for other replicas: %s %s", what, [path.stem for path in waiting[:5]])
             time.sleep(POLL_SECONDS)
 
@@ -312,74 +260,6 @@ def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _raw_files(path: str) -> list[str]:
-    files = list_files(path)
-    for file in files:
-        if is_parquet(file):
-            raise ValueError(f"{file}: is Parquet; prepare reads raw text, and Parquet can be trained on as it is")
-    return files
-
-
-def _target_names(files: list[str]) -> list[str]:
-    """Each file's name without its suffixes; two that would be the same are a ValueError."""
-    names: dict[str, str] = {}
-    for file in files:
-        path = Path(file)
-        path = path.with_suffix("") if path.suffix in COMPRESSIONS else path
-        name = path.stem if path.suffix else path.name
-        if name in names:
-            raise ValueError(f"{file} and {names[name]} would both become {name}-00000.parquet; rename one of them")
-        names[name] = file
-    return list(names)
-
-
-def _settings(config: PrepareConfig, schema: Schema, files: list[str]) -> dict[str, Any]:
-    """What the results depend on."""
-    first_header = read_header(files[0], schema)
-    for file in files:
-        check_same_columns(file, read_header(file, schema), files[0], first_header)
-    return {
-        "version": _VERSION,
-        "schema": schema.to_json(),
-        "numbering": config.numbering,
-        "min_count": config.min_count,
-        "max_table_rows": config.max_table_rows,
-        "sources": [{"path": file, "bytes": file_size(file)} for file in files],
-    }
-
-
-def _claim(folder: Path, settings: dict[str, Any]) -> bool:
-    """Makes the folder this preparation's; whether it is finished already. Somebody else's is a ValueError."""
-    manifest, begun = folder / "manifest.json", folder / "work" / "settings.json"
-    # Looked at before the settings: what another replica has made by now, it has made after them.
-    others = sorted({file.name for file in folder.iterdir()} - {"work"}) if folder.is_dir() else []
-    if begun.exists():
-        _check_same_settings(folder, read_json(begun), settings)
-    elif manifest.exists():
-        _check_same_settings(folder, read_json(manifest).get("settings"), settings)
-    elif others:
-        raise ValueError(f"{folder}: holds {others[:3]}, which are not of a preparation; give a new folder")
-    if manifest.exists():
-        return True
-    for name in ("counts", "index", "parts", "quarantine", "sizes", "distinct", "failures"):
-        (folder / "work" / name).mkdir(parents=True, exist_ok=True)
-    if not begun.exists():
-        write_json(begun, settings)
-    if settings["numbering"] == "vocabulary":
-        (folder / "vocabulary").mkdir(exist_ok=True)
-    return False
-
-
-def _check_same_settings(folder: Path, found: Any, settings: dict[str, Any]) -> None:
-    if found == settings:
-        return
-    old = found if isinstance(found, dict) else {}
-    different = [key for key in settings if old.get(key) != settings[key]]
-    raise ValueError(
-        f"{folder}: was prepared or begun with other {' and '.join(different)}; give a new folder, or the same settings"
-    )
-
-
 def main(arguments: list[str]) -> int:
     """The program; returns its exit code. What a user did wrong is one line."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -390,6 +270,6 @@ def main(arguments: list[str]) -> int:
         print(f"pipeline.data.prepare: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("pipeline.data.prepare: stopped; the same command goes on from here", file=sys.stderr)
+        print("pipeline.data.prepare: stopped; the same command resumes from here", file=sys.stderr)
         return 130
     return 0

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import glob
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.data.formats.features import category_rows, integer_feature, label_values
-from pipeline.data.formats.lines import BadLine, read_blocks
 from pipeline.data.formats.prepared import FILE_ROWS, ROW_GROUP_ROWS, WRITER_OPTIONS, arrow_schema, file_name
+from pipeline.data.formats.reader import BadLine, write_quarantine
+from pipeline.data.formats.text_lines import read_blocks
 from pipeline.data.prepare.statistics import ColumnStatistics, add_up, column_statistics
 from pipeline.data.prepare.vocabulary import Resources, VocabularyIndex, category_values, count_values
 from pipeline.data.schema import Schema
@@ -63,7 +63,7 @@ class FileTask:
 
     @property
     def quarantine(self) -> Path:
-        """Its malformed lines, a JSON object each."""
+        """Its malformed lines, one JSON object per line."""
         return self.folder / "work" / "quarantine" / f"{self.name}.jsonl"
 
 
@@ -93,7 +93,7 @@ def prepare_file(task: FileTask) -> str:
     files = _write_files(task, tables)
     if not files:
         raise ValueError(f"{task.source}: holds no rows; remove the file or write it again")
-    _write_quarantine(task, bad)
+    write_quarantine(task.quarantine, bad)
     write_json(task.part, {"files": files, **totals, "quarantined": len(bad)})
     return task.name
 
@@ -144,18 +144,12 @@ def _checked_blocks(task: FileTask, bad: list[BadLine]) -> Iterator[pa.RecordBat
 def _check_share(task: FileTask, bad: list[BadLine], lines: int) -> None:
     if len(bad) <= task.max_bad_rows * lines:
         return
-    _write_quarantine(task, bad)
+    write_quarantine(task.quarantine, bad)
     shown = "".join(f"\n  line {each.line}: {each.reason}: {each.text[:80]!r}" for each in bad[:SHOWN_BAD_LINES])
     raise ValueError(
         f"{task.source}: {len(bad)} of the first {lines} lines are not rows of schema {task.schema.name!r}, more than "
         f"max_bad_rows = {task.max_bad_rows}; repair them or raise it. They are listed in {task.quarantine}:{shown}"
     )
-
-
-def _write_quarantine(task: FileTask, bad: list[BadLine]) -> None:
-    with atomic_write(task.quarantine, text=True) as handle:
-        for each in bad:
-            handle.write(json.dumps({"file": task.source, **dataclasses.asdict(each)}) + "\n")
 
 
 def _prepared(
@@ -181,7 +175,7 @@ def _prepared(
 
 
 def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """The rows in tables of a row group each, so that the files do not depend on the blocks read; the rest at last."""
+    """The rows as tables of one row group each, so that the files do not depend on the blocks read; the rest last."""
     waiting: list[pa.Table] = []
     for table in tables:
         waiting.append(table)

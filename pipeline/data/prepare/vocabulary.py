@@ -4,7 +4,7 @@ Row 0 is missing, row 1 every value outside the vocabulary, and from row 2 on st
 times: by falling count, equal counts by value (text by its UTF-8 bytes), so that the same data give the same rows.
 
 Counting is exact and out of core. Arrow counts each block; DuckDB adds the blocks up and spills to the disk what does
-not fit: first a file of the log at a time, so that a stopped run has only one file to count again, then all of them.
+not fit: first one file at a time, so that a stopped run has only one file to count again, then all of them.
 
 n values of a block, V values of a vocabulary.
 """
@@ -214,7 +214,7 @@ class VocabularyIndex:
     def rows(self, values: pa.Array) -> npt.NDArray[np.int32]:
         """Table rows [n]: 0 missing, 1 out of the vocabulary."""
         keys, present = category_keys(values)
-        distinct = pa.array(keys).dictionary_encode()  # a value is looked up once a block
+        distinct = pa.array(keys).dictionary_encode()  # a value is looked up once per block
         wanted = distinct.dictionary.to_numpy()
         found = np.full(len(wanted), OUT_OF_VOCABULARY_ROW, np.int32)
         if len(self._keys):

@@ -9,18 +9,18 @@ import fnmatch
 import functools
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import pyarrow as pa
 from iopath.common.file_io import PathManager, PathManagerFactory
 
-from pipeline.data.storage.remote import StorageError, register
+from pipeline.data.storage.remote import register
+from pipeline.data.storage.retry import StorageError
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 """What a text file's last suffix says about its compression, in Arrow's words."""
-_TEXT_SUFFIXES = ("", ".tsv", ".csv", ".txt", ".log")
 _SPLIT_WORDS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
 
 
@@ -58,18 +58,18 @@ def file_size(path: str) -> int:
         return handle.seek(0, 2)
 
 
-def list_files(path: str) -> list[str]:
+def list_files(path: str, is_click_log: Callable[[str], bool]) -> list[str]:
     """The click logs under a file, a folder or a glob, in natural order (day_2 before day_10).
 
-    Of a folder: Parquet, or text (.tsv, .csv, .txt, .log or no suffix, then perhaps .gz or .zst); other files, hidden
-    ones and subfolders are left out. Nothing found is a ValueError.
+    Of a folder: the files that `is_click_log` recognizes by their names. Hidden files, READMEs and subfolders are left
+    out. Nothing found is a ValueError.
     """
     manager = path_manager()
     if manager.isfile(path):
         return [path]
     if manager.isdir(path):
         found = [f"{path.rstrip('/')}/{name}" for name in manager.ls(path)]
-        files = [file for file in found if _is_log(file) and manager.isfile(file)]
+        files = [file for file in found if not _is_hidden(file) and is_click_log(file) and manager.isfile(file)]
         what = "is a folder without click logs (Parquet, or .tsv / .csv / .txt / no suffix, plain, .gz or .zst)"
     elif any(character in path for character in "*?["):
         files = _glob(path)
@@ -97,11 +97,6 @@ def check_same_columns(path: str, columns: list[str], first_path: str, first_col
         )
 
 
-def is_parquet(path: str) -> bool:
-    """By its suffix."""
-    return path.endswith((".parquet", ".pq"))
-
-
 def split_of_name(path: str) -> str | None:
     """The split a file name speaks of as a word of its own, if it speaks of one.
 
@@ -125,13 +120,9 @@ def day_of_name(path: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _is_log(path: str) -> bool:
+def _is_hidden(path: str) -> bool:
     name = Path(path)
-    if name.name.startswith((".", "_")) or ".tmp-" in name.name or name.stem.upper() in ("README", "LICENSE"):
-        return False
-    if name.suffix in COMPRESSIONS:
-        name = name.with_suffix("")
-    return is_parquet(str(name)) or name.suffix.lower() in _TEXT_SUFFIXES
+    return name.name.startswith((".", "_")) or ".tmp-" in name.name or name.stem.upper() in ("README", "LICENSE")
 
 
 def _natural_key(path: str) -> list[tuple[int, str]]:

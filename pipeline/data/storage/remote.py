@@ -1,23 +1,15 @@
 """Stores behind iopath: s3://, gs://, hdfs://, … by pyarrow, other schemes by fsspec, http(s):// by ranges.
 
-Whatever is asked of a store is asked again, with growing pauses, when the answer is an error that may pass (5xx, a lost
-connection, no answer in time); what is wrong for good (not found, not allowed) or stays wrong is an error with the path
-and the cause. Settings of S3 are those of its own tools: AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL, ….
+Every request is repeated as `retry.py` says, and by nothing else: the clients' own rules differ, and none covers a body
+that is cut short. Settings of S3 are those of its own tools: AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL, ….
 """
 
-import dataclasses
 import functools
-import http.client
 import io
-import logging
 import os
-import re
-import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -26,87 +18,13 @@ import pyarrow as pa
 import pyarrow.fs
 from iopath.common.file_io import PathHandler, PathManager
 
-logger = logging.getLogger(__name__)
+from pipeline.data.storage import retry
+from pipeline.data.storage.retry import StorageError, cause_of, with_retries
 
 T = TypeVar("T")
 ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss")
 BUFFER_BYTES = 4 * 2**20
 """Read at once where a file is read from its beginning to its end."""
-_PERMANENT = re.compile(
-    r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT_MATCH|NO_SUCH|RESOURCE_NOT_FOUND|"
-    r"HTTP status 4(?!08|29)\d\d"  # 408: too slow, 429: too many requests
-)
-
-
-class StorageError(OSError):
-    """A store that does not answer, or not any longer: the message names the path and the cause."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Patience:
-    """How long a store is waited for."""
-
-    attempts: int = 6
-    """Times that anything is asked for."""
-    first_pause_s: float = 0.5
-    """Seconds before the second; each pause is twice the one before: 15 s in all."""
-    timeout_s: float = 60.0
-    """Seconds for one answer, of 4 MB at most or of a row group's column."""
-
-
-PATIENCE = Patience()
-
-
-def persist(path: str, ask: Callable[[], T]) -> T:
-    """What `ask` returns, asked again after errors that may pass."""
-    for attempt in range(1, PATIENCE.attempts + 1):
-        try:
-            return _within(PATIENCE.timeout_s, ask)
-        except (OSError, http.client.HTTPException, pa.ArrowException) as error:
-            if _is_permanent(error):
-                raise
-            if attempt == PATIENCE.attempts:
-                raise StorageError(f"{path}: given up after {attempt} attempts: {_cause(error)}") from error
-            pause = PATIENCE.first_pause_s * 2 ** (attempt - 1)
-            logger.warning("%s: %s; asking again in %g s", path, _cause(error), pause)
-            time.sleep(pause)
-    raise AssertionError("unreachable")
-
-
-def _told(path: str, ask: Callable[[], T]) -> T:
-    """`persist` where a refusal does not name the path by itself."""
-    try:
-        return persist(path, ask)
-    except StorageError:
-        raise
-    except OSError as error:
-        raise StorageError(f"{path}: {_cause(error)}") from error
-
-
-def _within(seconds: float, ask: Callable[[], T]) -> T:
-    """Asks in a thread that is left behind when it takes too long: not every client knows a timeout."""
-    answer: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            answer.set_result(ask())
-        except BaseException as error:
-            answer.set_exception(error)
-
-    threading.Thread(target=run, name="data-store", daemon=True).start()
-    try:
-        return answer.result(seconds)
-    except TimeoutError as error:
-        raise TimeoutError(f"no answer within {seconds:g} s") if not answer.done() else error from None
-
-
-def _is_permanent(error: Exception) -> bool:
-    kinds = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, pa.ArrowInvalid)
-    return isinstance(error, kinds) or _PERMANENT.search(str(error)) is not None
-
-
-def _cause(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 class Source(Protocol):
@@ -120,7 +38,7 @@ class Source(Protocol):
 
 
 class RemoteFile(io.RawIOBase):
-    """A file of a store; after an error it is opened anew and goes on where it was."""
+    """A file of a store; after an error it is opened anew and resumes where it was."""
 
     def __init__(self, path: str, open_source: Callable[[], Source]) -> None:
         self.path, self._open_source = path, open_source
@@ -136,7 +54,7 @@ class RemoteFile(io.RawIOBase):
             self._source = source
             return answer
 
-        return persist(self.path, once)
+        return with_retries(self.path, once)
 
     def readable(self) -> bool:
         """Yes."""
@@ -191,13 +109,23 @@ class _StoreHandler(PathHandler):
         return [f"{self.scheme}://"]
 
 
+def _listed(path: str, request: Callable[[], T]) -> T:
+    """`with_retries` for requests whose refusal does not name the path by itself."""
+    try:
+        return with_retries(path, request)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(f"{path}: {cause_of(error)}") from error
+
+
 class FileSystemHandler(_StoreHandler):
     """A file system of pyarrow or fsspec."""
 
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **_: Any) -> Any:
         file_system, inner = self._resolve(path)
         if mode == "wb":
-            return persist(path, lambda: file_system.open_output_stream(inner))
+            return with_retries(path, lambda: file_system.open_output_stream(inner))
         if mode != "rb":
             raise ValueError(f"{path}: opened with mode {mode!r}; stores are read and written as bytes (rb, wb)")
         return io.BufferedReader(RemoteFile(path, lambda: file_system.open_input_file(inner)), BUFFER_BYTES)
@@ -214,19 +142,19 @@ class FileSystemHandler(_StoreHandler):
     def _ls(self, path: str, **_: Any) -> list[str]:
         file_system, inner = self._resolve(path)
         selector = pa.fs.FileSelector(inner.rstrip("/"))
-        return [info.base_name for info in _told(path, lambda: file_system.get_file_info(selector))]
+        return [info.base_name for info in _listed(path, lambda: file_system.get_file_info(selector))]
 
     def _mkdirs(self, path: str, **_: Any) -> None:
         file_system, inner = self._resolve(path)
-        persist(path, lambda: file_system.create_dir(inner, recursive=True))
+        with_retries(path, lambda: file_system.create_dir(inner, recursive=True))
 
     def _rm(self, path: str, **_: Any) -> None:
         file_system, inner = self._resolve(path)
-        persist(path, lambda: file_system.delete_file(inner))
+        with_retries(path, lambda: file_system.delete_file(inner))
 
     def _type(self, path: str) -> pa.fs.FileType:
         file_system, inner = self._resolve(path)
-        return _told(path, lambda: file_system.get_file_info(inner.rstrip("/"))).type
+        return _listed(path, lambda: file_system.get_file_info(inner.rstrip("/"))).type
 
     def _resolve(self, path: str) -> tuple[pa.fs.FileSystem, str]:
         """The file system and the path in it."""
@@ -243,7 +171,7 @@ class FileSystemHandler(_StoreHandler):
 
 @functools.cache
 def _s3(endpoint: str) -> pa.fs.S3FileSystem:
-    """S3, or what speaks like it at another endpoint. Repeating is our part: one attempt each."""
+    """S3, or what speaks like it at another endpoint. Retrying is left to `retry.py`: one attempt each."""
     parts = urlsplit(endpoint)
     return pa.fs.S3FileSystem(
         endpoint_override=parts.netloc or None,
@@ -270,7 +198,7 @@ class HttpHandler(_StoreHandler):
 
     def _exists(self, path: str, **_: Any) -> bool:
         try:
-            persist(path, lambda: _HttpSource(path).size())
+            with_retries(path, lambda: _HttpSource(path).size())
         except FileNotFoundError:
             return False
         return True
@@ -298,7 +226,7 @@ class _HttpSource:
     def _get(self, wanted: str) -> tuple[bytes, str]:
         request = urllib.request.Request(self.path, headers={"Range": wanted})
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE.timeout_s) as answer:
+            with urllib.request.urlopen(request, timeout=retry.RETRY_RULE.timeout_s) as answer:
                 if answer.status != 206:
                     raise PermissionError(f"{self.path}: the server does not serve ranges; copy the file here first")
                 return answer.read(), answer.headers["Content-Range"]

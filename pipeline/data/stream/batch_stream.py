@@ -1,8 +1,8 @@
-"""Batches of one split in a seeded order, with a position that any number of ranks can go on from.
+"""Batches of one split in a seeded order, with a position from which any number of ranks can resume.
 
-The order of an epoch: runs of units (row groups; text files) in a seeded shuffle, the rows of each unit in a seeded
-shuffle, and ranks and lanes dealt from it as `position.py` says. The open units of all lanes are the shuffle's window.
-Without a seed: the order of the files, a stretch a rank.
+The order of an epoch: sequences of units (row groups; compressed text files) in a seeded shuffle, the rows of each unit
+in a seeded shuffle, and shards of this order assigned to ranks as `position.py` says. The open units of all shards are
+the shuffle's window. Without a seed: the order of the files, one shard per rank.
 """
 
 import logging
@@ -15,13 +15,13 @@ import numpy.typing as npt
 from pipeline.data.batch import Batch
 from pipeline.data.formats.features import Columns, Rows
 from pipeline.data.stream.background import Background
-from pipeline.data.stream.position import Deal, Interval, Leg, deal_after
+from pipeline.data.stream.position import Assignment, Interval, Segment, assignment_after
 from pipeline.data.stream.read_ahead import Read, batches_ahead
 
 logger = logging.getLogger(__name__)
 
-MAX_LANES = 8
-"""Units open at once on one rank: rows of a batch come from so many places."""
+MAX_SHARDS = 8
+"""Shards of one rank, and so units open at once: the rows of a batch come from so many places."""
 MAX_READY = 8
 """Finished batches that wait for training."""
 
@@ -46,18 +46,18 @@ class SplitRows(Protocol):
         """Rows of the split in each unit."""
 
     @property
-    def runs(self) -> npt.NDArray[np.int64]:
-        """The run of each unit: ascending; units of one run are read one after the other."""
+    def sequences(self) -> npt.NDArray[np.int64]:
+        """The sequence of each unit, ascending; units of one sequence are read one after the other."""
 
     @property
     def row_bytes(self) -> int:
-        """Of a decoded row."""
+        """Bytes of a decoded row."""
 
     def select(self, unit: int) -> npt.NDArray[np.int64] | None:
-        """Which of the unit's rows are of the split; None: all."""
+        """Which of the unit's rows belong to the split; None: all."""
 
     def read(self, unit: int, order: npt.NDArray[np.int64] | None) -> Rows | Columns:
-        """The unit's rows of the given numbers, in that order; None: all."""
+        """The rows of the unit with the given numbers, in that order; None: all."""
 
 
 class EpochOrder:
@@ -67,8 +67,8 @@ class EpochOrder:
         self.rows, self.seed, self.epoch = rows, seed, epoch
         self.units = np.arange(len(rows.counts))
         if seed is not None:
-            runs, of_unit = np.unique(rows.runs, return_inverse=True)
-            place = _generator(seed, epoch, 0).permutation(len(runs))  # of each run
+            sequences, of_unit = np.unique(rows.sequences, return_inverse=True)
+            place = _generator(seed, epoch, 0).permutation(len(sequences))  # of each sequence
             self.units = np.argsort(place[of_unit], kind="stable")
             self._shuffled = _generator(seed, epoch, 1).permutation(int(rows.counts.max()))
         self.stops = np.cumsum(rows.counts[self.units])  # position behind the last row of each unit, in this order
@@ -93,8 +93,8 @@ class EpochOrder:
         return self.rows.read(unit, order if selected is None else selected[order])
 
     def _shuffle(self, unit: int) -> npt.NDArray[np.int64]:
-        """All units share one permutation, begun at another place in each: drawing one a unit would take a tenth of the
-        time of reading it."""
+        """All units share one permutation, begun at another place in each: drawing one per unit would take a tenth
+        of the time of reading it."""
         assert self.seed is not None
         rows = int(self.rows.counts[unit])
         start = int(_generator(self.seed, self.epoch, 2 + unit).integers(len(self._shuffled)))
@@ -135,12 +135,12 @@ class Stream(Iterator[Batch]):
         self._seed, self._epochs, self._drop_last = shuffle_seed, epochs, drop_last
         self._num_rows = int(rows.counts.sum())
         self._ahead_bytes, self._threads = ahead_bytes, threads
-        self._base_lanes = 1 if shuffle_seed is None else _lanes(rows, ahead_bytes)
+        self._shards = 1 if shuffle_seed is None else _shards_per_rank(rows, ahead_bytes)
         self._epoch, self._steps, self._batches, self._rows_dropped = 0, 0, 0, 0
-        self._legs: list[Leg] = []
+        self._segments: list[Segment] = []  # of the current epoch
         self._ahead: Background[Batch] | None = None
-        self._fresh = fresh = self._deal([])  # of a whole epoch
-        self._current = fresh  # of what the finished legs have left of this one
+        self._fresh = fresh = self._assign([])  # of a whole epoch
+        self._current = fresh  # of what the finished segments have left of this epoch
         if self._num_rows < world_size:
             raise ValueError(
                 f"more ranks than rows: split {rows.name!r} has {self._num_rows} rows for {world_size} ranks; "
@@ -159,7 +159,7 @@ class Stream(Iterator[Batch]):
 
     @property
     def batches(self) -> int:
-        """Batches handed out so far, before restarts included."""
+        """Batches handed out so far, those before resuming included."""
         return self._batches
 
     @property
@@ -190,8 +190,8 @@ class Stream(Iterator[Batch]):
             raise StopIteration
         if self._ahead is None:
             # The batches to come hold no reference to the stream, so that a forgotten stream ends its thread.
-            deals = [self._current, *[self._fresh] * (self._epochs - self._epoch - 1)]
-            epochs = list(enumerate(deals, start=self._epoch))
+            assignments = [self._current, *[self._fresh] * (self._epochs - self._epoch - 1)]
+            epochs = list(enumerate(assignments, start=self._epoch))
             plan = _plan(self._rows, self._seed, self._rank, epochs, self._steps)
             self._ahead = self._start(plan)
         try:
@@ -206,21 +206,21 @@ class Stream(Iterator[Batch]):
 
     def state_dict(self) -> dict[str, Any]:
         """The position of all ranks together, as small JSON; the same on every rank after as many batches."""
-        current = Leg(self._world_size, self._batch_size, self._steps)
-        legs = [*self._legs, current] if self._steps or self._legs else []
+        current = Segment(self._world_size, self._batch_size, self._steps)
+        segments = [*self._segments, current] if self._steps or self._segments else []
         return {
             **self._identity(),
             "epoch": self._epoch,
-            "legs": [[leg.world_size, leg.batch_size, leg.steps] for leg in legs],
+            "segments": [[done.world_size, done.batch_size, done.steps] for done in segments],
             "batches": self._batches,
             "rows_dropped": self._rows_dropped,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where the state was taken, on this stream's number of ranks and batch size.
+        """Resumes where the state was taken, on this stream's number of ranks and batch size.
 
-        On the same numbers the batches are those the first run would have seen; on others every remaining row of the
-        epoch is dealt anew, once. A state of other data or another order is a ValueError.
+        With the same numbers the batches are those that the first run would have seen; with others every remaining row
+        of the epoch is assigned anew, once. A state of other data or another order is a ValueError.
         """
         differences = {
             key: (state.get(key), value) for key, value in self._identity().items() if state.get(key) != value
@@ -233,13 +233,11 @@ class Stream(Iterator[Batch]):
         self.close()
         self._epoch, self._batches = state["epoch"], state["batches"]
         self._rows_dropped = state["rows_dropped"]
-        self._legs, self._steps = [Leg(*leg) for leg in state["legs"]], 0
-        if self._legs and (self._legs[-1].world_size, self._legs[-1].batch_size) == (
-            self._world_size,
-            self._batch_size,
-        ):
-            self._steps = self._legs.pop().steps
-        self._current = self._deal(self._legs)
+        self._segments, self._steps = [Segment(*done) for done in state["segments"]], 0
+        last = self._segments[-1] if self._segments else None
+        if last and (last.world_size, last.batch_size) == (self._world_size, self._batch_size):
+            self._steps = self._segments.pop().steps
+        self._current = self._assign(self._segments)
         self._end_epoch_if_done()
 
     def close(self) -> None:
@@ -263,7 +261,7 @@ class Stream(Iterator[Batch]):
             "units": len(self._rows.counts),
             "shuffle_seed": self._seed,
             "drop_last": self._drop_last,
-            "lanes": self._base_lanes,
+            "shards_per_rank": self._shards,
         }
 
     def _start(self, plan: Iterator[list[Read]]) -> Background[Batch]:
@@ -273,34 +271,35 @@ class Stream(Iterator[Batch]):
         batches = batches_ahead(plan, self._rows.keys, self._rows.dense_width, budget, self._threads)
         return Background(batches, ready)
 
-    def _deal(self, legs: list[Leg]) -> Deal:
-        lanes = self._base_lanes
-        return deal_after(self._num_rows, legs, self._world_size, self._batch_size, lanes, self._drop_last)
+    def _assign(self, segments: list[Segment]) -> Assignment:
+        sizes = (self._world_size, self._batch_size, self._shards)
+        return assignment_after(self._num_rows, segments, *sizes, self._drop_last)
 
     def _end_epoch_if_done(self) -> None:
         if self._epoch < self._epochs and self._steps == self._current.steps:
             self._rows_dropped += self._current.dropped
-            self._epoch, self._steps, self._legs, self._current = self._epoch + 1, 0, [], self._fresh
+            self._epoch, self._steps, self._segments, self._current = self._epoch + 1, 0, [], self._fresh
 
 
-def _lanes(rows: SplitRows, ahead_bytes: int) -> int:
-    """As many as may be open in half of the memory; 1 where a lane would have to read all that lies before it."""
-    if len(np.unique(rows.runs)) < len(rows.runs):
+def _shards_per_rank(rows: SplitRows, ahead_bytes: int) -> int:
+    """As many as may be open in half of the memory; 1 where a shard would have to read all that lies before it."""
+    if len(np.unique(rows.sequences)) < len(rows.sequences):
         return 1
-    return max(1, min(MAX_LANES, ahead_bytes // 2 // (int(rows.counts.max()) * rows.row_bytes)))
+    return max(1, min(MAX_SHARDS, ahead_bytes // 2 // (int(rows.counts.max()) * rows.row_bytes)))
 
 
 def _plan(
-    rows: SplitRows, seed: int | None, rank: int, epochs: list[tuple[int, Deal]], step: int
+    rows: SplitRows, seed: int | None, rank: int, epochs: list[tuple[int, Assignment]], step: int
 ) -> Iterator[list[Read]]:
     """What each batch of the given epochs is made of, from `step` of the first on."""
-    for epoch, deal in epochs:
+    for epoch, assignment in epochs:
         order = EpochOrder(rows, seed, epoch)
-        lanes = [(_Lane(order.locate(intervals)), lane_rows) for intervals, lane_rows in deal.stretches(rank, step)]
-        for current in range(step, deal.steps):
-            ranges = [piece for lane, lane_rows in lanes if current < deal.full_steps for piece in lane.take(lane_rows)]
-            if current == deal.steps - 1:
-                ranges += order.locate(deal.tail_pieces(rank))
+        shards = [(_Shard(order.locate(places)), step_rows) for places, step_rows in assignment.shards(rank, step)]
+        for current in range(step, assignment.steps):
+            is_full = current < assignment.full_steps
+            ranges = [piece for shard, step_rows in shards if is_full for piece in shard.take(step_rows)]
+            if current == assignment.steps - 1:
+                ranges += order.locate(assignment.tail_pieces(rank))
             yield [
                 Read((epoch, unit), order.read, int(rows.counts[unit]) * rows.row_bytes, first, stop)
                 for unit, first, stop in ranges
@@ -308,8 +307,8 @@ def _plan(
         step = 0
 
 
-class _Lane:
-    """Ranges handed out some rows at a time."""
+class _Shard:
+    """The ranges of a shard, handed out some rows at a time."""
 
     def __init__(self, ranges: Iterator[tuple[int, int, int]]) -> None:
         self._ranges = ranges

@@ -1,14 +1,14 @@
 """Which rows each rank gets at each step, as arithmetic on intervals: no communication, no state but a few integers.
 
-The rows of an epoch stand in one order of positions 0 … rows - 1, the same for every rank. A deal cuts what remains of
-it into equal stretches, the lanes; a rank owns neighbouring lanes and takes a few rows of each at every step. So ranks
-read disjoint row groups, rows from distant places meet in a batch, and with lanes in a number that the world sizes
-divide, two ranks with batches of B rows see together what one rank with batches of 2 B sees.
+The rows of an epoch stand in one order of positions 0 … rows - 1, the same for every rank. An assignment cuts what
+remains of it into equal contiguous shards; a rank owns neighbouring shards and takes a few rows of each at every step.
+So ranks read disjoint row groups, rows from distant places meet in a batch, and if the world sizes divide the number of
+shards, two ranks with batches of B rows see together what one rank with batches of 2 B sees.
 
-What has been handed out follows from the number of steps alone. A restart on another number of ranks deals the rest
-anew: the position is the list of legs (world_size, batch_size, steps) of the epoch.
+What has been handed out follows from the number of steps alone. When training resumes on another number of ranks, the
+rows that remain are assigned anew: the position is the list of segments (world_size, batch_size, steps) of the epoch.
 
-W ranks, B rows a rank's batch, G = W B rows a step, L lanes, S full steps.
+W ranks, B rows per batch of a rank, G = W B rows per step, L shards, S full steps.
 """
 
 import dataclasses
@@ -19,13 +19,13 @@ Interval = tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True)
-class Deal:
-    """The intervals that remain of an epoch, dealt to W ranks.
+class Assignment:
+    """The intervals that remain of an epoch, assigned to W ranks.
 
-    >>> deal = Deal(((0, 10),), world_size=2, batch_size=2, base_lanes=2, drop_last=False)
-    >>> [[deal.pieces(rank, step) for rank in range(2)] for step in range(deal.steps)]
+    >>> assignment = Assignment(((0, 10),), world_size=2, batch_size=2, shards_per_rank=2, drop_last=False)
+    >>> [[assignment.pieces(rank, step) for rank in range(2)] for step in range(assignment.steps)]
     [[[(0, 2)], [(4, 6)]], [[(2, 4)], [(6, 8)]], [[(8, 9)], [(9, 10)]]]
-    >>> deal.remaining(1)
+    >>> assignment.remaining(1)
     ((2, 4), (6, 10))
     """
 
@@ -35,8 +35,8 @@ class Deal:
     """W."""
     batch_size: int
     """B."""
-    base_lanes: int
-    """Lanes on one rank; L is the least common multiple of it and W."""
+    shards_per_rank: int
+    """Shards of one rank alone; L is the least common multiple of it and W."""
     drop_last: bool
     """Leave out the rows after the last full step."""
 
@@ -62,9 +62,9 @@ class Deal:
 
     @property
     def tail_has_its_own_step(self) -> bool:
-        """A tail with fewer rows than ranks rides in the last full step, as torchrec cannot look up an empty batch.
+        """A tail with fewer rows than ranks joins the last full step, as torchrec cannot look up an empty batch.
 
-        Only where nothing but such a tail remains (a restart just before the end) do some ranks get 0 rows.
+        Only where nothing but such a tail remains (after resuming just before the end) do some ranks get 0 rows.
         """
         return not self.drop_last and self.tail > 0 and (self.tail >= self.world_size or not self.full_steps)
 
@@ -84,20 +84,18 @@ class Deal:
             raise IndexError(step)
         pieces: list[Interval] = []
         if step < self.full_steps:
-            lanes = self._lanes // self.world_size
-            for lane in range(rank * lanes, (rank + 1) * lanes):
-                start, rows = self._lane(lane)
+            for shard in self._shards_of(rank):
+                start, rows = self._shard(shard)
                 pieces += self._slice(start + step * rows, start + (step + 1) * rows)
         return pieces + self.tail_pieces(rank) if step == self.steps - 1 else pieces
 
-    def stretches(self, rank: int, step: int) -> list[tuple[list[Interval], int]]:
-        """What `pieces` hands out from `step` on but for the tail: each lane's rest, and its rows a step."""
-        lanes = self._lanes // self.world_size
-        stretches = []
-        for lane in range(rank * lanes, (rank + 1) * lanes):
-            start, rows = self._lane(lane)
-            stretches.append((self._slice(start + step * rows, start + self.full_steps * rows), rows))
-        return stretches
+    def shards(self, rank: int, step: int) -> list[tuple[list[Interval], int]]:
+        """What `pieces` hands out from `step` on but for the tail: the rest of each shard, and its rows per step."""
+        shards = []
+        for shard in self._shards_of(rank):
+            start, rows = self._shard(shard)
+            shards.append((self._slice(start + step * rows, start + self.full_steps * rows), rows))
+        return shards
 
     def tail_pieces(self, rank: int) -> list[Interval]:
         """The rank's share of the tail, which the last step hands out."""
@@ -112,19 +110,25 @@ class Deal:
         if steps >= self.steps:
             return ()
         pieces: list[Interval] = []
-        for lane in range(self._lanes):
-            start, rows = self._lane(lane)
+        for shard in range(self._num_shards):
+            start, rows = self._shard(shard)
             pieces += self._slice(start + min(steps, self.full_steps) * rows, start + self.full_steps * rows)
         pieces += self._slice(self.full_steps * self.step_rows, self.rows)
         return _joined(pieces)
 
     @property
-    def _lanes(self) -> int:
-        return math.lcm(self.base_lanes, self.world_size)
+    def _num_shards(self) -> int:
+        """L."""
+        return math.lcm(self.shards_per_rank, self.world_size)
 
-    def _lane(self, lane: int) -> Interval:
-        """Where a lane starts among the remaining rows, and its rows a step. A rank's lanes have B rows together."""
-        first, last = (number * self.step_rows // self._lanes for number in (lane, lane + 1))
+    def _shards_of(self, rank: int) -> range:
+        """The numbers of a rank's shards."""
+        owned = self._num_shards // self.world_size
+        return range(rank * owned, (rank + 1) * owned)
+
+    def _shard(self, shard: int) -> tuple[int, int]:
+        """Where a shard starts among the remaining rows, and its rows per step. A rank's have B rows together."""
+        first, last = (number * self.step_rows // self._num_shards for number in (shard, shard + 1))
         return first * self.full_steps, last - first
 
     def _slice(self, low: int, high: int) -> list[Interval]:
@@ -150,17 +154,23 @@ def _joined(pieces: list[Interval]) -> tuple[Interval, ...]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Leg:
-    """A stretch of an epoch on one number of ranks."""
+class Segment:
+    """The steps of an epoch that were taken on one number of ranks, with one batch size."""
 
     world_size: int
+    """W."""
     batch_size: int
+    """B."""
     steps: int
+    """Steps of each rank, 0 or more."""
 
 
-def deal_after(rows: int, legs: list[Leg], world_size: int, batch_size: int, base_lanes: int, drop_last: bool) -> Deal:
-    """The deal of what finished legs have left of an epoch of `rows` rows."""
+def assignment_after(
+    rows: int, segments: list[Segment], world_size: int, batch_size: int, shards_per_rank: int, drop_last: bool
+) -> Assignment:
+    """The assignment of what finished segments have left of an epoch of `rows` rows."""
     intervals: tuple[Interval, ...] = ((0, rows),) if rows else ()
-    for leg in legs:
-        intervals = Deal(intervals, leg.world_size, leg.batch_size, base_lanes, drop_last).remaining(leg.steps)
-    return Deal(intervals, world_size, batch_size, base_lanes, drop_last)
+    for done in segments:
+        finished = Assignment(intervals, done.world_size, done.batch_size, shards_per_rank, drop_last)
+        intervals = finished.remaining(done.steps)
+    return Assignment(intervals, world_size, batch_size, shards_per_rank, drop_last)

@@ -41,8 +41,8 @@ class Read(NamedTuple):
 class Units:
     """The units of the batches to come: read in the order in which batches need them, as many as fit into the budget.
 
-    Those of the next batch are read even if they alone exceed it. A unit is let go as soon as no planned batch needs
-    it. Without a pool each is read where its first rows are taken, after those before it were let go, and never ahead.
+    Those of the next batch are read even if they alone exceed it. A unit is released as soon as no planned batch needs
+    it. Without a pool each is read when its first rows are taken, after those before it were released, never ahead.
     """
 
     def __init__(self, plan: Iterator[list[Read]], budget_bytes: int, pool: Executor | None) -> None:
@@ -55,7 +55,7 @@ class Units:
         self._next = self._draw()  # not yet planned
 
     def next_batch(self) -> list[Read] | None:
-        """What the next batch is made of; None at the end. Each part is to be taken and let go, one after the other."""
+        """What the next batch is made of; None at the end. Take and release each part, one after the other."""
         self._read_ahead()
         return self._planned.popleft() if self._planned else None
 
@@ -66,8 +66,8 @@ class Units:
             unit.set_result(read.read(read.unit[1]))
         return unit.result()
 
-    def let_go(self, read: Read) -> None:
-        """The part is done with, and with its last part the unit is."""
+    def release(self, read: Read) -> None:
+        """Says that the part is no longer needed; after its last part the unit is freed."""
         self._uses[read.unit] -= 1
         if not self._uses[read.unit]:
             self.held_bytes -= read.nbytes
@@ -116,7 +116,7 @@ def batches_ahead(
 
 
 def assemble(reads: list[Read], units: Units, keys: tuple[str, ...], dense_width: int, lengths: torch.Tensor) -> Batch:
-    """Takes the parts together, each let go before the next is waited for, into memory pinned as `lengths` is."""
+    """Takes the parts together, each released before the next is waited for, into memory pinned as `lengths` is."""
     pinned = lengths.is_pinned()
     total = sum(read.stop - read.first for read in reads)
     dense = _empty((dense_width, total), torch.float32, pinned)  # [I, B]
@@ -127,7 +127,7 @@ def assemble(reads: list[Read], units: Units, keys: tuple[str, ...], dense_width
         end = start + read.stop - read.first
         into = (dense.numpy()[:, start:end], ids.numpy()[:, start:end], label.numpy()[start:end])
         _copy(units.take(read), slice(read.first, read.stop), *into)
-        units.let_go(read)
+        units.release(read)
         start = end
     return Batch.of_ids(dense.t(), ids, label, keys, lengths)
 

@@ -1,4 +1,4 @@
-"""An architecture as a standalone SVG: operators in two lanes, connections as wires whose thickness shows the width.
+"""An architecture as a standalone SVG: operators in two rows, connections as wires whose thickness shows the width.
 
 The picture has no ids and no style sheet, so any number of them may stand in one page. Each connection is one
 `<path data-from data-to data-role>`, each operator one `<g data-node>`.
@@ -8,9 +8,9 @@ import math
 from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
 
+from modules.operators import Operator
 from modules.space import Architecture, Block, InputShape, live
-from modules.space.architecture import MERGER_VECTORS
-from pipeline.report.drawing.layout import LINE_HEIGHT, MARGIN, Box, Layout, Route, lay_out, wire_widths
+from pipeline.report.drawing.layout import LINE_HEIGHT, MARGIN, ArchitectureLayout, Box, Route, lay_out, wire_widths
 from pipeline.report.drawing.style import (
     BAND,
     DENSE,
@@ -24,7 +24,7 @@ from pipeline.report.drawing.style import (
     SPARSE,
     SPARSE_TINT,
 )
-from pipeline.report.drawing.wiring import OPERATOR_TITLES
+from pipeline.report.drawing.wiring import operator_titles
 
 _LEGEND_HEIGHT = 26.0
 _ROLES = {"input": "joined input", "left": "left operand", "right": "right operand", "head": "input of the head"}
@@ -60,7 +60,7 @@ def _drawing_order(route: Route) -> tuple[bool, str]:
     return route.edge.source[0] == "d", route.edge.source
 
 
-def _bands(architecture: Architecture, layout: Layout) -> Iterator[str]:
+def _bands(architecture: Architecture, layout: ArchitectureLayout) -> Iterator[str]:
     """A light band behind each block with its number above."""
     for number in range(1, len(architecture.blocks) + 1):
         box = layout.boxes[f"d{number}"]
@@ -74,8 +74,7 @@ def _bands(architecture: Architecture, layout: Layout) -> Iterator[str]:
 def _wire(route: Route, architecture: Architecture, widths: dict[str, int]) -> str:
     edge = route.edge
     colour = DENSE if edge.source[0] == "d" else SPARSE
-    merger = "merged by 8 × D" if edge.source[0] == "d" else "merged by a factorization machine"
-    role = merger if edge.role == "merger" else _ROLES[edge.role]
+    role = f"merged by {edge.title}" if edge.role == "merger" else _ROLES[edge.role]
     numbers = f", {widths[edge.source]:,} numbers" if edge.source in widths else ""
     title = f"{_name(edge.source, architecture)} → {_name(edge.target, architecture)}: {role}{numbers}"
     thickness = 1.8 if not numbers else min(0.9 + 0.3 * math.log2(max(widths[edge.source], 8) / 8), 3.6)
@@ -127,20 +126,46 @@ def _operator(box: Box, architecture: Architecture, shape: InputShape | None) ->
     )
     return (
         f'<g class="operator" data-node="{box.node}" data-live="{int(box.live)}"><title>{escape(hover)}</title>'
-        f'<rect x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" height="{box.height:g}" rx="7" {look}/>'
-        f"{''.join(texts)}</g>"
+        f"{_outline(box, architecture, look)}{''.join(texts)}</g>"
     )
+
+
+def _outline(box: Box, architecture: Architecture, look: str) -> str:
+    """The operator's own shape: a rectangle, a hexagon or an ellipse; a rectangle where several are summed."""
+    outlines = {operator.outline for operator in _operators_at(box.node, architecture)}
+    x, y, width, height = box.x, box.y, box.width, box.height
+    match outlines.pop() if len(outlines) == 1 else "rectangle":
+        case "hexagon":
+            side = f"l7 {height / 2:g}l-7 {height / 2:g}"
+            return f'<path d="M{x + 7:g} {y:g}h{width - 14:g}{side}h{14 - width:g}l-7 {-height / 2:g}z" {look}/>'
+        case "ellipse":
+            return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{height / 2:g}" {look}/>'
+    return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="7" {look}/>'
+
+
+def _operators_at(node: str, architecture: Architecture) -> tuple[Operator, ...]:
+    """The operators of a node; none for a stem."""
+    if node == "head":
+        return architecture.head_block.operators()
+    if node[1:] == "0":
+        return ()
+    block = architecture.blocks[int(node[1:]) - 1]
+    return block.dense_operators if node[0] == "d" else block.sparse_operators
 
 
 def _caption(node: str, architecture: Architecture, shape: InputShape | None) -> tuple[list[str], str, str]:
     """A box's lines of names, its width, and its hover text."""
     if node == "head":
-        return ["Logit"], "linear", "The head: one linear layer over the last block's two outputs"
+        return (
+            operator_titles(_operators_at(node, architecture)),
+            "linear",
+            "The head: one linear layer over all it reads",
+        )
     if node == "d0":
         return ["Dense in"], "" if shape is None else f"{shape.integers}", "Stem: the integer columns"
     if node == "s0":
         fields = "" if shape is None else f"{shape.fields} × {shape.embedding_width}"
-        return ["Sparse in"], fields, "Stem: one embedding vector a categorical field"
+        return ["Sparse in"], fields, "Stem: one embedding vector per categorical field"
     number = int(node[1:])
     block, alive = architecture.blocks[number - 1], live(architecture)[number - 1]
     if node[0] == "d":
@@ -149,7 +174,7 @@ def _caption(node: str, architecture: Architecture, shape: InputShape | None) ->
         names, width, built = block.sparse_operators, f"{block.sparse_width} × D", alive.sparse
         if shape is not None:
             width = f"{block.sparse_width} × {shape.embedding_width}"
-    titles = [OPERATOR_TITLES[name] for name in names]
+    titles = operator_titles(names)
     hover = f"{_name(node, architecture)}: {' + '.join(titles)}, {width}"
     return titles, width, hover if built else f"{hover}. {_would_read(node, block)} Reaches nothing: not built"
 
@@ -165,7 +190,7 @@ def _chips(routes: tuple[Route, ...]) -> Iterator[str]:
         x, y = route.end
         if route.edge.role == "merger":
             colour = DENSE if route.edge.source[0] == "d" else SPARSE
-            text, top = (f"+{MERGER_VECTORS}", y - 22) if route.heading == "down" else ("FM", y + 9)
+            text, top = route.edge.title, y - 22 if route.heading == "down" else y + 9
             yield (
                 f'<rect x="{x - 11:g}" y="{top:g}" width="22" height="13" rx="6.5" fill="{PAPER}" '
                 f'stroke="{colour}" stroke-width="1"/><text x="{x:g}" y="{top + 9.8:g}" text-anchor="middle" '
@@ -179,18 +204,17 @@ def _chips(routes: tuple[Route, ...]) -> Iterator[str]:
             )
 
 
-def _legend(architecture: Architecture, layout: Layout) -> str:
+def _legend(architecture: Architecture, layout: ArchitectureLayout) -> str:
     """One line under the drawing that explains only what it shows."""
     roles = {(route.edge.role, route.edge.source[0]) for route in layout.routes}
     spans = [
-        f'<tspan fill="{DENSE}" font-weight="600">dense lane</tspan> (width)',
-        f'<tspan fill="{SPARSE}" font-weight="600">sparse lane</tspan> (vectors × D)',
+        f'<tspan fill="{DENSE}" font-weight="600">dense</tspan> (width)',
+        f'<tspan fill="{SPARSE}" font-weight="600">sparse</tspan> (vectors × D)',
         "thicker wire: more numbers",
     ]
-    if ("merger", "d") in roles:
-        spans.append(f"+{MERGER_VECTORS}: dense → sparse merger")
-    if ("merger", "s") in roles:
-        spans.append("FM: sparse → dense merger")
+    mergers = {(route.edge.title, route.edge.source[0]) for route in layout.routes if route.edge.role == "merger"}
+    for title, row in sorted(mergers, key=lambda merger: merger[1]):
+        spans.append(f"{title}: {'dense → sparse' if row == 'd' else 'sparse → dense'} merger")
     if ("left", "d") in roles:
         spans.append("L, R: left, right operand")
     if not all(box.live for box in layout.boxes.values()):

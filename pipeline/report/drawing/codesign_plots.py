@@ -8,21 +8,21 @@ from matplotlib.axes import Axes
 from pipeline.report.drawing.figure import (
     MANY_POINTS,
     Picture,
-    house_style,
     inline_svg,
     label_points,
     log_axis,
     new_figure,
     plain_numbers,
+    report_style,
     settle,
 )
 from pipeline.report.drawing.search_plots import BASELINE_MARKERS
 from pipeline.report.drawing.style import BLUE, FAINT, GREEN, INK, MUTED, VERMILION
-from pipeline.report.run_values import Codesign, Point
-from pipeline.report.words import chosen_point, ratio, significant
+from pipeline.report.words import ratio, significant
+from pipeline.run.records.codesign import BaselinePoint, Codesign, MappedPoint
 
-_Measure = Callable[[Point], float | None]
-_ENERGY: tuple[str, _Measure] = ("energy a row (nJ)", lambda point: point.energy_nj)
+_Measure = Callable[[MappedPoint], float | None]
+_ENERGY: tuple[str, _Measure] = ("energy per row (nJ)", lambda point: point.energy_nj)
 _LATENCY: tuple[str, _Measure] = ("latency (µs)", lambda point: point.latency_us)
 _AREA: tuple[str, _Measure] = ("chip area (mm², embeddings apart)", lambda point: point.area_mm2)
 _LOSS: tuple[str, _Measure] = ("log loss, validation rows", lambda point: point.log_loss)
@@ -35,7 +35,7 @@ _PANELS = ((_ENERGY, _LOSS), (_LATENCY, _LOSS), (_ENERGY, _LATENCY), (_AREA, _LO
 def pareto_panels(codesign: Codesign) -> Picture:
     """Four views of every mapping: energy, latency and area against log loss, and energy against latency."""
     hovers: dict[str, str] = {}
-    with house_style():
+    with report_style():
         figure = new_figure(10.2, 6.9)
         panels = list(zip(figure.subplots(2, 2).flat, _PANELS, strict=True))
         for number, (axes, (across, along)) in enumerate(panels):
@@ -46,8 +46,8 @@ def pareto_panels(codesign: Codesign) -> Picture:
         for axes, (across, along) in panels:
             _name_mappings(axes, codesign, across[1], along[1])
         title = "Mappings on ReRAM"
-        told = f"{len(codesign.pareto)} Pareto points of {len(codesign.evaluated)} evaluated mappings"
-        svg = inline_svg(figure, "pareto", title, told, hovers)
+        description = f"{len(codesign.pareto)} Pareto points of {len(codesign.evaluated)} evaluated mappings"
+        svg = inline_svg(figure, "pareto", title, description, hovers)
     return Picture(svg, title, f"Down and left is better in every panel. {_explained(codesign)}")
 
 
@@ -60,7 +60,7 @@ def _explained(codesign: Codesign) -> str:
     unmeasured = sum(point.log_loss is None for point in codesign.evaluated)
     if unmeasured:
         text += f" Without a measured log loss, so in the third panel only: {unmeasured:,}."
-    outside = [f"{title} ({point.log_loss:.4f})" for title, point in _outside(codesign)]
+    outside = [f"{one.title} ({one.point.log_loss:.4f})" for one in _outside(codesign)]
     if outside:
         text += f" Outside the frames for their log loss: {', '.join(outside)}."
     far = sum(_far(point, codesign) for point in codesign.pareto)
@@ -77,12 +77,12 @@ def _panel(
 ) -> None:
     """One view: every mapping by two of its measures."""
 
-    def at(points: Sequence[Point]) -> list[tuple[float, float, Point]]:
+    def at(points: Sequence[MappedPoint]) -> list[tuple[float, float, MappedPoint]]:
         found = [(across[1](point), along[1](point), point) for point in points]
         return [(x, y, point) for x, y, point in found if x is not None and y is not None]
 
     others, front = at(codesign.evaluated), at(codesign.pareto)
-    everything = [*others, *front, *at([codesign.naive]), *at([point for _, point in codesign.baselines])]
+    everything = [*others, *front, *at([codesign.naive]), *at([one.point for one in codesign.baselines])]
     axes.set(xlabel=across[0], ylabel=along[0])
     if not everything:
         axes.text(0.5, 0.5, "no log loss was measured", transform=axes.transAxes, ha="center", color=MUTED)
@@ -92,9 +92,9 @@ def _panel(
     axes.scatter(xs, ys, s=8, color=FAINT, linewidths=0, alpha=0.7, rasterized=pixels, label="evaluated")
     _staircase(axes, [(x, y) for x, y, _ in front])
     marks = [(point, "o", 5.5, BLUE, "" if number else "Pareto") for number, (_, _, point) in enumerate(front)]
-    for number, (title, point) in enumerate(codesign.baselines):
-        marks.append((point, BASELINE_MARKERS[number % len(BASELINE_MARKERS)], 7.0, VERMILION, title))
-    marks += [(codesign.naive, "X", 9.0, INK, "naive W8A8"), (chosen_point(codesign), "*", 15.0, GREEN, "chosen")]
+    for number, one in enumerate(codesign.baselines):
+        marks.append((one.point, BASELINE_MARKERS[number % len(BASELINE_MARKERS)], 7.0, VERMILION, one.title))
+    marks += [(codesign.naive, "X", 9.0, INK, "naive W8A8"), (codesign.chosen, "*", 15.0, GREEN, "chosen")]
     for number, (point, marker, size, colour, label) in enumerate(marks):
         for x, y, _ in at([point]):
             look: dict[str, Any] = {"marker": marker, "ms": size, "color": colour, "mec": "white", "mew": 0.8}
@@ -110,8 +110,8 @@ def _panel(
 
 def _name_mappings(axes: Axes, codesign: Codesign, across: _Measure, along: _Measure) -> None:
     """Write which point is the naive and which the chosen mapping, clear of the other marked ones."""
-    named = ((codesign.naive, "naive W8A8", INK), (chosen_point(codesign), "chosen", GREEN))
-    others = [*codesign.pareto, *(point for _, point in codesign.baselines)]
+    named = ((codesign.naive, "naive W8A8", INK), (codesign.chosen, "chosen", GREEN))
+    others = [*codesign.pareto, *(one.point for one in codesign.baselines)]
     labels = [(across(point), along(point), text, colour) for point, text, colour in named]
     around = [(across(point), along(point)) for point in others]
     label_points(
@@ -121,7 +121,7 @@ def _name_mappings(axes: Axes, codesign: Codesign, across: _Measure, along: _Mea
     )
 
 
-def describe(point: Point) -> str:
+def describe(point: MappedPoint) -> str:
     """A point in one line, for hovering."""
     loss = "log loss not measured" if point.log_loss is None else f"log loss {point.log_loss:.5f}"
     return (
@@ -144,51 +144,46 @@ def _loss_axis(axes: Axes, codesign: Codesign) -> None:
     """The frame holds the model's marked mappings, and the baselines' unless they would squeeze those together."""
     plain_numbers(axes.yaxis)
     losses = _own_losses(codesign)
-    outside = [point for _, point in _outside(codesign)]
-    baselines = [point for _, point in codesign.baselines if point not in outside]
-    losses += [point.log_loss for point in baselines if point.log_loss is not None]
-    if codesign.float_log_loss is not None:
-        axes.axhline(codesign.float_log_loss, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
-        place, across = (0, codesign.float_log_loss), axes.get_yaxis_transform()
-        look: dict[str, Any] = {"textcoords": "offset points", "va": "top", "fontsize": 7.5, "color": MUTED}
-        axes.annotate("floating point", place, (4, -3), xycoords=across, **look)
-    if losses:
-        room = 0.1 * (max(losses) - min(losses)) or 0.01
-        axes.set_ylim(min(losses) - 1.4 * room, max(losses) + room)
+    outside = _outside(codesign)
+    inside = [one.point.log_loss for one in codesign.baselines if one not in outside]
+    losses += [loss for loss in inside if loss is not None]
+    axes.axhline(codesign.float_log_loss, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+    place, across = (0, codesign.float_log_loss), axes.get_yaxis_transform()
+    look: dict[str, Any] = {"textcoords": "offset points", "va": "top", "fontsize": 7.5, "color": MUTED}
+    axes.annotate("floating point", place, (4, -3), xycoords=across, **look)
+    room = 0.1 * (max(losses) - min(losses)) or 0.01
+    axes.set_ylim(min(losses) - 1.4 * room, max(losses) + room)
 
 
 def _own_losses(codesign: Codesign) -> list[float]:
     """Log losses of the model's own mappings, but those of very high loss (too few bits)."""
-    points = [codesign.naive, chosen_point(codesign)]
+    points = [codesign.naive, codesign.chosen]
     points += [point for point in codesign.pareto if not _far(point, codesign)]
     losses = [point.log_loss for point in points] + [codesign.float_log_loss]
     return [loss for loss in losses if loss is not None]
 
 
-def _outside(codesign: Codesign) -> list[tuple[str, Point]]:
+def _outside(codesign: Codesign) -> list[BaselinePoint]:
     """Baselines so much better or worse that a frame with them would show nothing of the model's own mappings."""
     own = _own_losses(codesign)
-    if not own:
-        return []
     reach = _BASELINE_REACH * max(max(own) - min(own), 1e-3)
     return [
-        (title, point)
-        for title, point in codesign.baselines
-        if point.log_loss is not None and not min(own) - reach <= point.log_loss <= max(own) + reach
+        one
+        for one in codesign.baselines
+        if one.point.log_loss is not None and not min(own) - reach <= one.point.log_loss <= max(own) + reach
     ]
 
 
-def _far(point: Point, codesign: Codesign) -> bool:
+def _far(point: MappedPoint, codesign: Codesign) -> bool:
     """Whether a point's log loss is so high that it would squeeze the others together."""
-    reference = codesign.float_log_loss if codesign.float_log_loss is not None else codesign.naive.log_loss
-    return reference is not None and point.log_loss is not None and point.log_loss > reference + _FRAME
+    return point.log_loss is not None and point.log_loss > codesign.float_log_loss + _FRAME
 
 
 def energy_breakdown(codesign: Codesign) -> Picture:
-    """Where a row's energy goes: bars of the naive and the chosen mapping, largest part first, the smallest as one."""
-    naive, chosen = codesign.naive, chosen_point(codesign)
+    """The parts of the energy per row: bars of the naive and the chosen mapping, largest first, the smallest as one."""
+    naive, chosen = codesign.naive, codesign.chosen
     parts = _parts(naive, chosen)
-    with house_style():
+    with report_style():
         figure = new_figure(10.2, 0.75 + 0.3 * max(len(parts), 1))
         axes = figure.add_subplot()
         for place, (_, *values) in enumerate(parts):
@@ -204,16 +199,18 @@ def energy_breakdown(codesign: Codesign) -> Picture:
         axes.grid(axis="y", visible=False)
         axes.invert_yaxis()
         axes.margins(x=0.08, y=0.02)
-        axes.set_xlabel("energy a row (nJ)")
+        axes.set_xlabel("energy per row (nJ)")
         axes.legend(loc="lower right")
         title = "Where the energy goes"
         compared = ratio(naive.energy_nj, chosen.energy_nj, "less", "more")
-        told = f"naive {significant(naive.energy_nj)} nJ a row, chosen {significant(chosen.energy_nj)} nJ: {compared}"
-        svg = inline_svg(figure, "energy", title, told, {})
-    return Picture(svg, title, f"In all: {told}.")
+        description = (
+            f"naive {significant(naive.energy_nj)} nJ per row, chosen {significant(chosen.energy_nj)} nJ: {compared}"
+        )
+        svg = inline_svg(figure, "energy", title, description, {})
+    return Picture(svg, title, f"In all: {description}.")
 
 
-def _parts(naive: Point, chosen: Point) -> list[tuple[str, float, float]]:
+def _parts(naive: MappedPoint, chosen: MappedPoint) -> list[tuple[str, float, float]]:
     """(name, naive nJ, chosen nJ), largest first; those beyond `_SHOWN_PARTS` are added up."""
     before, after = naive.energy_breakdown_nj, chosen.energy_breakdown_nj
     parts = [(name.replace("_", " "), before.get(name, 0.0), after.get(name, 0.0)) for name in {**before, **after}]

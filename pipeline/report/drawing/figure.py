@@ -1,4 +1,4 @@
-"""Matplotlib in the house's look, and its SVG made fit for one page with many others.
+"""Matplotlib in the report's style, and its SVG made fit for one page with many others.
 
 The same data give the same bytes: ids are hashed with a fixed salt, no date is written, no global state is touched.
 """
@@ -63,8 +63,8 @@ class Picture:
     caption: str
 
 
-def house_style() -> Any:
-    """A context in which figures are made and written in the house's look."""
+def report_style() -> Any:
+    """A context in which figures are made and written in the report's style."""
     return matplotlib.rc_context(_STYLE)  # type: ignore[arg-type]
 
 
@@ -87,9 +87,9 @@ def inline_svg(figure: Figure, name: str, title: str, description: str, hovers: 
     for element in root.iter():
         hover = hovers.get(element.get("id", ""))
         if hover is not None:
-            told = ElementTree.Element(f"{{{_SVG}}}title")
-            told.text = hover
-            element.insert(0, told)
+            hover_title = ElementTree.Element(f"{{{_SVG}}}title")
+            hover_title.text = hover
+            element.insert(0, hover_title)
         for key, value in element.attrib.items():
             element.set(key, _prefixed(name, key, value))
     _describe(root, name, title, description)

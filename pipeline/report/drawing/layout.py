@@ -10,7 +10,7 @@ crosses a rail. Neighbours in the same row are joined by a straight line. Length
 from dataclasses import dataclass
 
 from modules.space import Architecture, InputShape, live
-from modules.space.counting import output_widths
+from modules.space.plan import output_widths
 from pipeline.report.drawing.wiring import Edge, edges
 
 PITCH, BOX_WIDTH, BOX_HEIGHT = 116.0, 88.0, 46.0
@@ -57,7 +57,7 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Layout:
+class ArchitectureLayout:
     """The whole picture."""
 
     boxes: dict[str, Box]
@@ -67,12 +67,13 @@ class Layout:
     height: float
 
 
-def lay_out(architecture: Architecture) -> Layout:
+def lay_out(architecture: Architecture) -> ArchitectureLayout:
     """Place every operator and route every live connection once."""
     found = [edge for edge in edges(architecture) if edge.live]
-    dense_rails = _rails("d", [edge for edge in found if _on_rail(edge) and edge.source[0] == "d"])
-    sparse_rails = _rails("s", [edge for edge in found if _on_rail(edge) and edge.source[0] == "s"])
     blocks = architecture.blocks
+    last = len(blocks)
+    dense_rails = _rails("d", [edge for edge in found if _on_rail(edge, last) and edge.source[0] == "d"])
+    sparse_rails = _rails("s", [edge for edge in found if _on_rail(edge, last) and edge.source[0] == "s"])
     dense_height = BOX_HEIGHT + LINE_HEIGHT * (max(len(block.dense_operators) for block in blocks) - 1)
     sparse_height = BOX_HEIGHT + LINE_HEIGHT * (max(len(block.sparse_operators) for block in blocks) - 1)
     dense_y = HEADER + RAIL_GAP * len(dense_rails) + 2 * CORNER
@@ -82,19 +83,21 @@ def lay_out(architecture: Architecture) -> Layout:
     rail_y = {node: HEADER + RAIL_GAP * index for index, node in enumerate(dense_rails)}
     first = dense_y + dense_height + (between - RAIL_GAP * (len(sparse_rails) - 1)) / 2
     rail_y |= {node: first + RAIL_GAP * index for index, node in enumerate(sparse_rails)}
-    routes = tuple(_route(edge, boxes, rail_y) for edge in found)
+    routes = tuple(_route(edge, boxes, rail_y, last) for edge in found)
     width = boxes["head"].x + boxes["head"].width + MARGIN
-    return Layout(boxes, routes, width, sparse_y + sparse_height + MARGIN)
+    return ArchitectureLayout(boxes, routes, width, sparse_y + sparse_height + MARGIN)
 
 
 def _column(node: str) -> int:
     return int(node[1:])
 
 
-def _on_rail(edge: Edge) -> bool:
-    """Everything but mergers, the head and straight lines between neighbours of one row."""
-    if edge.role in ("merger", "head"):
+def _on_rail(edge: Edge, last: int) -> bool:
+    """Everything but mergers and straight lines between neighbours of one row; `last` is the last block's number."""
+    if edge.role == "merger":
         return False
+    if edge.role == "head":
+        return _column(edge.source) < last
     return edge.source[0] != edge.target[0] or _column(edge.target) - _column(edge.source) > 1
 
 
@@ -120,16 +123,21 @@ def _boxes(
     return boxes
 
 
-def _route(edge: Edge, boxes: dict[str, Box], rail_y: dict[str, float]) -> Route:
+def _route(edge: Edge, boxes: dict[str, Box], rail_y: dict[str, float], last: int) -> Route:
     source, target = boxes[edge.source], boxes[edge.target]
-    if edge.role == "head" or (edge.role != "merger" and not _on_rail(edge)):
+    if edge.role != "merger" and not _on_rail(edge, last):
         y = source.middle + DIRECT.get(edge.role, 0.0)
         return Route(edge, f"M{source.x + source.width:g} {y:g}H{target.x:g}", (target.x, y), "right")
     if edge.role == "merger":
         return _merger(edge, source, target)
     rail = rail_y[edge.source]
     start = source.x + RISER
-    if edge.source[0] == edge.target[0]:
+    if edge.role == "head" and edge.source[0] == "s":  # the head is beside the sparse rails
+        climb = f"M{start:g} {source.y:g}V{rail + CORNER:g}Q{start:g} {rail:g} {start + CORNER:g} {rail:g}"
+        return Route(edge, f"{climb}H{target.x:g}", (target.x, rail), "right")
+    if edge.role == "head":
+        end, y, bend = target.x + TAP["input"], target.y, CORNER
+    elif edge.source[0] == edge.target[0]:
         end, y, bend = target.x + TAP[edge.role], target.y, CORNER
     else:
         end, y, bend = target.x + SPARSE_TAP, target.y + target.height, -CORNER

@@ -9,30 +9,35 @@ from matplotlib.ticker import MaxNLocator
 from pipeline.report.drawing.figure import (
     MANY_POINTS,
     Picture,
-    house_style,
     inline_svg,
     label_points,
     log_axis,
     new_figure,
     plain_numbers,
+    report_style,
     settle,
 )
 from pipeline.report.drawing.style import BAND, BLUE, FAINT, GOLD, GREEN, INK, MUTED, PURPLE, VERMILION
-from pipeline.report.run_values import Candidate, Model, Results, Run, TrainingStep
+from pipeline.report.run_records import RunRecords
 from pipeline.report.words import millions, rank_agreement
+from pipeline.run.records.candidates import Candidate
+from pipeline.run.records.progress import MetricsLine
+from pipeline.run.records.results import ModelKind, ModelResult, Results
 
 BASELINE_MARKERS = ("s", "^", "D", "P", "v", "X")
+_MARKERS: dict[ModelKind, str] = {"winner": "o", "given": "h", "baseline": BASELINE_MARKERS[0]}
+_COLOURS: dict[ModelKind, str] = {"winner": BLUE, "given": PURPLE, "baseline": VERMILION}
 _LINES = (BLUE, VERMILION, GREEN, PURPLE, GOLD, INK, MUTED)
 _CURVE_POINTS = 60
 
 
-def search_progress(run: Run) -> Picture:
+def search_progress(run: RunRecords) -> Picture:
     """Score of each candidate in the order of the search, the best so far, and the winners."""
     candidates = sorted(run.candidates, key=lambda candidate: candidate.index)
     scores = numpy.array([candidate.score for candidate in candidates])
     order = numpy.arange(1, len(candidates) + 1)
     shown = _shown(scores)
-    with house_style():
+    with report_style():
         figure = new_figure(10.2, 3.1)
         axes = figure.add_subplot()
         banded = _generations(axes, candidates)
@@ -55,7 +60,7 @@ def search_progress(run: Run) -> Picture:
     return Picture(svg, title, caption)
 
 
-def _mark_winners(axes: Axes, run: Run, candidates: Sequence[Candidate]) -> dict[str, str]:
+def _mark_winners(axes: Axes, run: RunRecords, candidates: Sequence[Candidate]) -> dict[str, str]:
     """Draw the winners stronger; returns what they say on hovering."""
     hovers: dict[str, str] = {}
     winners = {candidate.index for candidate in run.winners.winners} if run.winners else set()
@@ -110,9 +115,9 @@ def _limit(axes: Axes, values: numpy.ndarray) -> None:
     axes.set_ylim(low - 1.6 * room, high + room)
 
 
-def loss_over_cost(run: Run, results: Results) -> Picture:
+def loss_over_cost(run: RunRecords, results: Results) -> Picture:
     """Test log loss of the retrained models over multiply-accumulates; candidates' supernet scores above, faint."""
-    with house_style():
+    with report_style():
         figure = new_figure(6.1 if len(scored_models(results)) > 1 else 10.2, 4.3)  # alone, it has the page's width
         hovers: dict[str, str] = {}
         if run.candidates:
@@ -128,29 +133,30 @@ def loss_over_cost(run: Run, results: Results) -> Picture:
         if results.oracle_test_log_loss is not None:
             _oracle(lower, results.oracle_test_log_loss)
         lower.set_title("retrained from scratch, test rows")
-        lower.set(xlabel="million multiply-accumulates a row (embeddings not counted)", ylabel="test log loss")
+        lower.set(xlabel="million multiply-accumulates per row (embeddings not counted)", ylabel="test log loss")
         plain_numbers(lower.yaxis)
         settle(figure)
         label_points(
             lower,
             [
-                (cost, model.test.log_loss, model.title, BLUE if model.kind == "winner" else VERMILION)
+                (cost, model.test.log_loss, model.title, _COLOURS[model.kind])
                 for cost, model in zip(costs, results.models, strict=True)
             ],
         )
         title = "Log loss over multiply-accumulates"
-        told = "; ".join(
+        description = "; ".join(
             f"{model.title}: {millions(model.multiply_accumulates)} MMACs, {model.test.log_loss:.4f}"
             for model in results.models
         )
-        svg = inline_svg(figure, "cost", title, told, hovers)
+        svg = inline_svg(figure, "cost", title, description, hovers)
     caption = "Down and left is better. Blue: found by the search; orange: baselines, trained the same way."
+    caption += " Purple: architectures given as files." if results.of_kind("given") else ""
     if run.candidates:
         caption += " The two panels have different rows and weights, so only their horizontal axes compare."
     return Picture(svg, title, caption)
 
 
-def _candidate_costs(axes: Axes, run: Run) -> None:
+def _candidate_costs(axes: Axes, run: RunRecords) -> None:
     costs = numpy.array([candidate.multiply_accumulates / 1e6 for candidate in run.candidates])
     scores = numpy.array([candidate.score for candidate in run.candidates])
     axes.scatter(costs, scores, s=9, color=FAINT, linewidths=0, rasterized=len(costs) > MANY_POINTS)
@@ -165,13 +171,14 @@ def _candidate_costs(axes: Axes, run: Run) -> None:
 
 
 def _models(axes: Axes, results: Results, hovers: dict[str, str]) -> None:
-    baselines = [model for model in results.models if model.kind != "winner"]
+    baselines = results.of_kind("baseline")
     for model in results.models:
-        if model.kind == "winner":
-            marker, size, colour = ("*", 13.0, BLUE) if model is results.best else ("o", 7.0, BLUE)
-        else:
-            marker, size, colour = BASELINE_MARKERS[baselines.index(model) % len(BASELINE_MARKERS)], 7.0, VERMILION
-        gid = f"model-{model.name}"
+        marker, size, colour = _MARKERS[model.kind], 7.0, _COLOURS[model.kind]
+        if model is results.best_model:
+            marker, size = "*", 13.0
+        if model in baselines:
+            marker = BASELINE_MARKERS[baselines.index(model) % len(BASELINE_MARKERS)]
+        gid = f"model-{model.kind}-{model.name}"
         cost = model.multiply_accumulates / 1e6
         axes.plot(cost, model.test.log_loss, marker, ms=size, color=colour, mec="white", mew=0.8, gid=gid, zorder=4)
         hovers[gid] = (
@@ -202,7 +209,7 @@ def _oracle(axes: Axes, oracle: float) -> None:
     )
 
 
-def scored_models(results: Results) -> list[Model]:
+def scored_models(results: Results) -> list[ModelResult]:
     """The retrained models that the supernet had scored."""
     return [model for model in results.models if model.supernet_score is not None]
 
@@ -216,11 +223,11 @@ def score_against_retrained(results: Results) -> Picture:
         f"scored-{model.name}": f"{model.title}: {score:.5f} → {model.test.log_loss:.5f}"
         for model, score in zip(models, scores, strict=True)
     }
-    with house_style():
+    with report_style():
         figure = new_figure(4.1, 4.3)
         axes = figure.add_subplot()
         for model, score in zip(models, scores, strict=True):
-            best = model is results.best
+            best = model is results.best_model
             axes.plot(
                 score,
                 model.test.log_loss,
@@ -244,52 +251,41 @@ def score_against_retrained(results: Results) -> Picture:
     return Picture(svg, title, f"A rising line of dots would be a perfect ranking. {agreement}")
 
 
-def training_curves(run: Run) -> Picture:
-    """Training log loss over rows, the supernet beside the standalone models; dots are validation."""
-    stages = list(dict.fromkeys(step.stage for step in run.steps))
-    groups = [[stage for stage in stages if not stage.startswith("retrain")]]
-    groups.append([stage for stage in stages if stage.startswith("retrain")])
-    groups = [group for group in groups if group]
-    titles = {"retrain": "standalone models"}
-    with house_style():
+def training_curves(run: RunRecords) -> Picture:
+    """Training log loss over rows, the supernet beside the standalone models."""
+    titles = {model.stage: model.title for model in run.results.models} if run.results else {}
+    stages = list(dict.fromkeys(line.stage for line in run.metrics))
+    standalone = [stage for stage in stages if stage.startswith("retrain/")]
+    groups = [("supernet", [stage for stage in stages if stage not in standalone]), ("standalone models", standalone)]
+    groups = [(title, group) for title, group in groups if group]
+    with report_style():
         figure = new_figure(10.2, 3.3)
-        for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
+        for axes, (title, group) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
             for place, stage in enumerate(group):
-                steps = [step for step in run.steps if step.stage == stage]
-                line = ("-", "--", ":")[place // len(_LINES) % 3]
-                _curve(axes, steps, _LINES[place % len(_LINES)], line, _stage_title(run, stage))
-            axes.set_title(titles.get(group[0].split("/")[0], group[0]))
+                lines = [line for line in run.metrics if line.stage == stage]
+                style = ("-", "--", ":")[place // len(_LINES) % 3]
+                label = titles.get(stage, stage.split("/")[-1])
+                _curve(axes, lines, _LINES[place % len(_LINES)], style, label)
+            axes.set_title(title)
             axes.set(xlabel="rows", ylabel="log loss")
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
             axes.locator_params(axis="x", nbins=5)
             plain_numbers(axes.yaxis)
             if len(group) > 1:
                 axes.legend(ncols=2)
-        title = "Training"
-        svg = inline_svg(figure, "training", title, f"Stages: {', '.join(stages)}", {})
-    caption = f"Training log loss, the mean of neighbouring steps where there are more than {_CURVE_POINTS}"
-    validated = any(step.valid_log_loss is not None for step in run.steps)
-    return Picture(svg, title, caption + ("; dots: validation." if validated else "."))
+        svg = inline_svg(figure, "training", "Training", f"Stages: {', '.join(stages)}", {})
+    caption = f"Training log loss, the mean of neighbouring steps where there are more than {_CURVE_POINTS}."
+    return Picture(svg, "Training", caption)
 
 
-def _stage_title(run: Run, stage: str) -> str:
-    name = stage.split("/")[-1]
-    titles = {model.name: model.title for model in run.results.models} if run.results else {}
-    return titles.get(name, name)
-
-
-def _curve(axes: Axes, steps: Sequence[TrainingStep], colour: str, line: str, label: str) -> None:
-    train = [(step.rows, step.train_log_loss) for step in steps if step.train_log_loss is not None]
-    valid = [(step.rows, step.valid_log_loss) for step in steps if step.valid_log_loss is not None]
-    if train:
-        pieces = numpy.array_split(numpy.array(train, dtype=float), min(len(train), _CURVE_POINTS))
-        rows, losses = numpy.array([piece.mean(axis=0) for piece in pieces]).T
-        marker = "|" if len(rows) < 10 else None  # one step alone is no line
-        axes.plot(rows, losses, color=colour, linestyle=line, marker=marker, linewidth=1.4, label=label)
-        # The first steps fall from far above: the frame is for what follows them.
-        tail = losses[len(losses) // 6 :]
-        low, high = axes.get_ylim() if not axes.get_autoscaley_on() else (tail.min(), tail.max())
-        room = 0.2 * (tail.max() - tail.min()) or 0.01
-        axes.set_ylim(min(low, tail.min() - room), max(high, tail.max() + room))
-    if valid:
-        axes.plot(*zip(*valid, strict=True), "o", color=colour, ms=4.5, mec="white", mew=0.7)
+def _curve(axes: Axes, lines: Sequence[MetricsLine], colour: str, style: str, label: str) -> None:
+    points = numpy.array([(line.rows, line.train_log_loss) for line in lines], dtype=float)
+    pieces = numpy.array_split(points, min(len(points), _CURVE_POINTS))
+    rows, losses = numpy.array([piece.mean(axis=0) for piece in pieces]).T
+    marker = "|" if len(rows) < 10 else None  # a single step makes no line
+    axes.plot(rows, losses, color=colour, linestyle=style, marker=marker, linewidth=1.4, label=label)
+    # The first steps fall from far above: the frame is for what follows them.
+    tail = losses[len(losses) // 6 :]
+    low, high = axes.get_ylim() if not axes.get_autoscaley_on() else (tail.min(), tail.max())
+    room = 0.2 * (tail.max() - tail.min()) or 0.01
+    axes.set_ylim(min(low, tail.min() - room), max(high, tail.max() + room))

@@ -1,7 +1,8 @@
-"""The look of the house: one palette and one type face for the drawing, the plots and the page.
+"""The report's style: one palette and one typeface for the drawings, the plots and the page.
 
-Colours are Okabe and Ito's (Color Universal Design, 2008), told apart with every common colour-vision deficiency;
-nothing is said by colour alone: lanes also differ by place, models by marker, mappings by marker and label.
+Colours are Okabe and Ito's (Color Universal Design, 2008), which people with every common colour-vision deficiency can
+tell apart. Nothing is shown by colour alone: dense and sparse also differ by place, models by marker, mappings by
+marker and label.
 """
 
 FONT = "Inter, 'Segoe UI', 'Helvetica Neue', Helvetica, Arial, 'DejaVu Sans', sans-serif"

@@ -1,12 +1,13 @@
-"""An architecture drawn for a terminal: a box table, a row a block, at most 100 columns wide.
+"""An architecture drawn for a terminal: a table with one row per block, at most 100 columns wide.
 
 `d0 s0` are the stems, `d<b> s<b>` the outputs of block b. An operator in brackets does not reach the logit.
 """
 
 import textwrap
 
+from modules.operators import Operator
 from modules.space import Architecture, InputShape, live
-from pipeline.report.drawing.wiring import OPERATOR_TITLES, Edge, edges
+from pipeline.report.drawing.wiring import Edge, edges, operator_titles
 
 _WIDTHS = ((4,), (13, 5, 23), (11, 5, 11), (7,))
 """Characters of each column, grouped by the table's vertical lines; two spaces part the columns of a group."""
@@ -18,7 +19,9 @@ def draw_text(architecture: Architecture, shape: InputShape | None = None) -> st
     """The architecture as lines of at most 100 columns: operators, widths, what each reads, mergers and the head.
 
     >>> from modules.space import Block
-    >>> block = Block(("fc",), ("efc",), 64, 16, (0,), (0,), 0, 0, True, False)
+    >>> from modules.space import NASREC_SMALL
+    >>> fc, efc = NASREC_SMALL.dense_operators[0], NASREC_SMALL.sparse_operators[0]
+    >>> block = Block((fc,), (efc,), 64, 16, (0,), (0,), 0, 0, NASREC_SMALL.dense_to_sparse, None)
     >>> print(draw_text(Architecture((block,)), InputShape(13, 26, 16)))
     ╭──────┬───────────────────────────────────────────────┬─────────────────────────────────┬─────────╮
     │    # │ dense          width  reads                   │ sparse       width  reads       │ mergers │
@@ -56,8 +59,8 @@ def _block_row(architecture: Architecture, number: int) -> tuple[str, ...]:
     )
 
 
-def _operators(operators: tuple[str, ...], alive: bool) -> str:
-    titles = " + ".join(OPERATOR_TITLES[name].replace(" ", _TIE) for name in operators)
+def _operators(operators: tuple[Operator, ...], alive: bool) -> str:
+    titles = " + ".join(title.replace(" ", _TIE) for title in operator_titles(operators))
     return titles if alive else f"[{titles}]"
 
 
@@ -67,7 +70,7 @@ def _reads(into: list[Edge]) -> str:
 
 
 def _lines(cells: tuple[str, ...]) -> list[str]:
-    """One table row; a cell too long for its column goes on in the next line (never inside "left d0")."""
+    """One table row; a cell too long for its column continues in the next line (never inside "left d0")."""
     widths = [width for group in _WIDTHS for width in group]
     columns = [
         textwrap.wrap(cell, width, drop_whitespace=not cell.startswith(" ")) or [""]

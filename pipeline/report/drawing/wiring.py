@@ -7,20 +7,16 @@ Nodes: `d0`, `s0` are the dense and sparse stems, `d<b>`, `s<b>` the dense and s
 from dataclasses import dataclass
 from typing import Literal
 
-from modules.space import Architecture, Block, Liveness, live
-from modules.space.architecture import BINARY_OPERATORS
+from modules.operators import Operator, Read
+from modules.space import Architecture, Block, live
+from modules.space.liveness import reads_of
 
-Role = Literal["input", "left", "right", "merger", "head"]
+Role = Literal["input", "left", "right", "stem", "merger", "head"]
 
-OPERATOR_TITLES = {
-    "fc": "FC",
-    "dot_product": "Dot product",
-    "sigmoid_gating": "Gating",
-    "sum": "Sum",
-    "efc": "EFC",
-    "attention": "Attention",
-}
-"""How each operator is called on a picture."""
+
+def operator_titles(operators: tuple[Operator, ...]) -> list[str]:
+    """What pictures call a block's operators, in their order."""
+    return [operator.title for operator in operators]
 
 
 @dataclass(frozen=True)
@@ -32,45 +28,52 @@ class Edge:
     target: str
     """Node that reads it."""
     role: Role
-    """As one of the joined inputs, as left or right operand, by a merger, or by the head."""
+    """As one of the joined inputs, as left or right operand, as the flattened stem, by a merger, or by the head."""
     live: bool
     """Whether the reader reaches the logit."""
+    title: str = ""
+    """What pictures call the merger; empty where there is none."""
 
 
 def edges(architecture: Architecture) -> tuple[Edge, ...]:
     """Every connection, in the order of the blocks; those of dead operators have `live` False."""
     found: list[Edge] = []
     for number, (block, alive) in enumerate(zip(architecture.blocks, live(architecture), strict=True), start=1):
-        found += _dense_edges(number, block, alive)
-        found += [Edge(f"s{index}", f"s{number}", "input", alive.sparse) for index in block.sparse_inputs]
+        found += _reads(f"d{number}", block, block.dense_operators, alive.dense)
+        found += _reads(f"s{number}", block, block.sparse_operators, alive.sparse)
         if block.dense_to_sparse:
-            found.append(Edge(f"d{number}", f"s{number}", "merger", alive.dense_to_sparse))
+            found.append(Edge(f"d{number}", f"s{number}", "merger", alive.dense_to_sparse, block.dense_to_sparse.title))
         if block.sparse_to_dense:
-            found.append(Edge(f"s{number}", f"d{number}", "merger", alive.sparse_to_dense))
-    last = len(architecture.blocks)
-    return (*found, Edge(f"d{last}", "head", "head", True), Edge(f"s{last}", "head", "head", True))
+            found.append(Edge(f"s{number}", f"d{number}", "merger", alive.sparse_to_dense, block.sparse_to_dense.title))
+    head = architecture.head_block
+    read = sorted(reads_of(head, head.operators()), key=_reading_order)
+    return (*found, *(Edge(f"{one.side[0]}{one.output}", "head", "head", True) for one in read))
 
 
-def _dense_edges(number: int, block: Block, alive: Liveness) -> list[Edge]:
-    target = f"d{number}"
-    found: list[Edge] = []
-    if any(name not in BINARY_OPERATORS for name in block.dense_operators):
-        found += [Edge(f"d{index}", target, "input", alive.dense) for index in block.dense_inputs]
-    if any(name in BINARY_OPERATORS for name in block.dense_operators):
-        found += [
-            Edge(f"d{block.left}", target, "left", alive.dense),
-            Edge(f"d{block.right}", target, "right", alive.dense),
-        ]
-    if "dot_product" in block.dense_operators:
-        found += [Edge(f"s{index}", target, "input", alive.dense) for index in block.sparse_inputs]
-    return found
+def _reads(target: str, block: Block, operators: tuple[Operator, ...], alive: bool) -> list[Edge]:
+    """What a branch of a block reads, each output once."""
+    read = sorted(reads_of(block, operators), key=_reading_order)
+    return [Edge(f"{one.side[0]}{one.output}", target, _role(one), alive) for one in read]
+
+
+def _role(read: Read) -> Role:
+    assert read.role != "own", "mergers are drawn by themselves"
+    return read.role
+
+
+def _reading_order(read: Read) -> tuple[str, int, int]:
+    """Dense outputs before sparse ones, joined inputs before operands."""
+    assert read.output is not None
+    return read.side, ("input", "left", "right", "stem").index(read.role), read.output
 
 
 def dead_parts(architecture: Architecture) -> tuple[str, ...]:
     """What does not reach the logit, in words: operators, and mergers of operators that do.
 
     >>> from modules.space import Block
-    >>> block = Block(("fc",), ("efc",), 16, 16, (0,), (0,), 0, 0, False, False)
+    >>> from modules.space import NASREC_SMALL
+    >>> fc, efc = NASREC_SMALL.dense_operators[0], NASREC_SMALL.sparse_operators[0]
+    >>> block = Block((fc,), (efc,), 16, 16, (0,), (0,), 0, 0, None, None)
     >>> dead_parts(Architecture((block, block)))
     ('dense operator of block 1', 'sparse operator of block 1')
     """

@@ -70,8 +70,9 @@ def plain(
             layers[step.name] = Linear(step.matrix.inputs, step.matrix.outputs, step.matrix.bias, generator).double()
         if step.norm:
             layers[step.norm.name] = Norm(step.norm.width).double()
-    by_name = {name.replace(".", "_") or "self": layer for name, layer in layers.items()}
-    for name, parameter in nn.ModuleDict(by_name).named_parameters():
+    for name, parameter in nn.ModuleDict(
+        {name.replace(".", "_") or "self": layer for name, layer in layers.items()}
+    ).named_parameters():
         if not name.endswith("weight") or parameter.dim() == 1:
             nn.init.normal_(parameter, generator=generator)
     network = build(operator.name, operator, block, inputs, layers)

@@ -17,7 +17,7 @@ def test_v8_energy_power_and_area_rise_with_bits(adc: Adc) -> None:
         values = column[: len(known)]
         assert all(low < high for low, high in pairwise(values))
         assert all(math.isnan(value) for value in column[len(known) :])
-    powers = [adc.power_mw(bits) for bits in known]
+    powers = [energy * rate for energy, rate in zip(adc.energy_pj, adc.rate_gs, strict=True)][: len(known)]  # mW
     assert all(low < high for low, high in pairwise(powers))
 
 
@@ -26,7 +26,8 @@ def test_v8_eight_bits_take_two_milliwatts() -> None:
     energy = ISAAC_ADC.energy_pj[ADC_BITS.index(8)]
     assert energy * 1.2 == pytest.approx(2.0, rel=0.01)
     assert energy * 1.28 == pytest.approx(2.14, rel=0.01)
-    assert MNSIM_ADC.power_mw(8) == pytest.approx(2.0)
+    index = ADC_BITS.index(8)
+    assert MNSIM_ADC.energy_pj[index] * MNSIM_ADC.rate_gs[index] == pytest.approx(2.0)
 
 
 def test_v10_neurosim_eight_bits() -> None:

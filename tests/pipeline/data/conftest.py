@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from pipeline.data.storage import remote
+from pipeline.data.storage import retry
 
 STALL_S = 2.0
 """How long a stalled answer hangs: beyond the patience that the tests set."""
@@ -136,6 +136,6 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
         "AWS_EC2_METADATA_DISABLED": "true",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(remote, "PATIENCE", remote.Patience(attempts=4, first_pause_s=0.01, timeout_s=1.0))
+    monkeypatch.setattr(retry, "RETRY_RULE", retry.RetryRule(attempts=4, first_pause_s=0.01, timeout_s=1.0))
     yield server
     server.close()

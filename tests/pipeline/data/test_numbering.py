@@ -29,7 +29,7 @@ def raw_rows(folder: Path, rows: int = 600) -> tuple[list[dict[str, str]], str]:
     draws = np.random.default_rng(0)
     made = []
     for row in range(rows):
-        values = {"bought": row % 2, "price": row}  # the price numbers the rows
+        values: dict[str, int | str] = {"bought": row % 2, "price": row}  # the price numbers the rows
         values["user"] = "" if draws.random() < 0.1 else f"u{draws.zipf(1.5) % 90}"
         values["item"] = "" if draws.random() < 0.1 else int(draws.zipf(1.5) % 70)
         values["hour"] = 14102100 + int(draws.integers(24))

@@ -10,7 +10,6 @@ import pytest
 
 from modules.space import (
     NASREC_FULL,
-    Architecture,
     InputShape,
     SearchSpace,
     multiply_accumulates,
@@ -18,6 +17,8 @@ from modules.space import (
     single_operator_any_connection,
 )
 from pipeline.run.files import write_json
+from pipeline.run.records.codec import RUN_FORMAT
+from pipeline.run.records.model_card import ModelCard
 
 BASELINES = (("dlrm", "DLRM"), ("dlrm_dcn", "DLRM + DCN-v2"), ("deepfm", "DeepFM"))
 
@@ -34,6 +35,7 @@ def candidate(
         "score": 0.4712 - 0.0006 * generation + float(generator.gamma(2.0, 0.0012)),
         "multiply_accumulates": multiply_accumulates(architecture, shape),
         "parameters": parameter_count(architecture, shape),
+        "state": "scored",
     }
 
 
@@ -66,12 +68,12 @@ def model(
 
 
 def point(
-    label: str, architecture: Architecture, scale: float, loss: float | None, generator: numpy.random.Generator
+    label: str, operators: list[str], scale: float, loss: float | None, generator: numpy.random.Generator
 ) -> dict[str, Any]:
     """A mapping whose costs lie around `scale` times the naive one's."""
     energy, latency = 212.0 * scale, 31.0 * scale ** float(generator.uniform(0.4, 1.3))
     parts = {"adc": 0.62, "array": 0.09, "dac": 0.07, "buffer": 0.1, "digital": 0.08, "leakage": 0.04}
-    operators = [f"blocks.{index}.dense.{block.dense_operators[0]}" for index, block in enumerate(architecture.blocks)]
+    names = [f"blocks.{index}.dense.{operator}" for index, operator in enumerate(operators)]
     return {
         "label": label,
         "log_loss": loss,
@@ -82,6 +84,7 @@ def point(
         "embedding_area_mm2": 4.25,
         "power_w": energy / latency / 1e3,
         "utilization": float(generator.uniform(0.3, 0.95)),
+        "arrays": int(generator.integers(50, 500)),
         "hardware": {
             "preset": "isaac32",
             "rows": int(generator.choice([64, 128, 256])),
@@ -98,19 +101,20 @@ def point(
                 "activation_bits": int(generator.choice([4, 6, 8])),
                 "dup": int(generator.choice([1, 2, 4, 8])),
             }
-            for name in operators
+            for name in names
         ],
         "energy_breakdown_nj": {part: energy * share for part, share in parts.items()},
+        "area_breakdown_mm2": {part: 11.0 * share for part, share in parts.items()},
     }
 
 
-def codesign(architecture: Architecture, generator: numpy.random.Generator) -> dict[str, Any]:
+def codesign(operators: list[str], generator: numpy.random.Generator) -> dict[str, Any]:
     """codesign.json with the Pareto points of 60."""
 
     def drawn(label: str) -> dict[str, Any]:
         scale = float(generator.uniform(0.22, 1.1))
         loss = 0.4519 + 0.0006 * (1.1 / scale - 1) ** 1.6 + float(generator.gamma(1.0, 0.0004))
-        return point(label, architecture, scale, loss, generator)
+        return point(label, operators, scale, loss, generator)
 
     evaluated = [drawn(f"m{index}") for index in range(60)]
     costs = numpy.array(
@@ -123,23 +127,25 @@ def codesign(architecture: Architecture, generator: numpy.random.Generator) -> d
     ]
     evaluated.append({**drawn("unmeasured"), "log_loss": None})
     return {
+        "format": RUN_FORMAT,
         "model": "winner_1",
         "preset": "isaac32",
+        "measurements": 60,
         "quality_rows": 8192,
         "float_log_loss": 0.4518,
         "pareto": front,
         "evaluated": evaluated,
-        "naive": point("naive", architecture, 1.0, 0.4521, generator),
+        "naive": point("naive", operators, 1.0, 0.4521, generator),
         "baselines": [
             {
                 "name": name,
                 "title": title,
-                "point": point(name, architecture, float(generator.uniform(0.5, 1.6)), 0.456, generator),
+                "point": point(name, operators, float(generator.uniform(0.5, 1.6)), 0.456, generator),
             }
             for name, title in BASELINES
         ],
         "presets": [
-            {"preset": preset, "point": point(preset, architecture, scale, None, generator)}
+            {"preset": preset, "point": point(preset, operators, scale, None, generator)}
             for preset, scale in (("isaac32", 1.0), ("mnsim", 2.9), ("neurosim32", 0.21))
         ],
     }
@@ -153,10 +159,7 @@ def metrics(stages: list[str], generator: numpy.random.Generator) -> list[dict[s
         for step in range(1, 401):
             rows = step * 256
             loss = floor + 0.24 * float(numpy.exp(-step / 25)) + float(generator.normal(0, 0.008))
-            line = {"stage": stage, "step": step, "rows": rows, "train_log_loss": loss, "learning_rate": 0.12}
-            if step % 100 == 0:
-                line["valid_log_loss"] = floor + 0.003
-            lines.append(line)
+            lines.append({"stage": stage, "step": step, "rows": rows, "train_log_loss": loss, "learning_rate": 0.12})
     return lines
 
 
@@ -182,22 +185,25 @@ def write_run(
     write_json(
         folder / "config.json",
         {
-            "name": folder.name,
+            "format": RUN_FORMAT,
+            "run": folder.name,
             "seed": seed,
             "data": {"path": "", "schema": "", "rows": 200_000, "max_table_rows": 10_000},
-            "model": {"embedding_width": shape.embedding_width},
-            "search": {"space": space.name, "strategy": "evolution", "candidates": count},
+            "model": {"space": space.name, "embedding_width": shape.embedding_width},
+            "search": {"strategy": "evolution"},
         },
     )
     write_lines(
-        folder / "metrics.jsonl", metrics(["supernet", *(f"retrain/{one['name']}" for one in models)], generator)
+        folder / "metrics.jsonl",
+        metrics(["supernet", *(f"retrain/{one['kind']}/{one['name']}" for one in models)], generator),
     )
     write_lines(folder / "candidates.jsonl", candidates)
     write_json(
         folder / "winners.json",
         {
+            "format": RUN_FORMAT,
             "space": space.name,
-            "strategy": "regularized_evolution",
+            "strategy": "evolution",
             "candidates": count,
             "supernet_valid_log_loss": 0.4731,
             "winners": picked,
@@ -206,6 +212,7 @@ def write_run(
     write_json(
         folder / "results.json",
         {
+            "format": RUN_FORMAT,
             "models": models,
             "best": "winner_1",
             "oracle_test_log_loss": 0.4468,
@@ -214,16 +221,29 @@ def write_run(
             "label_ratio": 0.2534,
         },
     )
-    write_json(folder / "codesign.json", codesign(Architecture.from_json(picked[0]["architecture"]), generator))
+    write_json(
+        folder / "codesign.json",
+        codesign([block["dense_operators"][0] for block in picked[0]["architecture"]["blocks"]], generator),
+    )
     write_json(
         folder / "model.json",
         {
+            "format": ModelCard.FORMAT,
+            "model": {"file": "model.pt", "sha256": "0" * 64, "bytes": 1},
+            "inputs": [],
+            "output": {},
             "schema": {
                 "name": "criteo",
+                "label": "label",
                 "integers": [f"int_{index}" for index in range(shape.integers)],
                 "categories": [f"cat_{index}" for index in range(shape.fields)],
                 "table_sizes": [10_000] * shape.fields,
-            }
+            },
+            "numbering": {},
+            "architecture": picked[0]["architecture"],
+            "recipe": {},
+            "metrics": {"valid": models[0]["valid"], "test": models[0]["test"]},
+            "versions": {},
         },
     )
     timings = {
@@ -233,7 +253,7 @@ def write_run(
         "retrain": {"wall_s": 141.0, "cpu_s": 271.0, "peak_gb": 1.4},
         "codesign": {"wall_s": 61.0, "cpu_s": 100.0, "peak_gb": 1.1},
     }
-    write_json(folder / "timings.json", {"stages": timings})
+    write_json(folder / "timings.json", {"format": RUN_FORMAT, "stages": timings})
     return folder
 
 

@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,13 +23,17 @@ VOID = {"meta", "br", "hr", "img", "link", "input"}
 class Page(html.parser.HTMLParser):
     """Checks that tags nest, and collects ids, attributes, text and the tables' cells."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__()
-        self.open, self.ids, self.references, self.tables, self.texts = [], [], [], {}, []
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.tables: dict[str, list[list[str]]] = {}
+        self.texts: list[str] = []
         self.feed(text)
         self.close()
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag not in VOID:
             self.open.append(tag)
         values = dict(attrs)
@@ -40,15 +46,15 @@ class Page(html.parser.HTMLParser):
         elif tag in ("td", "th"):
             self.table[-1].append("")
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag, f"</{tag}> does not close what is open"
 
-    def handle_startendtag(self, tag, attrs):
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
         if tag not in VOID:
             self.handle_endtag(tag)
 
-    def handle_data(self, data):
+    def handle_data(self, data: Any) -> None:
         if self.open and self.open[-1] not in ("style", "script"):
             self.texts.append(data)
         if "td" in self.open or "th" in self.open:
@@ -56,20 +62,20 @@ class Page(html.parser.HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def report(finished_run):
+def report(finished_run: Path) -> str:
     """The complete run's report."""
     return write_report(finished_run, COMMAND).read_text()
 
 
 @pytest.fixture(scope="module")
-def page(report):
+def page(report: str) -> Page:
     """The same, parsed."""
     page = Page(report)
     assert page.open == []
     return page
 
 
-def shows(cell, value):
+def shows(cell: str, value: float) -> bool:
     """Whether a cell is the value, rounded to the digits it shows."""
     text = cell.replace(",", "").replace("−", "-").replace("±", "").replace("+", "")
     scale = 0.01 if text.endswith("%") else 1.0
@@ -78,7 +84,7 @@ def shows(cell, value):
     return abs(float(text) * scale - value) <= 0.5001 * scale * 10.0**-decimals
 
 
-def test_models_table_has_every_number(page, finished_run):
+def test_models_table_has_every_number(page: Page, finished_run: Path) -> None:
     """Each model's row shows the numbers of results.json, in the order of the test log loss."""
     results = json.loads((finished_run / "results.json").read_text())
     models = sorted(results["models"], key=lambda model: model["test"]["log_loss"])
@@ -105,7 +111,7 @@ def test_models_table_has_every_number(page, finished_run):
             assert shows(cells[column], value), (column, cells[column], value)
 
 
-def test_mappings_tables_have_every_number(page, finished_run):
+def test_mappings_tables_have_every_number(page: Page, finished_run: Path) -> None:
     """All Pareto points, the naive mapping and the baselines' appear with the numbers of codesign.json."""
     codesign = json.loads((finished_run / "codesign.json").read_text())
     points = {"naive W8A8": codesign["naive"]}
@@ -133,7 +139,7 @@ def test_mappings_tables_have_every_number(page, finished_run):
     assert sum("chosen" in row[0] for row in page.tables["mappings"]) == 1
 
 
-def test_chosen_mapping_is_detailed(page, finished_run):
+def test_chosen_mapping_is_detailed(page: Page, finished_run: Path) -> None:
     """The operators' table is the chosen point's bits and copies; the presets' has each preset's energy."""
     codesign = json.loads((finished_run / "codesign.json").read_text())
     label = next(row[0] for row in page.tables["mappings"] if "chosen" in row[0]).removesuffix("chosen")
@@ -148,14 +154,14 @@ def test_chosen_mapping_is_detailed(page, finished_run):
     assert changed == {row[0].replace(" ", "_") for row in page.tables["hardware"][1:] if row[1] != row[2]}
 
 
-def test_html_is_sound(page):
+def test_html_is_sound(page: Page) -> None:
     """Ids are unique and every reference is to an id of the page."""
     assert len(set(page.ids)) == len(page.ids)
     assert {reference[1:] for reference in page.references} <= set(page.ids)
     assert all(reference.startswith("#") for reference in page.references)
 
 
-def test_nothing_is_fetched(report):
+def test_nothing_is_fetched(report: str) -> None:
     """No address but the SVG name spaces, no import, no font or image from elsewhere."""
     addresses = set(re.findall(r"[a-z]+://[^\s\"'<>)]+", report))
     assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
@@ -163,7 +169,7 @@ def test_nothing_is_fetched(report):
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", report))
 
 
-def test_pictures_are_sound_xml(report):
+def test_pictures_are_sound_xml(report: str) -> None:
     """Every picture is well-formed XML by itself."""
     pictures = re.findall(r"<svg.*?</svg>", report, flags=re.DOTALL)
     assert len(pictures) >= 7
@@ -171,7 +177,7 @@ def test_pictures_are_sound_xml(report):
         ElementTree.fromstring(picture)
 
 
-def test_command_and_configuration_are_shown_escaped(page, report):
+def test_command_and_configuration_are_shown_escaped(page: Page, report: str) -> None:
     """The command is shown letter for letter, escaped; the configuration is there."""
     assert COMMAND in "".join(page.texts)
     assert "&lt;demo&gt; &amp; more" in report and "<demo>" not in report
@@ -181,7 +187,7 @@ def test_command_and_configuration_are_shown_escaped(page, report):
     assert {"torch", "torchrec", "torchx", "pyarrow", "iopath"} <= versions.keys()
 
 
-def test_same_run_same_bytes(report, finished_run, tmp_path):
+def test_same_run_same_bytes(report: str, finished_run: Path, tmp_path: Path) -> None:
     """A fresh process with other hash seeds writes the same bytes."""
     folder = shutil.copytree(finished_run, tmp_path / finished_run.name)
     (folder / "report.html").unlink()
@@ -200,7 +206,7 @@ ABSENT = [*([name] for name in OPTIONAL), *(OPTIONAL[:last] for last in (2, 5, 7
 
 
 @pytest.mark.parametrize("absent", ABSENT, ids="+".join)
-def test_any_part_may_be_absent(write_run, tmp_path, absent):
+def test_any_part_may_be_absent(write_run: Callable[..., Path], tmp_path: Path, absent: list[str]) -> None:
     """The report is written without any of the optional files, is sound, and says which are absent."""
     folder = write_run(tmp_path / "run", count=6)
     files = [f"{name}.jsonl" if name in ("metrics", "candidates") else f"{name}.json" for name in absent]
@@ -214,7 +220,7 @@ def test_any_part_may_be_absent(write_run, tmp_path, absent):
         assert name in text
 
 
-def test_unusual_runs(write_run, tmp_path):
+def test_unusual_runs(write_run: Callable[..., Path], tmp_path: Path) -> None:
     """One candidate, one model, no Pareto point, nothing measured, zero integers: a report all the same."""
     folder = write_run(tmp_path / "run", count=1)
     results = json.loads((folder / "results.json").read_text())
@@ -222,7 +228,7 @@ def test_unusual_runs(write_run, tmp_path):
     results["models"][0]["supernet_score"] = None
     (folder / "results.json").write_text(json.dumps(results))
     codesign = json.loads((folder / "codesign.json").read_text())
-    codesign.update(pareto=[], evaluated=[], baselines=[], presets=[], float_log_loss=None, quality_rows=None)
+    codesign.update(pareto=[], evaluated=[], baselines=[], presets=[])
     codesign["naive"].update(log_loss=None, operators=[], energy_breakdown_nj={})
     (folder / "codesign.json").write_text(json.dumps(codesign))
     (folder / "metrics.jsonl").write_text("")
@@ -230,7 +236,7 @@ def test_unusual_runs(write_run, tmp_path):
     assert "No baseline was trained beside it" in text and "no log loss was measured" in text
 
 
-def test_one_label_only(write_run, tmp_path):
+def test_one_label_only(write_run: Callable[..., Path], tmp_path: Path) -> None:
     """Where the test rows have one label only there is no AUC, entropy or calibration: the report says so."""
     folder = write_run(tmp_path / "run", count=3)
     results = json.loads((folder / "results.json").read_text())
@@ -243,7 +249,7 @@ def test_one_label_only(write_run, tmp_path):
     assert "one label only" in "".join(page.texts)
 
 
-def test_failed_report_leaves_the_old_one(write_run, tmp_path):
+def test_failed_report_leaves_the_old_one(write_run: Callable[..., Path], tmp_path: Path) -> None:
     """When a file is broken the error names it and the report of before stays as it was."""
     folder = write_run(tmp_path / "run", count=3)
     (folder / "report.html").write_text("before")

@@ -2,6 +2,8 @@
 
 import copy
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -12,28 +14,28 @@ from pipeline.run.architecture_files import read_architectures
 ARCHITECTURE = single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(0))
 
 
-def written(path, data):
+def written(path: Path, data: Any) -> str:
     """The path of a JSON file with this content."""
     path.write_text(json.dumps(data))
     return str(path)
 
 
-def test_reads_what_to_json_wrote(tmp_path):
+def test_reads_what_to_json_wrote(tmp_path: Path) -> None:
     """Architectures come back by their files' names."""
     path = written(tmp_path / "mine.json", ARCHITECTURE.to_json())
     assert read_architectures([path], NASREC_FULL) == {"mine": ARCHITECTURE}
 
 
-def test_reads_nasrec_files(tmp_path):
+def test_reads_nasrec_files(tmp_path: Path) -> None:
     """A file of the authors' format is recognized by its keys."""
     names = {"fc": 0, "dot_product": 1, "sigmoid_gating": 2, "sum": 3, "attention": 4, "efc": 5}
     micro = [
         {
-            "active_nodes": sorted(names[name] for name in block.dense_operators + block.sparse_operators),
+            "active_nodes": sorted(names[one.name] for one in block.dense_operators + block.sparse_operators),
             "dense_in_dims": block.dense_width,
             "sparse_in_dims": block.sparse_width,
-            "dense_sparse_interact": int(block.dense_to_sparse),
-            "deep_fm": int(block.sparse_to_dense),
+            "dense_sparse_interact": int(block.dense_to_sparse is not None),
+            "deep_fm": int(block.sparse_to_dense is not None),
         }
         for block in ARCHITECTURE.blocks
     ]
@@ -58,7 +60,7 @@ def test_reads_nasrec_files(tmp_path):
         (6, "dense_width", 100, r"wrong\.json: block 7, dense_width: 100 is outside nasrec_full"),
     ],
 )
-def test_wrong_files_are_named(tmp_path, block, field, value, message):
+def test_wrong_files_are_named(tmp_path: Path, block: int, field: str, value: Any, message: str) -> None:
     """A later input, an unknown operator, a width outside the space: file, block, field, value."""
     data = copy.deepcopy(ARCHITECTURE.to_json())
     data["blocks"][block][field] = value
@@ -66,7 +68,7 @@ def test_wrong_files_are_named(tmp_path, block, field, value, message):
         read_architectures([written(tmp_path / "wrong.json", data)], NASREC_FULL)
 
 
-def test_other_mistakes(tmp_path):
+def test_other_mistakes(tmp_path: Path) -> None:
     """A missing file, broken JSON, another space's operators and two files of one name are errors."""
     with pytest.raises(ValueError, match="no such file"):
         read_architectures([str(tmp_path / "absent.json")], NASREC_FULL)

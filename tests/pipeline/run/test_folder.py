@@ -1,4 +1,4 @@
-"""The run folder: one configuration, one writer, and metrics without what a killed run left behind."""
+"""The run folder: one configuration, one format, one writer."""
 
 import json
 import os
@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import FREE_FIELDS, RunConfig, quick
-from pipeline.run.folder import MetricsLog, RunFolder, _flat, plain
+from pipeline.run.folder import RunFolder, _flat, plain
+from pipeline.run.records.codec import RUN_FORMAT
 
 CONFIG: dict[str, Any] = {"run": "a", "runs": "here", "data": {"rows": 100, "path": ""}, "seed": 0}
 
@@ -36,7 +37,7 @@ def test_a_folder_belongs_to_one_configuration(tmp_path: Path) -> None:
         "  seed: 0 there, 1 here",
     ]
     assert "--run" in str(raised.value)
-    assert json.loads(run.config.read_text()) == CONFIG
+    assert json.loads(run.config.read_text()) == {"format": RUN_FORMAT, **CONFIG}
 
 
 def test_free_fields_may_differ(tmp_path: Path) -> None:
@@ -51,6 +52,20 @@ def test_check_writes_nothing(tmp_path: Path) -> None:
     """A folder that is not there is nobody's."""
     RunFolder(tmp_path / "new").check(CONFIG, frozenset())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_of_another_version_is_refused(tmp_path: Path) -> None:
+    """A config.json without a format version, though its settings are the same, is refused in one line; nothing in the
+    folder changes."""
+    run = RunFolder(tmp_path)
+    run.config.write_text(json.dumps(CONFIG))
+    with pytest.raises(
+        ValueError, match=r"begun with another version .*: config\.json has no format version"
+    ) as raised:
+        run.claim(CONFIG, frozenset())
+    assert "\n" not in str(raised.value) and "--run" in str(raised.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert json.loads(run.config.read_text()) == CONFIG
 
 
 def test_a_broken_config_is_named(tmp_path: Path) -> None:
@@ -134,58 +149,13 @@ def test_a_folder_that_nobody_claimed_goes_again(tmp_path: Path) -> None:
     assert sorted(path.name for path in run.path.iterdir()) == ["config.json", "lock", "precious"]
 
 
-def lines(run: RunFolder) -> list[tuple[str, int]]:
-    """Stage and step of each line of metrics.jsonl."""
-    entries = [json.loads(line) for line in run.metrics.read_text().splitlines()]
-    return [(entry["stage"], entry["step"]) for entry in entries]
-
-
-def test_metrics_go_on_at_the_checkpoint(tmp_path: Path) -> None:
-    """Lines of the stage behind the checkpoint and a last line cut by a kill are dropped; other stages' lines stay."""
-    run = RunFolder(tmp_path)
-    whole = [{"stage": stage, "step": step} for stage, step in (("supernet", 9), ("a", 1), ("a", 2), ("a", 3))]
-    run.metrics.write_text("".join(json.dumps(line) + "\n" for line in whole) + '{"stage": "a", "st')
-    log = MetricsLog(run, "a", first_step=1)
-    assert lines(run) == [("supernet", 9), ("a", 1)]
-    log.write({"step": 2, "train_log_loss": 0.25, "rows": 128})
-    assert lines(run) == [("supernet", 9), ("a", 1), ("a", 2)]
-    log.close()
-    last = {"stage": "a", "step": 2, "train_log_loss": 0.25, "rows": 128}
-    assert json.loads(run.metrics.read_text().splitlines()[-1]) == last
-    assert [path.name.split(".")[0] for path in (run.tensorboard / "a").iterdir()] == ["events"]
-
-
-@pytest.mark.parametrize("line", ["not JSON", "[]", '{"stage": "a"}'])
-def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
-    """A whole line that is no metric is an error with file and line; the file stays as it is."""
-    run = RunFolder(tmp_path)
-    run.metrics.write_text(f'{{"stage": "a", "step": 1}}\n{line}\n')
-    before = run.metrics.read_bytes()
-    with pytest.raises(ValueError, match=rf"{run.metrics}, line 2: not a line of metrics"):
-        MetricsLog(run, "a", first_step=1)
-    assert run.metrics.read_bytes() == before
-
-
-def test_metrics_on_a_full_disk(tmp_path: Path) -> None:
-    """An OSError naming metrics.jsonl, not a bare "No space left on device"."""
-    run = RunFolder(tmp_path)
-    log = MetricsLog(run, "a", first_step=0)
-    log.file.close()
-    log.file = open("/dev/full", "a", encoding="utf-8")  # noqa: SIM115  its close fails too
-    with pytest.raises(OSError, match="make room on the disk"):
-        log.write({"step": 1})
-    with pytest.raises(OSError, match="No space left"):
-        log.file.close()
-    log.board.close()
-
-
 def test_timings_add_up(tmp_path: Path) -> None:
     """A stage's time is the sum over restarts; a stage that fails adds nothing; stages do not mix."""
     run = RunFolder(tmp_path)
     with run.timed("a"):
         pass
     first = json.loads(run.timings.read_text())["stages"]["a"]
-    run.timings.write_text(json.dumps({"stages": {"a": {**first, "wall_s": 100.0}}}))
+    run.timings.write_text(json.dumps({"format": RUN_FORMAT, "stages": {"a": {**first, "wall_s": 100.0}}}))
     with pytest.raises(ValueError, match="stopped"), run.timed("a"):
         raise ValueError("stopped")
     with run.timed("a"), run.timed("b"):

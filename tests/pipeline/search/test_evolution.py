@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.space import NASREC_FULL, NASREC_SMALL, Architecture, Block, SearchSpace, single_operator_any_connection
-from pipeline.search.candidate import Candidate
-from pipeline.search.config import SearchConfig
-from pipeline.search.evolution import RegularizedEvolution, mutate, mutations_a_child
+from pipeline.run.records.candidates import Candidate
+from pipeline.search.evolution import EvolutionConfig, RegularizedEvolution, mutate, mutations_per_child
 
 FIELDS_OF_A_MUTATION = {
     **{name: {name} for name in (field.name for field in dataclasses.fields(Block))},
@@ -21,19 +20,19 @@ FIELDS_OF_A_MUTATION = {
 
 def test_published_schedule() -> None:
     """Over the published 240 generations a child has 6 mutations at first, never more than before, 1 at the end."""
-    schedule = [mutations_a_child(generation, 240) for generation in range(240)]
+    schedule = [mutations_per_child(generation, 240) for generation in range(240)]
     assert schedule[0] == 6
     assert schedule[-1] == 1
     assert sorted(schedule, reverse=True) == schedule
     assert set(schedule) == {1, 2, 3, 4, 5, 6}
-    assert mutations_a_child(0, 12) == 1  # a short search changes one thing at a time
+    assert mutations_per_child(0, 12) == 1  # a short search changes one thing at a time
 
 
 @pytest.mark.parametrize("space", [NASREC_SMALL, NASREC_FULL])
 @given(seed=st.integers(0, 2**32), mutations=st.integers(1, 6))
 @settings(max_examples=60)
 def test_mutations_stay_in_the_space_and_are_counted(space: SearchSpace, seed: int, mutations: int) -> None:
-    """A mutated architecture is valid and differs in at most that many blocks, one kind of field a mutation."""
+    """A mutated architecture is valid and differs in at most that many blocks, one kind of field per mutation."""
     generator = numpy.random.default_rng(seed)
     parent = single_operator_any_connection(space, generator)
     child = mutate(parent, mutations, space, generator)
@@ -63,18 +62,18 @@ def test_a_mutation_changes_a_connection_half_the_time() -> None:
     other, connection, blocks = 0.5 / 5, 0.5 / 4, 7
     # The chance that a value drawn anew is another one: 1 − 1/options; of `number` outputs, 1 − 1/number.
     other_output = numpy.mean([1 - 1 / number for number in range(1, blocks + 1)])
-    expected = {
+    expected: dict[str, float] = {
         "dense_width": other * 7 / 8,
         "sparse_width": other * 3 / 4,
         "dense_to_sparse": other / 2,
-        "left": connection * other_output,
+        "left": connection * float(other_output),
     }
     for field, probability in expected.items():
         assert changes[field] / trials == pytest.approx(probability, abs=4 * (probability / trials) ** 0.5)
     assert 0 < changes["dense_inputs"] < trials * connection
 
 
-def run_generations(config: SearchConfig, scores: numpy.random.Generator) -> RegularizedEvolution:
+def run_generations(config: EvolutionConfig, scores: numpy.random.Generator) -> RegularizedEvolution:
     """Drive evolution with random scores; check aging on the way."""
     strategy = RegularizedEvolution(config, NASREC_SMALL, numpy.random.default_rng(1))
     index = 0
@@ -93,14 +92,14 @@ def run_generations(config: SearchConfig, scores: numpy.random.Generator) -> Reg
 
 def test_the_oldest_leave() -> None:
     """After every generation exactly the youngest `initial_population` candidates are alive, whatever their scores."""
-    config = SearchConfig(initial_population=10, generations=7, tournament=4, children=3)
+    config = EvolutionConfig(initial_population=10, generations=7, tournament=4, children=3)
     strategy = run_generations(config, numpy.random.default_rng(2))
     assert {member.generation for member in strategy.population} == {4, 5, 6, 7}
 
 
 def test_children_descend_from_the_best_of_a_full_tournament() -> None:
     """When everyone competes, each child is one mutation away from the best member alive."""
-    config = SearchConfig(initial_population=12, generations=5, tournament=12, children=4)
+    config = EvolutionConfig(initial_population=12, generations=5, tournament=12, children=4)
     strategy = RegularizedEvolution(config, NASREC_FULL, numpy.random.default_rng(3))
     scores, index = numpy.random.default_rng(4), 0
     while architectures := strategy.ask(100):
@@ -122,8 +121,8 @@ def _blocks_changed(parent: Architecture, child: Architecture) -> int:
 
 
 def test_children_wait_for_the_whole_generation() -> None:
-    """While a candidate of the generation is not told, nothing of the next one is given out."""
-    config = SearchConfig(initial_population=4, generations=1, tournament=2, children=2)
+    """While a candidate of the generation is not scored, nothing of the next one is returned."""
+    config = EvolutionConfig(initial_population=4, generations=1, tournament=2, children=2)
     strategy = RegularizedEvolution(config, NASREC_SMALL, numpy.random.default_rng(3))
     first = [Candidate(index, 0, architecture, 0.5, 0, 0) for index, architecture in enumerate(strategy.ask(100))]
     strategy.tell(first[:3])
@@ -132,3 +131,29 @@ def test_children_wait_for_the_whole_generation() -> None:
     strategy.tell(first[3:])
     assert strategy.generation == 1
     assert len(strategy.ask(100)) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"initial_population": 0}, "initial_population is 0"),
+        ({"generations": -1}, "generations is -1"),
+        ({"tournament": 33}, "tournament is 33; it must be between 1 and initial_population, 32"),
+        ({"children": 0}, "children is 0"),
+    ],
+)
+def test_impossible_sizes(fields: dict[str, int], message: str) -> None:
+    """Each is a ValueError naming the field, the value and the range."""
+    with pytest.raises(ValueError, match=message):
+        EvolutionConfig(**fields)  # type: ignore[arg-type]
+
+
+def test_published_size() -> None:
+    """The published search scores 128 + 240 · 8 candidates."""
+    assert EvolutionConfig("evolution", 128, 240, 64, 8).candidates == 2048
+
+
+@given(candidates=st.integers(32, 5000))
+def test_settings_for_a_number_of_candidates(candidates: int) -> None:
+    """At most so many, and fewer by less than a generation."""
+    assert candidates - EvolutionConfig().children < EvolutionConfig.of_size(candidates).candidates <= candidates

@@ -18,7 +18,7 @@ from pipeline.run.processes import Processes, join
 from pipeline.search.config import ScoringConfig
 from pipeline.search.scoring import fit_head, score, score_all
 from pipeline.session import open_session
-from pipeline.training.frozen_rows import CHUNK_ROWS, FrozenRows, look_up
+from pipeline.training.frozen_rows import CHUNK_ROWS, FrozenRows, load_frozen_rows
 from pipeline.training.supernet import load_supernet
 
 TinyRun = Any
@@ -62,7 +62,7 @@ def test_rows_looked_up_are_the_tables_rows(copied: TinyRun) -> None:
             label = torch.cat([b.label for b in batches])
             expected = torch.stack([table[own] for table, own in zip(tables, ids.t(), strict=True)], dim=1)
             for rows in (1, 50, 10**6):
-                found = look_up(trainee.embeddings, session.dataset, split, rows, processes, shuffle_seed)
+                found = load_frozen_rows(trainee.embeddings, session.dataset, split, rows, processes, shuffle_seed)
                 assert len(found.label) == min(rows, session.dataset.rows(split))
                 assert torch.equal(found.embedded, expected[:rows])
                 assert torch.equal(found.dense, dense[:rows]) and torch.equal(found.label, label[:rows])
@@ -184,13 +184,3 @@ def test_scores_do_not_depend_on_ranks_or_threads(ranks: Ranks) -> None:
     assert found == [alone, alone] and len(set(alone)) == 7
     two = [json.loads(process.stdout.splitlines()[-1]) for process in ranks(2, RANK, __file__)]
     assert two == [alone, alone]
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("fine_tune_rows", -1), ("fine_tune_iterations", 0), ("fine_tune_penalty", -1e-9), ("valid_rows", 0)],
-)
-def test_wrong_settings(field: str, value: float) -> None:
-    """A ValueError naming field, value and bound."""
-    with pytest.raises(ValueError, match=rf"scoring\.{field} is {value}; it must be at least"):
-        ScoringConfig(**{field: value})  # type: ignore[arg-type]

@@ -1,7 +1,6 @@
 """What every strategy promises, on synthetic scores."""
 
 import json
-from typing import Literal
 
 import numpy
 import pytest
@@ -17,18 +16,32 @@ from modules.space import (
     canonical,
     single_operator_any_connection,
 )
-from pipeline.search.strategy import Candidate, SearchConfig, Strategy, build_strategy
+from pipeline.run.records.candidates import Candidate
+from pipeline.search.evolution import EvolutionConfig
+from pipeline.search.random_search import RandomSearchConfig
+from pipeline.search.strategy import STRATEGIES, SearchConfig, Strategy, build_strategy
 
-STRATEGIES: list[Literal["evolution", "random"]] = ["evolution", "random"]
-SMALL_SEARCH = {"initial_population": 6, "generations": 4, "tournament": 3, "children": 4}
+SMALL_SEARCHES: dict[str, SearchConfig] = {
+    "evolution": EvolutionConfig(initial_population=6, generations=4, tournament=3, children=4),
+    "random": RandomSearchConfig(candidates=22),
+}
+OTHER_SIZES: dict[str, SearchConfig] = {
+    "evolution": EvolutionConfig(initial_population=6, generations=4, tournament=3, children=5),
+    "random": RandomSearchConfig(candidates=23),
+}
 
 
-def strategy_of(
-    name: Literal["evolution", "random"], seed: int, space: SearchSpace = NASREC_FULL, **sizes: int
-) -> Strategy:
-    """A small search unless told otherwise."""
-    config = SearchConfig(strategy=name, **{**SMALL_SEARCH, **sizes})
+def strategy_of(config: SearchConfig, seed: int, space: SearchSpace = NASREC_FULL) -> Strategy:
+    """A strategy with a generator of this seed."""
     return build_strategy(config, space, numpy.random.default_rng(seed))
+
+
+def test_every_strategy_is_tested() -> None:
+    """The dict of strategies, each with its own settings, holds exactly those tested here."""
+    assert STRATEGIES.keys() == SMALL_SEARCHES.keys()
+    for name, config in SMALL_SEARCHES.items():
+        assert config.strategy == name and type(config) is STRATEGIES[name].config
+        assert STRATEGIES[name].config.of_size(160).candidates == 160
 
 
 def synthetic_score(architecture: Architecture, target: Architecture) -> float:
@@ -60,7 +73,7 @@ def scored(strategy: Strategy, first: int, architectures: list[Architecture]) ->
 
 
 def run(strategy: Strategy, n: int = 3, done: list[Candidate] | None = None) -> list[Candidate]:
-    """Drive the strategy to its end, n architectures at a time, going on from `done`."""
+    """Drive the strategy to its end, n architectures at a time, resuming after `done`."""
     candidates = list(done or [])
     while architectures := strategy.ask(n):
         told = scored(strategy, len(candidates), architectures)
@@ -73,11 +86,9 @@ def run(strategy: Strategy, n: int = 3, done: list[Candidate] | None = None) -> 
 @pytest.mark.parametrize("space", [NASREC_SMALL, NASREC_FULL])
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=8)
-def test_candidates_are_valid_new_and_as_many_as_configured(
-    name: Literal["evolution", "random"], space: SearchSpace, seed: int
-) -> None:
+def test_candidates_are_valid_new_and_as_many_as_configured(name: str, space: SearchSpace, seed: int) -> None:
     """Every architecture lies in the space, no network comes twice, and the budget is spent to the last one."""
-    candidates = run(strategy_of(name, seed, space))
+    candidates = run(strategy_of(SMALL_SEARCHES[name], seed, space))
     for candidate in candidates:
         space.check(candidate.architecture)
     assert len({canonical(candidate.architecture) for candidate in candidates}) == len(candidates) == 6 + 4 * 4
@@ -86,22 +97,20 @@ def test_candidates_are_valid_new_and_as_many_as_configured(
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(seed=st.integers(0, 2**32), n=st.integers(1, 30))
 @settings(max_examples=15)
-def test_the_seed_decides_and_the_portion_does_not(name: Literal["evolution", "random"], seed: int, n: int) -> None:
+def test_the_seed_decides_and_the_portion_does_not(name: str, seed: int, n: int) -> None:
     """Equal seeds give equal candidates however many are asked at a time; another seed gives others."""
-    candidates = run(strategy_of(name, seed), n)
-    assert candidates == run(strategy_of(name, seed), 5)
-    assert candidates != run(strategy_of(name, seed + 1), n)
+    candidates = run(strategy_of(SMALL_SEARCHES[name], seed), n)
+    assert candidates == run(strategy_of(SMALL_SEARCHES[name], seed), 5)
+    assert candidates != run(strategy_of(SMALL_SEARCHES[name], seed + 1), n)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(seed=st.integers(0, 2**32), stop=st.integers(0, 21), lost=st.integers(0, 4))
 @settings(max_examples=25)
-def test_resuming_gives_the_same_sequence(
-    name: Literal["evolution", "random"], seed: int, stop: int, lost: int
-) -> None:
-    """Put away after any number of candidates, with some asked and never told, the search goes on identically."""
-    whole = run(strategy_of(name, seed))
-    strategy = strategy_of(name, seed)
+def test_resuming_gives_the_same_sequence(name: str, seed: int, stop: int, lost: int) -> None:
+    """Saved after any number of candidates, with some asked and never scored, the search continues identically."""
+    whole = run(strategy_of(SMALL_SEARCHES[name], seed))
+    strategy = strategy_of(SMALL_SEARCHES[name], seed)
     done: list[Candidate] = []
     while len(done) < stop and (architectures := strategy.ask(1)):
         done += scored(strategy, len(done), architectures)
@@ -109,57 +118,65 @@ def test_resuming_gives_the_same_sequence(
     if lost:
         strategy.ask(lost)
     state = json.loads(json.dumps(strategy.state_dict(), allow_nan=False))
-    resumed = strategy_of(name, seed + 7)
+    resumed = strategy_of(SMALL_SEARCHES[name], seed + 7)
     resumed.load_state_dict(state)
     assert run(resumed, 4, done) == whole
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_a_state_of_another_search_is_refused(name: Literal["evolution", "random"]) -> None:
+def test_a_state_of_another_search_is_refused(name: str) -> None:
     """Another space, size or strategy: a ValueError saying what differs."""
-    state = strategy_of(name, 1).state_dict()
+    state = strategy_of(SMALL_SEARCHES[name], 1).state_dict()
     with pytest.raises(ValueError, match="space is 'nasrec_full', now 'nasrec_small'"):
-        strategy_of(name, 1, NASREC_SMALL).load_state_dict(state)
+        strategy_of(SMALL_SEARCHES[name], 1, NASREC_SMALL).load_state_dict(state)
     with pytest.raises(ValueError, match="config"):
-        strategy_of(name, 1, children=5).load_state_dict(state)
+        strategy_of(OTHER_SIZES[name], 1).load_state_dict(state)
     with pytest.raises(ValueError, match="config"):
-        strategy_of("random" if name == "evolution" else "evolution", 1).load_state_dict(state)
+        strategy_of(SMALL_SEARCHES["random" if name == "evolution" else "evolution"], 1).load_state_dict(state)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_telling_what_was_not_asked(name: Literal["evolution", "random"]) -> None:
+def test_telling_what_was_not_asked(name: str) -> None:
     """Scores of strangers, or the same score twice, are ValueErrors and change nothing."""
-    strategy = strategy_of(name, 1)
+    strategy = strategy_of(SMALL_SEARCHES[name], 1)
     candidates = scored(strategy, 0, strategy.ask(2))
     before = strategy.state_dict()
-    with pytest.raises(ValueError, match="told but not asked"):
+    with pytest.raises(ValueError, match="scored but not asked"):
         strategy.tell([candidates[0], Candidate(1, 0, TARGET, 0.5, 0, 0)])
-    with pytest.raises(ValueError, match="told twice"):
+    with pytest.raises(ValueError, match="scored twice"):
         strategy.tell([candidates[0], candidates[0]])
     assert strategy.state_dict() == before
     strategy.tell(candidates)
-    with pytest.raises(ValueError, match="told but not asked, or told twice"):
+    with pytest.raises(ValueError, match="scored but not asked, or scored twice"):
         strategy.tell(candidates)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_a_used_up_space_ends_the_search(name: Literal["evolution", "random"]) -> None:
+def test_a_used_up_space_ends_the_search(name: str) -> None:
     """In a space of 16 networks each is proposed once, and then nothing more, though the budget is larger."""
-    tiny = SearchSpace("tiny", ("fc",), ("efc",), dense_widths=(16, 32), sparse_widths=(16, 32), num_blocks=1)
+    tiny = SearchSpace(
+        "tiny",
+        NASREC_SMALL.dense_operators[:1],
+        NASREC_SMALL.sparse_operators,
+        dense_widths=(16, 32),
+        sparse_widths=(16, 32),
+        num_blocks=1,
+    )
     candidates = []
-    strategy = strategy_of(name, 3, tiny, initial_population=20, generations=2)
+    strategy = strategy_of(STRATEGIES[name].config.of_size(200), 3, tiny)
     while architectures := strategy.ask(50):
         candidates += [Candidate(index, 0, architecture, 0.5, 0, 0) for index, architecture in enumerate(architectures)]
         strategy.tell(candidates[-len(architectures) :])
     assert len({candidate.architecture for candidate in candidates}) == len(candidates) == tiny.size() == 16
 
 
+@pytest.mark.slow
 def test_evolution_beats_random_search() -> None:
     """At an equal budget of 256 candidates evolution's best is better over 16 seeds (Wilcoxon, p < 0.001)."""
-    sizes = {"initial_population": 64, "generations": 24, "tournament": 32, "children": 8}
+    evolution = EvolutionConfig(initial_population=64, generations=24, tournament=32, children=8)
     best = {
-        name: [min(c.score for c in run(strategy_of(name, seed, **sizes), 8)) for seed in range(16)]
-        for name in STRATEGIES
+        config.strategy: [min(c.score for c in run(strategy_of(config, seed), 8)) for seed in range(16)]
+        for config in (evolution, RandomSearchConfig.of_size(evolution.candidates))
     }
     result = scipy.stats.wilcoxon(best["evolution"], best["random"], alternative="less")
     assert result.pvalue < 1e-3

@@ -18,7 +18,9 @@ from modules.space import NASREC_FULL, InputShape, single_operator_any_connectio
 from modules.supernet import Subnet
 from pipeline.data.schema import Schema
 from pipeline.run.files import read_json, sha256
-from pipeline.serving.torchscript_model import ExportedModel, export
+from pipeline.run.records.model_card import Provenance
+from pipeline.run.records.results import Metrics, SplitMetrics
+from pipeline.serving.torchscript_model import ExportedModel, write_model
 
 FRESH_PROCESS = """
 import sys, torch, fbgemm_gpu
@@ -30,6 +32,8 @@ torch.save(model(inputs["dense"], inputs["ids"]), sys.argv[3])
 SHAPE = InputShape(3, 4, 8)
 SCHEMA = Schema("small", "clicked", ("a", "b", "c"), ("w", "x", "y", "z"), (50, 2, 7, 300))
 ARCHITECTURE = single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(4))
+METRICS = Metrics(0.5, None, None, None, 10)
+PROVENANCE = Provenance({}, ARCHITECTURE, {}, SplitMetrics(METRICS, METRICS))
 ROWS = 2_000
 
 
@@ -70,8 +74,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A subnet exported once."""
     path = tmp_path_factory.mktemp("export") / "model.pt"
     subnet = Subnet(ARCHITECTURE, SHAPE, torch.Generator().manual_seed(1))
-    about = {"metrics": {"log_loss": 0.5}, "architecture": ARCHITECTURE.to_json()}
-    export(weights_of(embedding_tables()), subnet, SCHEMA.to_json(), about, path)
+    write_model(weights_of(embedding_tables()), subnet, SCHEMA.to_json(), PROVENANCE, path)
     return path
 
 
@@ -91,7 +94,7 @@ def test_same_weights_give_the_same_bytes(exported: Path, tmp_path: Path) -> Non
     torch.jit.script(Subnet(single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(8)), SHAPE))
     subnet = Subnet(ARCHITECTURE, SHAPE, torch.Generator().manual_seed(1))
     again = tmp_path / "again.pt"
-    export(weights_of(embedding_tables()), subnet, SCHEMA.to_json(), {}, again)
+    write_model(weights_of(embedding_tables()), subnet, SCHEMA.to_json(), PROVENANCE, again)
     assert again.read_bytes() == exported.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.json", "again.pt"]
 
@@ -117,7 +120,7 @@ def test_description(exported: Path) -> None:
 def test_baseline_is_exported_too(tmp_path: Path) -> None:
     """DLRM with DCN-v2, torchrec's own modules inside, gives the same probabilities out of model.pt."""
     tables, interaction = embedding_tables(), BASELINES["dlrm_dcn"].build(SHAPE, torch.Generator().manual_seed(2))
-    export(weights_of(tables), interaction, SCHEMA.to_json(), {}, tmp_path / "model.pt")
+    write_model(weights_of(tables), interaction, SCHEMA.to_json(), PROVENANCE, tmp_path / "model.pt")
     loaded = torch.jit.load(str(tmp_path / "model.pt"))
     torch.testing.assert_close(
         loaded(*random_inputs(ROWS)), torchrec_probability(tables, interaction), rtol=0, atol=1e-6
@@ -169,7 +172,7 @@ def test_a_model_that_answers_otherwise_elsewhere_is_not_written(tmp_path: Path)
     path.write_bytes(b"the old one")
     moody = torch.fx.symbolic_trace(Moody())  # its code travels with it; this test module cannot be imported
     with pytest.raises(RuntimeError, match=r"probabilities differ by 0\.\d+"):
-        export(weights_of(embedding_tables()), moody, SCHEMA.to_json(), {}, path)
+        write_model(weights_of(embedding_tables()), moody, SCHEMA.to_json(), PROVENANCE, path)
     assert path.read_bytes() == b"the old one"
     assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
 
@@ -177,7 +180,9 @@ def test_a_model_that_answers_otherwise_elsewhere_is_not_written(tmp_path: Path)
 def test_a_model_that_torchscript_refuses(tmp_path: Path) -> None:
     """The error carries TorchScript's own complaint."""
     with pytest.raises(RuntimeError, match=r"(?s)scripting the model failed .*integer literal"):
-        export(weights_of(embedding_tables()), LowRankCrossNet(3, 1), SCHEMA.to_json(), {}, tmp_path / "model.pt")
+        write_model(
+            weights_of(embedding_tables()), LowRankCrossNet(3, 1), SCHEMA.to_json(), PROVENANCE, tmp_path / "model.pt"
+        )
     assert list(tmp_path.iterdir()) == []
 
 

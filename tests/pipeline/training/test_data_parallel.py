@@ -22,7 +22,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torchrec import EmbeddingBagConfig
 
 from modules.embeddings import embed
-from modules.space import InputShape, SearchSpace, parameter_count, single_operator_any_connection
+from modules.space import NASREC_FULL, InputShape, SearchSpace, parameter_count, single_operator_any_connection
 from modules.supernet import Supernet
 from pipeline.config import SupernetConfig
 from pipeline.data import Batch
@@ -32,12 +32,17 @@ from pipeline.run.processes import Processes, join
 from pipeline.training import loop
 from pipeline.training.loop import train, train_step
 from pipeline.training.supernet import build_supernet
-from pipeline.training.table_pipeline import Lookups
+from pipeline.training.table_pipeline import TablePipeline
 from pipeline.training.trainee import StepPaths, Trainee
 
 Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
 SPACE = SearchSpace(
-    "tiny", ("fc", "dot_product", "sigmoid_gating", "sum"), ("efc", "attention"), (16, 32), (8, 16), num_blocks=3
+    "tiny",
+    NASREC_FULL.dense_operators,
+    NASREC_FULL.sparse_operators,
+    dense_widths=(16, 32),
+    sparse_widths=(8, 16),
+    num_blocks=3,
 )
 SHAPE = InputShape(integers=3, fields=3, embedding_width=8)
 FIELDS = list("uvw")
@@ -54,9 +59,9 @@ BASE = SupernetConfig(
 """With the published ε: a small one makes steps of the tables' rounding errors while their gradients are near zero."""
 
 
-def one(trainee: Trainee, batch: Batch, processes: Processes) -> Lookups:
-    """The lookups of a single batch."""
-    return Lookups(trainee.embeddings, iter([batch]), dict, processes.device)
+def one(trainee: Trainee, batch: Batch, processes: Processes) -> TablePipeline:
+    """The table pipeline of a single batch."""
+    return TablePipeline(trainee.embeddings, iter([batch]), dict, processes.device)
 
 
 RANK = """
@@ -135,7 +140,7 @@ def take_steps(config: SupernetConfig, steps: int, processes: Processes) -> dict
     """Weights after the steps."""
     trainee = new_trainee(config, processes)
     for step, batch in enumerate(Rows(processes, steps)):
-        train_step(trainee, trainee.path(step), one(trainee, batch, processes), config, 1.0, processes)
+        train_step(trainee, trainee.draw_paths(step), one(trainee, batch, processes), config, 1.0, processes)
     return weights(trainee)
 
 
@@ -166,7 +171,7 @@ def bytes_reduced(config: SupernetConfig, steps: int, processes: Processes) -> l
     found = []
     for step, batch in enumerate(Rows(processes, steps)):
         sent.clear()
-        train_step(trainee, trainee.path(step), one(trainee, batch, processes), config, 1.0, processes)
+        train_step(trainee, trainee.draw_paths(step), one(trainee, batch, processes), config, 1.0, processes)
         found.append([len(sent), sum(sent), 4 * parameter_count(single_operator_any_connection(SPACE, draws), SHAPE)])
     return found
 
@@ -174,15 +179,15 @@ def bytes_reduced(config: SupernetConfig, steps: int, processes: Processes) -> l
 def train_to_the_end(config: SupernetConfig, folder: Path, processes: Processes, killed_at: int) -> None:
     """The product's loop over twelve steps; rank 1 kills itself before one of them."""
     trainee = new_trainee(config, processes)
-    path = trainee.path
+    draw_paths = trainee.draw_paths
 
-    def path_or_death(step: int) -> StepPaths:
+    def paths_or_death(step: int) -> StepPaths:
         if step == killed_at and processes.rank == 1:
             print(time.time(), flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
-        return path(step)
+        return draw_paths(step)
 
-    trainee.path = path_or_death
+    trainee.draw_paths = paths_or_death
     stream: Any = Rows(processes)
     train(trainee, stream, config, RunFolder(folder), "supernet", processes)
     torch.save(weights(trainee), folder / f"{processes.rank}.pt")
@@ -216,9 +221,11 @@ def oracle(config: SupernetConfig, world_size: int, steps: int) -> dict[str, Ten
         parameter.data.copy_(trainee.parameters[name].detach())
     match config.optimizer:
         case "adagrad":
-            settings = {"eps": config.epsilon, "initial_accumulator_value": config.initial_square}
             optimizer: torch.optim.Optimizer = torch.optim.Adagrad(
-                parameters.values(), lr=config.learning_rate, **settings
+                parameters.values(),
+                lr=config.learning_rate,
+                eps=config.epsilon,
+                initial_accumulator_value=config.initial_square,
             )
         case _:
             optimizer = torch.optim.SGD(parameters.values(), lr=config.learning_rate)
@@ -252,7 +259,7 @@ def test_several_paths_a_step_are_their_mean(optimizer: Any) -> None:
 
 def test_distinct_paths_are_averaged_over_their_union(ranks: Ranks, tmp_path: Path) -> None:
     """Two ranks with two paths of their own each: the step of the mean of all four losses, the same on both."""
-    changes = {"distinct_paths": True, "paths_per_step": 2, "table_learning_rate": 1e-12}
+    changes: dict[str, Any] = {"distinct_paths": True, "paths_per_step": 2, "table_learning_rate": 1e-12}
     ranks(2, RANK, __file__, "steps", str(tmp_path), json.dumps(changes), "5")
     first, second = of_ranks(tmp_path, 2)
     for name, value in oracle(dataclasses.replace(BASE, **changes), 2, 5).items():
@@ -295,8 +302,8 @@ def test_bf16_products_keep_float32_weights() -> None:
             config = dataclasses.replace(BASE, precision=precision)
             trainee = new_trainee(config, processes)
             for step, batch in enumerate(Rows(processes, 3)):  # the head starts at zero: the first losses are equal
-                lookups = one(trainee, batch, processes)
-                loss = float(train_step(trainee, trainee.path(step), lookups, config, 1.0, processes))
+                tables = one(trainee, batch, processes)
+                loss = float(train_step(trainee, trainee.draw_paths(step), tables, config, 1.0, processes))
             losses.append(loss)
             assert all(parameter.dtype == torch.float32 for parameter in trainee.parameters.values())
     assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.02)

@@ -20,7 +20,7 @@ from pipeline.data import Batch
 from pipeline.run.processes import Processes, join
 from pipeline.training.config import TrainingConfig
 from pipeline.training.loop import learning_rate_factor, train_step
-from pipeline.training.table_pipeline import Lookups
+from pipeline.training.table_pipeline import TablePipeline
 from pipeline.training.trainee import Trainee, whole
 
 Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
@@ -48,9 +48,9 @@ def test_learning_rate_factor(share: float, total: int, schedule: Any) -> None:
             assert found == pytest.approx(math.cos(angle / 2) ** 2)
 
 
-def one(trainee: Trainee, batch: Batch, processes: Processes) -> Lookups:
-    """The lookups of a single batch."""
-    return Lookups(trainee.embeddings, iter([batch]), dict, processes.device)
+def one(trainee: Trainee, batch: Batch, processes: Processes) -> TablePipeline:
+    """The table pipeline of a single batch."""
+    return TablePipeline(trainee.embeddings, iter([batch]), dict, processes.device)
 
 
 class Interaction(nn.Module):
@@ -151,8 +151,8 @@ with join("cpu") as processes:
     batch = Batch.of_ids(dense[own], ids[:, own].contiguous(), label[own], list("uvw"))
     losses = []
     for step, factor in enumerate(shared.FACTORS):
-        lookups = shared.one(trainee, batch, processes)
-        losses.append(processes.mean(train_step(trainee, trainee.path(step), lookups, config, factor, processes)))
+        tables = shared.one(trainee, batch, processes)
+        losses.append(processes.mean(train_step(trainee, trainee.draw_paths(step), tables, config, factor, processes)))
     tables = {name: table.local_shards()[0].tensor for name, table in sharded.state_dict().items()
               if table.local_shards()}
     print(json.dumps([losses, {name: value.tolist() for name, value in {**tables, **parameters}.items()}]))

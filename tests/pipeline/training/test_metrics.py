@@ -13,7 +13,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.training.metrics import Evaluation, Metrics
+from pipeline.run.records.codec import from_plain, to_plain
+from pipeline.run.records.results import Metrics
+from pipeline.training.metrics import Evaluation
 
 FEW_LOGITS = st.integers(-6, 6).map(lambda value: value / 2)  # few values, so that many tie
 ROWS = st.lists(st.tuples(FEW_LOGITS, st.integers(0, 1)), min_size=1, max_size=60)
@@ -98,23 +100,7 @@ def test_one_class_only(label: float) -> None:
     assert found.normalized_entropy is None
     assert found.log_loss > 0
     assert (found.calibration is None) == (label == 0)
-    assert Metrics.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
-
-
-def test_probabilities_are_logits_in_other_words() -> None:
-    """Probabilities give the metrics of their logits; 0 and 1 count as the nearest representable to them."""
-    logits = torch.randn(500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    labels = (torch.rand(500, generator=torch.Generator().manual_seed(1)) < logits.sigmoid()).float()
-    evaluation = Evaluation()
-    evaluation.add_probabilities(logits.sigmoid(), labels)
-    ours, expected = evaluation.metrics(), judge(logits, labels)
-    assert ours.log_loss == pytest.approx(expected.log_loss, rel=1e-7)
-    assert ours.auc == expected.auc
-    certain = Evaluation()
-    certain.add_probabilities(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]))
-    assert certain.metrics().log_loss == pytest.approx(-numpy.log(torch.finfo(torch.float32).eps), rel=1e-6)
-    with pytest.raises(ValueError, match=r"between -0\.5 and"):
-        certain.add_probabilities(torch.tensor([-0.5, 0.5]), torch.tensor([0.0, 1.0]))
+    assert from_plain(json.loads(json.dumps(to_plain(found), allow_nan=False)), Metrics, "here") == found
 
 
 @pytest.mark.parametrize(
@@ -148,6 +134,7 @@ def rows_of(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 WORKER = """
 import json, sys, torch
 from torch import distributed as dist
+from pipeline.run.records.codec import to_plain
 from pipeline.training.metrics import Evaluation
 file, rank, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 dist.init_process_group("gloo", init_method=f"file://{file}.rendezvous", rank=rank, world_size=size)
@@ -155,7 +142,7 @@ for logits, labels in torch.load(file):
     evaluation = Evaluation()
     evaluation.add(logits[rank::size], labels[rank::size])
     try:
-        print(json.dumps(evaluation.metrics().to_json()))
+        print(json.dumps(to_plain(evaluation.metrics())))
     except ValueError as error:
         print(json.dumps(str(error)))
 dist.destroy_process_group()
@@ -177,7 +164,7 @@ def test_two_ranks_find_what_one_finds(tmp_path: Path) -> None:
         )
         for rank in range(2)
     ]
-    expected = [judge(*splits[0]).to_json(), judge(*splits[1]).to_json(), "no rows to evaluate; the split is empty"]
+    expected = [to_plain(judge(*splits[0])), to_plain(judge(*splits[1])), "no rows to evaluate; the split is empty"]
     for process in processes:
         printed, _ = process.communicate(timeout=120)
         assert [json.loads(line) for line in printed.splitlines()[-3:]] == expected

@@ -14,7 +14,7 @@ from torchrec import EmbeddingBagConfig
 from modules.embeddings import set_learning_rate, shard_embeddings
 from pipeline.data import Batch
 from pipeline.run.processes import Processes, join
-from pipeline.training.table_pipeline import Lookups
+from pipeline.training.table_pipeline import TablePipeline
 
 Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
 STEPS = 5
@@ -56,14 +56,14 @@ def trained(processes: Processes, pipelined: bool) -> list[Any]:
     """Losses, positions and this rank's tables of a few steps at falling learning rates, and a lookup afterwards."""
     embeddings = shard_embeddings(TABLES, processes.device, 8, learning_rate=0.1, epsilon=1e-8, seed=0)
     stream = Numbered(processes.rank)
-    lookups = Lookups(embeddings, iter(stream), lambda: {"read": stream.read}, processes.device, pipelined)
-    losses, positions, ahead = [], [lookups.state_dict()], []
+    pipeline = TablePipeline(embeddings, iter(stream), lambda: {"read": stream.read}, processes.device, pipelined)
+    losses, positions, ahead = [], [pipeline.state_dict()], []
     for step in range(STEPS):
         set_learning_rate(embeddings, 0.1 / (step + 1))
-        losses.append(float(lookups.step(dense_step)))
-        positions.append(lookups.state_dict())
+        losses.append(float(pipeline.train_next(dense_step)))
+        positions.append(pipeline.state_dict())
         ahead.append(stream.read - step - 1)
-    lookups.close()
+    pipeline.close()
     assert positions == [{"read": step} for step in range(STEPS + 1)]
     assert ahead == ([2, 2, 2, 1, 0] if pipelined else [0] * STEPS)
     after = embeddings(next(iter(Numbered(processes.rank))).sparse).wait().values()
@@ -96,7 +96,7 @@ def test_a_readers_error_comes_out() -> None:
     for pipelined in (False, True):
         with join("cpu") as processes:
             embeddings = shard_embeddings(TABLES, processes.device, 8, learning_rate=0.1, epsilon=1e-8, seed=0)
-            lookups = Lookups(embeddings, broken(), dict, processes.device, pipelined)
+            pipeline = TablePipeline(embeddings, broken(), dict, processes.device, pipelined)
             with pytest.raises(ValueError, match="row 7"):
                 for _ in range(STEPS + 1):
-                    lookups.step(dense_step)
+                    pipeline.train_next(dense_step)

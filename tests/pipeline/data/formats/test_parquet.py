@@ -4,12 +4,13 @@ row groups decoded as the rules say; every unusable file is named with its reaso
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.data.formats.features import decode
-from pipeline.data.formats.parquet import ParquetLog
+from pipeline.data.formats.parquet import ParquetReader
 from pipeline.data.schema import Schema
 
 SCHEMA = Schema("log", "y", ("n",), ("id", "word", "when"), (50, 60, 25), integer_ids=("id",), hours=("when",))
@@ -37,7 +38,7 @@ def write(path: Path, table: pa.Table | None = None, **changes: Any) -> str:
 def test_row_groups(tmp_path: Path) -> None:
     """Row groups of all files are numbered through, and decode to what the whole table decodes to."""
     files = [write(tmp_path / "a.parquet"), write(tmp_path / "b.parquet")]
-    log = ParquetLog(files, SCHEMA)
+    log = ParquetReader(files, SCHEMA)
     assert [(group.first_row, group.rows) for group in log.units] == [
         *((0, 15), (15, 15), (30, 10)),
         *((40, 15), (55, 15), (70, 10)),
@@ -46,8 +47,8 @@ def test_row_groups(tmp_path: Path) -> None:
     for unit, start in ((0, 0), (4, 15), (5, 30)):
         rows = log.read(unit)
         stop = start + len(rows.label)
-        assert (rows.dense == whole.dense[:, start:stop]).all()
-        assert (rows.ids == whole.ids[:, start:stop]).all()
+        assert np.array_equal(rows.dense, whole.dense[:, start:stop])
+        assert np.array_equal(rows.ids, whole.ids[:, start:stop])
         assert (rows.label == whole.label[start:stop]).all()
 
 
@@ -56,7 +57,7 @@ def test_missing_column(tmp_path: Path, column: str) -> None:
     """A column that the schema needs and the file lacks is named, with the columns there are."""
     table = pa.table(columns()).drop_columns([column])
     with pytest.raises(ValueError, match=rf"a.parquet: holds column '{column}' 0 times.*'other'"):
-        ParquetLog([write(tmp_path / "a.parquet", table)], SCHEMA)
+        ParquetReader([write(tmp_path / "a.parquet", table)], SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -73,14 +74,14 @@ def test_missing_column(tmp_path: Path, column: str) -> None:
 def test_other_type(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     """A column of another type than its role asks for is named with both types and what to do."""
     with pytest.raises(ValueError, match=f"a.parquet: {message}"):
-        ParquetLog([write(tmp_path / "a.parquet", **changes)], SCHEMA)
+        ParquetReader([write(tmp_path / "a.parquet", **changes)], SCHEMA)
 
 
 def test_different_columns(tmp_path: Path) -> None:
     """Two files with different columns are refused, naming both and the difference."""
     files = [write(tmp_path / "a.parquet"), write(tmp_path / "b.parquet", more=[0] * 40)]
     with pytest.raises(ValueError, match=r"b.parquet: its columns differ from those of .*a.parquet in \['more'\]"):
-        ParquetLog(files, SCHEMA)
+        ParquetReader(files, SCHEMA)
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.9])
@@ -90,14 +91,14 @@ def test_cut_in_the_middle(tmp_path: Path, keep: float) -> None:
     contents = path.read_bytes()
     path.write_bytes(contents[: int(keep * len(contents))])
     with pytest.raises(ValueError, match=r"a.parquet: not a whole Parquet file.*again"):
-        ParquetLog([str(path)], SCHEMA)
+        ParquetReader([str(path)], SCHEMA)
 
 
 def test_damaged_inside(tmp_path: Path) -> None:
     """Damage to the pages themselves is found when they are read, and named with the row group."""
     path = Path(write(tmp_path / "a.parquet"))
     contents = bytearray(path.read_bytes())
-    log = ParquetLog([str(path)], SCHEMA)
+    log = ParquetReader([str(path)], SCHEMA)
     pages = pq.ParquetFile(path).metadata.row_group(0).total_byte_size // 2
     contents[4 : 4 + pages] = b"\xff" * pages
     path.write_bytes(contents)
@@ -109,7 +110,7 @@ def test_no_rows(tmp_path: Path) -> None:
     """A file without rows is refused."""
     path = write(tmp_path / "a.parquet", pa.table(columns()).slice(0, 0))
     with pytest.raises(ValueError, match=r"a.parquet: holds no rows"):
-        ParquetLog([path], SCHEMA)
+        ParquetReader([path], SCHEMA)
 
 
 @pytest.mark.parametrize("bad", [2, -1, None])
@@ -118,6 +119,6 @@ def test_bad_label(tmp_path: Path, bad: int | None) -> None:
     labels = columns()["y"]
     labels[33] = bad
     files = [write(tmp_path / "a.parquet"), write(tmp_path / "b.parquet", y=labels)]
-    log = ParquetLog(files, SCHEMA)
+    log = ParquetReader(files, SCHEMA)
     with pytest.raises(ValueError, match=rf"b.parquet: row 33 .*column 'y': found label {bad}, expected 0 or 1"):
         log.read(5)

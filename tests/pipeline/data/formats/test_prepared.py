@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.data import DataConfig, open_dataset
-from pipeline.data.dataset import Split
-from pipeline.data.formats.parquet import ParquetLog, prepared_schema
+from pipeline.data.formats.parquet import PARQUET, ParquetReader
 from pipeline.data.formats.prepared import METADATA_KEY, WRITER_OPTIONS, arrow_schema, read_prepared
 from pipeline.data.schema import Schema
+from pipeline.data.splits import Split
 from pipeline.data.stream.batch_stream import Stream
 
 SCHEMA = Schema("log", "y", ("n", "m"), ("a", "b"), (2_000_000_000, 7))
@@ -40,7 +40,7 @@ def write(path: Path, schema: Schema = SCHEMA, numbering: str = "hash", statisti
 @pytest.mark.parametrize("schema", [SCHEMA, BARE])
 def test_values(tmp_path: Path, seed: int | None, schema: Schema) -> None:
     """Every column of every row arrives, in the order of the file or shuffled."""
-    log = ParquetLog([write(tmp_path / "a.parquet", schema)], schema)
+    log = ParquetReader([write(tmp_path / "a.parquet", schema)], schema)
     seen: list[int] = []
     for batch in Stream(Split("train", log), 64, shuffle_seed=seed):
         rows = batch.ids[:, 0].numpy()
@@ -57,7 +57,7 @@ def test_values(tmp_path: Path, seed: int | None, schema: Schema) -> None:
 def test_smaller_tables(tmp_path: Path, seed: int | None) -> None:
     """Rows of a capped table are numbered into it; 0 (missing) stays 0."""
     path = write(tmp_path / "a.parquet")
-    log = ParquetLog([path], SCHEMA.with_max_rows(11))
+    log = ParquetReader([path], SCHEMA.with_max_rows(11))
     dense, ids = [], []
     for batch in Stream(Split("train", log), 64, shuffle_seed=seed):
         dense += batch.dense[:, 0].tolist()
@@ -69,13 +69,13 @@ def test_smaller_tables(tmp_path: Path, seed: int | None) -> None:
 def test_schema_comes_along(tmp_path: Path) -> None:
     """A prepared folder opens without a schema; one with other columns is refused; raw files bring none."""
     path = write(tmp_path / "a.parquet")
-    assert prepared_schema(path) == SCHEMA
+    assert PARQUET.own_schema(path) == SCHEMA
     dataset = open_dataset(DataConfig(path=path, max_table_rows=2**31 - 1), str(tmp_path / "out"))
     assert dataset.schema == SCHEMA
     with pytest.raises(ValueError, match=r"data.schema is 'avazu', but .*a.parquet was prepared as 'log'"):
         open_dataset(DataConfig(path=path, schema="avazu"), str(tmp_path / "out"))
     pq.write_table(pa.table(columns()), tmp_path / "raw.parquet")
-    assert prepared_schema(str(tmp_path / "raw.parquet")) is None
+    assert PARQUET.own_schema(str(tmp_path / "raw.parquet")) is None
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_out_of_range(
 ) -> None:
     """Rows beyond a table, which an embedding could not look up, and bad labels are named; also where the writer
     noted no ranges."""
-    log = ParquetLog([write(tmp_path / "a.parquet", statistics=statistics, **changes)], SCHEMA)
+    log = ParquetReader([write(tmp_path / "a.parquet", statistics=statistics, **changes)], SCHEMA)
     with pytest.raises(ValueError, match=rf"a.parquet: .*{message}"):
         list(Stream(Split("train", log), 50, shuffle_seed=seed))
 
@@ -107,7 +107,7 @@ def test_columns_in_another_order(tmp_path: Path) -> None:
     for seed in (None, 3):
         read = []
         for path in (first, str(tmp_path / "b.parquet")):
-            log = ParquetLog([first, path], SCHEMA)
+            log = ParquetReader([first, path], SCHEMA)
             stream = Stream(Split("train", log, range=(ROWS, 2 * ROWS)), 50, shuffle_seed=seed)
             read.append([(batch.dense.tolist(), batch.ids.tolist(), batch.label.tolist()) for batch in stream])
         assert read[0] == read[1]
@@ -115,7 +115,7 @@ def test_columns_in_another_order(tmp_path: Path) -> None:
 
 def test_a_bad_label_among_rows_that_are_not_read(tmp_path: Path) -> None:
     """A row group's range covers all its rows: those of another split do not make these ones bad."""
-    log = ParquetLog([write(tmp_path / "a.parquet", y=np.where(np.arange(ROWS) == 149, 2, 0))], SCHEMA)
+    log = ParquetReader([write(tmp_path / "a.parquet", y=np.where(np.arange(ROWS) == 149, 2, 0))], SCHEMA)
     split = Split("train", log, range=(0, 149))
     assert sum(batch.num_rows for batch in Stream(split, 50)) == 149
     with pytest.raises(ValueError, match=r"row 149 .*found label 2"):
@@ -133,7 +133,7 @@ def test_a_flipped_bit(tmp_path: Path, column: str, seed: int | None) -> None:
     first = place.dictionary_page_offset or place.data_page_offset
     contents[first + place.total_compressed_size - 1] ^= 4
     path.write_bytes(contents)
-    log = ParquetLog([str(path)], SCHEMA)
+    log = ParquetReader([str(path)], SCHEMA)
     with pytest.raises(ValueError, match=r"a.parquet: row group 2 cannot be read: .*; write it again"):
         list(Stream(Split("train", log), 50, shuffle_seed=seed))
 
@@ -144,19 +144,19 @@ def test_other_types(tmp_path: Path) -> None:
     table = pa.table(columns()).replace_schema_metadata(metadata)
     pq.write_table(table, tmp_path / "a.parquet")
     with pytest.raises(ValueError, match=r"a.parquet: is prepared, but its column .*y: int64.* is not .*int8"):
-        ParquetLog([str(tmp_path / "a.parquet")], SCHEMA)
+        ParquetReader([str(tmp_path / "a.parquet")], SCHEMA)
 
 
 def test_prepared_apart(tmp_path: Path) -> None:
     """Files numbered in different ways, or raw beside prepared, are no one log."""
     first = write(tmp_path / "a.parquet")
     other = write(tmp_path / "b.parquet", numbering="vocabulary")
-    with pytest.raises(ValueError, match=r"b.parquet: cannot be one log with .*a.parquet: their tables or numbering"):
-        ParquetLog([first, other], SCHEMA)
+    with pytest.raises(ValueError, match=r"b.parquet: cannot be one .* with .*a.parquet: their tables or numbering"):
+        ParquetReader([first, other], SCHEMA)
     raw = {**columns(), "a": [str(row) for row in range(ROWS)], "b": ["x"] * ROWS}
     pq.write_table(pa.table(raw), tmp_path / "c.parquet")
-    with pytest.raises(ValueError, match=r"c.parquet: cannot be one log with .*: one is raw, one prepared"):
-        ParquetLog([first, str(tmp_path / "c.parquet")], SCHEMA)
+    with pytest.raises(ValueError, match=r"c.parquet: cannot be one click log with .*: one is raw, one prepared"):
+        ParquetReader([first, str(tmp_path / "c.parquet")], SCHEMA)
 
 
 def test_other_version(tmp_path: Path) -> None:

@@ -1,189 +1,269 @@
-"""pipeline/data/formats/text.py, through the log that reads with it:
-raw text as Arrow columns, and the place of mistakes."""
+"""pipeline/data/formats/text.py:
+raw text streams every row once, from any place, whatever the blocks, files and ranks."""
 
 import dataclasses
 import gzip
+import json
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pipeline.data.formats.text import read_header
-from pipeline.data.formats.text_log import TextLog
+from pipeline.data.formats import text_units
+from pipeline.data.formats.features import category_rows, decode
+from pipeline.data.formats.text import TextReader
+from pipeline.data.formats.text_lines import MAX_LINE_BYTES
 from pipeline.data.schema import Schema
+from pipeline.data.splits import Split
+from pipeline.data.stream.batch_stream import Stream
 
-PLAIN = Schema("log", "y", ("n", "m"), ("a", "b"), (100, 100), ("b",), columns=("y", "n", "skip", "m", "a", "b"))
-HEADED = dataclasses.replace(PLAIN, columns=(), delimiter=",")
-ROWS = 300
-
-
-def lines(rows: int = ROWS, delimiter: str = "\t") -> list[str]:
-    """Rows made here, with missing values of every kind."""
-    generator = np.random.Generator(np.random.PCG64(0))
-    out = []
-    for row in range(rows):
-        integers = ["" if generator.random() < 0.2 else str(generator.integers(-3, 1000)) for _ in range(3)]
-        text = "" if generator.random() < 0.2 else f"{generator.integers(2**32):08x}"
-        out.append(delimiter.join([str(row % 2), integers[0], "x", integers[1], text, integers[2]]))
-    return out
+SCHEMA = Schema(
+    "log", "y", ("n",), ("row", "word"), (2**31 - 1, 50), integer_ids=("row",), columns=("y", "n", "row", "word")
+)
+HEADED = dataclasses.replace(SCHEMA, columns=(), delimiter=",")
 
 
-def packed(text: bytes, suffix: str) -> bytes:
-    """The text as a file with the suffix would hold it."""
-    match suffix:
+def write(path: Path, first: int, rows: int, end: str = "\n", last: str = "\n") -> str:
+    """Rows numbered from `first`; the suffix says how they are packed."""
+    comma = ".csv" in path.suffixes
+    lines = [f"{row % 2}\t{row % 7}\t{row}\t{'w' * (row % 5)}" for row in range(first, first + rows)]
+    text = end.join(["y\tn\trow\tword", *lines] if comma else lines) + last
+    contents = (text.replace("\t", ",") if comma else text).encode()
+    match path.suffix:
         case ".gz":
-            return gzip.compress(text)
+            contents = gzip.compress(contents[: len(contents) // 2]) + gzip.compress(contents[len(contents) // 2 :])
         case ".zst":
-            return zstandard.ZstdCompressor().compress(text)
-        case _:
-            return text
-
-
-def write(path: Path, rows: list[str], suffix: str = "", end: str = "\n") -> str:
-    """The rows as a file."""
-    path = path / f"log.tsv{suffix}"
-    path.write_bytes(packed("".join(row + end for row in rows).encode(), suffix))
+            contents = zstandard.ZstdCompressor().compress(contents)
+    path.write_bytes(contents)
     return str(path)
 
 
-def read(path: str, schema: Schema = PLAIN) -> pa.Table:
-    """The whole file, decoded too, so that its labels are looked at."""
-    log = TextLog([path], schema, Path(path).parent / "counts")
-    for unit in range(len(log.units)):
-        log.read(unit, None)
-    return pa.concat_tables(log.columns(unit, list(schema.inputs)) for unit in range(len(log.units)))
+def small_units(monkeypatch: pytest.MonkeyPatch, unit: int = 300, read: int = 64, parsed: int = 100) -> None:
+    """Units of a few rows, read and parsed in pieces smaller than they."""
+    monkeypatch.setattr(text_units, "UNIT_BYTES", unit)
+    monkeypatch.setattr(text_units, "_READ_BYTES", read)
+    monkeypatch.setattr(text_units, "PARSED_BYTES", parsed)
+    monkeypatch.setattr(text_units, "_LINE_BYTES", 5)
 
 
-def by_hand(rows: list[str], delimiter: str = "\t") -> list[dict[str, object]]:
-    """What the rows say, in plain Python."""
-    out: list[dict[str, object]] = []
-    for row in rows:
-        y, n, _, m, a, b = row.split(delimiter)
-        out.append(
-            {"y": int(y), **{key: int(v) if v else None for key, v in (("n", n), ("m", m), ("b", b))}, "a": a or None}
-        )
-    return out
+@pytest.mark.parametrize("name", ["log.tsv", "log.tsv.gz", "log.tsv.zst", "log.csv", "log.csv.gz"])
+@pytest.mark.parametrize("end, last", [("\n", "\n"), ("\n", ""), ("\r\n", "\r\n")])
+def test_units_are_the_file(tmp_path: Path, name: str, end: str, last: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The units one behind the other decode to what the whole file does, read in any order, by columns too."""
+    small_units(monkeypatch)
+    schema = HEADED if ".csv" in name else SCHEMA
+    path = write(tmp_path / name, 0, 200, end, last)
+    log = TextReader([path], schema, tmp_path / "counts")
+    numbers = range(200)
+    columns = {"y": [n % 2 for n in numbers], "n": [n % 7 for n in numbers], "row": list(numbers)}
+    whole = decode(pa.RecordBatch.from_pydict({**columns, "word": ["w" * (n % 5) or None for n in numbers]}), schema)
+    assert len(log.units) > 5
+    assert [unit.first_row for unit in log.units] == np.cumsum([0, *(unit.rows for unit in log.units)])[:-1].tolist()
+    for number in [*range(len(log.units)), *reversed(range(len(log.units))), 3, 1, 4]:
+        unit = log.units[number]
+        rows = log.read(number, None)
+        stop = unit.first_row + unit.rows
+        assert (rows.ids == whole.ids[:, unit.first_row : stop]).all()
+        assert (rows.dense == whole.dense[:, unit.first_row : stop]).all()
+        assert (rows.label == whole.label[unit.first_row : stop]).all()
+        order = np.arange(unit.rows)[::-1]
+        assert (log.read(number, order).ids == rows.ids[:, order]).all()
+        assert log.columns(number, ["row"])["row"].to_pylist() == list(range(unit.first_row, stop))
 
 
-@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_values(tmp_path: Path, suffix: str, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every value of every row arrives, compressed or not, whatever ends the lines, in several blocks."""
-    monkeypatch.setattr("pipeline.data.formats.text_log.PARSED_BYTES", 1000)
-    table = read(write(tmp_path, lines(), suffix, end))
-    assert table["y"].num_chunks > 3
-    assert table.to_pylist() == [{key: row[key] for key in table.column_names} for row in by_hand(lines())]
+RUNS = st.lists(st.tuples(st.integers(1, 8), st.integers(1, 9), st.floats(0, 1)), min_size=1, max_size=3)
 
 
-def test_several_members(tmp_path: Path) -> None:
-    """Compressed files put one behind the other are one file, as gzip and zstd define it."""
-    for suffix in (".gz", ".zst"):
-        path = tmp_path / f"log.tsv{suffix}"
-        halves = (lines()[:100], lines()[100:])
-        path.write_bytes(b"".join(packed("".join(f"{row}\n" for row in half).encode(), suffix) for half in halves))
-        assert read(str(path)).num_rows == ROWS
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.integers(1, 60), min_size=1, max_size=3),
+    st.integers(10, 400),
+    st.sampled_from([".tsv", ".tsv.gz"]),
+    RUNS,
+    st.none() | st.integers(0, 99),
+)
+def test_every_row_once_across_restarts(
+    file_rows: list[int], unit_bytes: int, suffix: str, runs: list[tuple[int, int, float]], seed: int | None
+) -> None:
+    """Any files, blocks, ranks 1-8, batch sizes and stops: one epoch of raw text delivers every row exactly once."""
+    total, seen, state = sum(file_rows), [], None
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as monkeypatch:
+        small_units(monkeypatch, unit_bytes)
+        folder, firsts = Path(name), np.cumsum([0, *file_rows])
+        files = [write(folder / f"{i}{suffix}", firsts[i], rows) for i, rows in enumerate(file_rows)]
+        log = TextReader(files, SCHEMA, folder / "counts")
+        for index, (world, batch, share) in enumerate(runs):
+            world = min(world, total)
+            streams = [Stream(Split("train", log), batch, rank, world, shuffle_seed=seed) for rank in range(world)]
+            for stream in streams:
+                if state:
+                    stream.load_state_dict(json.loads(json.dumps(state)))
+            left = len(streams[0]) - streams[0].batches
+            for _ in range(left if index == len(runs) - 1 else int(share * left)):
+                seen += [row for stream in streams for row in (next(stream).ids[:, 0] - 1).tolist()]
+            state = streams[0].state_dict()
+            for stream in streams:
+                stream.close()
+    assert sorted(seen) == list(range(total))
+    if seed is None and len(runs) == 1 and runs[0][0] == 1:
+        assert seen == list(range(total))
 
 
-def test_no_newline_at_the_end(tmp_path: Path) -> None:
-    """The last line may lack its end."""
-    path = tmp_path / "log.tsv"
-    path.write_text("\n".join(lines()))
-    assert read(str(path)).num_rows == ROWS
+WORDS = st.none() | st.text("0123456789abcdef ", min_size=8, max_size=8)
+OTHERS = st.none() | st.text("ab é", max_size=12).filter(lambda text: text.strip() == text)
 
 
-def test_header_and_quotes(tmp_path: Path) -> None:
-    """With a header, columns may come in any order beside others, and commas may be quoted."""
-    path = tmp_path / "log.csv"
-    path.write_text('\ufeffb,a,ignored,y,m,n\n7,"x,y",z,1,,-2\n', encoding="utf-8")
-    assert read(str(path), HEADED).to_pylist() == [{"y": 1, "n": -2, "m": None, "a": "x,y", "b": 7}]
+@settings(max_examples=60, deadline=None)
+@given(st.lists(WORDS, min_size=1, max_size=60), st.lists(OTHERS, max_size=20), st.integers(1, 400))
+def test_texts_of_eight_bytes_are_texts(words: list[str | None], others: list[str | None], parsed: int) -> None:
+    """Texts of 8 bytes each, as Criteo's, are parsed another way to the rows that texts have, until one is not so."""
+    texts = [*words, *others]
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as monkeypatch:
+        small_units(monkeypatch, parsed=parsed)
+        path = Path(name) / "log.tsv"
+        path.write_text("".join(f"1\t2\t3\t{text or ''}\n" for text in texts), encoding="utf-8")
+        log = TextReader([str(path)], SCHEMA, Path(name) / "counts")
+        rows = np.concatenate([log.read(unit, None).ids[1] for unit in range(len(log.units))])
+    assert rows.tolist() == category_rows(pa.array(texts, pa.string()), SCHEMA.table_sizes[1]).tolist()
 
 
-GOOD = lines()[0]
-BAD_LINES = [
-    ("0\t1\tx\t2\tabc", r"found 5 columns, expected 6"),
-    ("0\t1\tx\t2\tabc\t5\t6", r"found 7 columns, expected 6"),
-    ("", r"the line is blank, expected 6 columns"),
-    ("0", r"found 1 columns, expected 6"),
-    ("0\t1.5\tx\t2\tabc\t5", r"column 'n': found '1.5', expected a whole number"),
-    ("0\t1\tx\ttwo\tabc\t5", r"column 'm': found 'two', expected a whole number"),
-    ("0\t99999999999999999999\tx\t2\tabc\t5", r"column 'n': found '9{20}'"),
-    ("0\t1\tx\t2\tabc\tid", r"column 'b': found 'id', expected a whole number"),
-    ("2\t1\tx\t2\tabc\t5", r"column 'y': found .*2.*, expected 0 or 1"),
-    ("-1\t1\tx\t2\tabc\t5", r"column 'y': found .*-1.*, expected 0 or 1"),
-    ("\t1\tx\t2\tabc\t5", r"column 'y': found .*, expected 0 or 1"),
-    ("yes\t1\tx\t2\tabc\t5", r"column 'y': found 'yes', expected 0 or 1"),
-    ("0\t1\tx\t2\ta\udcffc\t5", r"not UTF-8 text at byte 9"),
-]
+def test_compressed_text_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However threads compete, an epoch decompresses each file once: no cursor starts again."""
+    small_units(monkeypatch)
+    log = TextReader([write(tmp_path / f"{i}.tsv.gz", 400 * i, 400) for i in range(3)], SCHEMA, tmp_path / "counts")
+    opened: list[str] = []
+    original = text_units.decompressed
+
+    def noting(path: str) -> Any:
+        opened.append(path)
+        return original(path)
+
+    monkeypatch.setattr(text_units, "decompressed", noting)
+    with Stream(Split("train", log), 16, shuffle_seed=3, ahead_bytes=10_000, threads=2) as stream:
+        assert sum(batch.num_rows for batch in stream) == 1200
+    assert sorted(opened) == sorted({unit.path for unit in log.units})
 
 
-@pytest.mark.parametrize("place", [0, 150, ROWS - 1])
-@pytest.mark.parametrize("line, message", BAD_LINES)
-def test_bad_line(tmp_path: Path, place: int, line: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bad line anywhere is named by file, line number from 1, column and value, with what to do."""
-    monkeypatch.setattr("pipeline.data.formats.text_log.PARSED_BYTES", 2000)
-    rows = lines()
-    rows[place] = line
-    path = tmp_path / "log.tsv"
-    path.write_bytes("".join(row + "\n" for row in rows).encode("utf-8", "surrogateescape"))
-    with pytest.raises(ValueError, match=rf"log.tsv:{place + 1}: {message}.*repair or remove the line"):
-        read(str(path))
+def test_shuffled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files and the rows within blocks are shuffled by the seed; a plain file's blocks too."""
+    small_units(monkeypatch, unit=2000)
+    orders: dict[tuple[str, int], list[int]] = {}
+    for suffix in (".tsv", ".tsv.gz"):
+        folder = tmp_path / suffix
+        folder.mkdir()
+        log = TextReader([write(folder / f"{i}{suffix}", 500 * i, 500) for i in range(3)], SCHEMA, tmp_path / "counts")
+        for seed in (1, 1, 2):
+            with Stream(Split("train", log), 100, shuffle_seed=seed) as stream:
+                order = [row - 1 for batch in stream for row in batch.ids[:, 0].tolist()]
+            assert sorted(order) == list(range(1500)) != order
+            assert orders.setdefault((suffix, seed), order) == order
+    assert len({tuple(order) for order in orders.values()}) == 4
 
 
-def test_bad_line_below_a_header(tmp_path: Path) -> None:
-    """The header counts as line 1."""
-    path = tmp_path / "log.csv"
-    for bad in ("x,1,2,c,5", "3,1,2,c,5"):
-        path.write_text(f"y,n,m,a,b\n0,1,2,c,5\n{bad}\n")
-        with pytest.raises(ValueError, match=r"log.csv:3: column 'y': found .*[x3]"):
-            read(str(path), HEADED)
-
-
-@pytest.mark.parametrize("suffix", [".gz", ".zst"])
-@pytest.mark.parametrize("keep", [0.0, 0.1, 0.5, 0.95])
-def test_truncated(tmp_path: Path, suffix: str, keep: float) -> None:
-    """A compressed file cut anywhere is an error with its path, never fewer rows."""
-    path = Path(write(tmp_path, lines(5000), suffix))
+@pytest.mark.parametrize("suffix", [".tsv", ".tsv.gz", ".tsv.zst"])
+def test_cut_or_empty(tmp_path: Path, suffix: str) -> None:
+    """A compressed file cut anywhere is found by counting; so is a file of zero length."""
+    path = Path(write(tmp_path / f"log{suffix}", 0, 3000))
     contents = path.read_bytes()
-    path.write_bytes(contents[: int(keep * len(contents))])
-    with pytest.raises(ValueError, match=rf"log.tsv\{suffix}: .*(truncated|empty).*again"):
-        read(str(path))
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=rf"log{suffix}: .*empty"):
+        TextReader([str(path)], SCHEMA, tmp_path / "counts")
+    for keep in (0.3, 0.7, 0.99) if suffix != ".tsv" else ():
+        path.write_bytes(contents[: int(keep * len(contents))])
+        with pytest.raises(ValueError, match=rf"log{suffix}: .*(truncated|empty).*again"):
+            TextReader([str(path)], SCHEMA, tmp_path / "counts")
 
 
-def test_not_compressed(tmp_path: Path) -> None:
-    """Plain text under a .gz name is damaged data."""
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("0\t1\t2", "found 3 columns, expected 4"),
+        ("0\t1\t2\tw\tx", "found 5 columns"),
+        ("", "the line is blank"),
+        ("0\tx\t2\tw", "column 'n': found 'x'"),
+        ("7\t1\t2\tw", "column 'y': found .*7"),
+        ("0\t1\t2\tw\udcff", "not UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 60, 99])
+def test_bad_line(tmp_path: Path, line: str, message: str, place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bad line anywhere ends the stream with file, line number and what is wrong."""
+    small_units(monkeypatch)
+    lines = [f"0\t1\t{row}\tw" for row in range(100)]
+    lines[place] = line
     path = tmp_path / "log.tsv.gz"
-    path.write_text("\n".join(lines()))
-    with pytest.raises(ValueError, match="truncated or damaged"):
-        read(str(path))
+    path.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")))
+    log = TextReader([str(path)], SCHEMA, tmp_path / "counts")
+    with pytest.raises(ValueError, match=rf"log.tsv.gz:{place + 1}: {message}"):
+        list(Stream(Split("train", log), 10))
 
 
-@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
-def test_empty(tmp_path: Path, suffix: str) -> None:
-    """A file without a byte of text is empty."""
-    with pytest.raises(ValueError, match=r"the file is empty"):
-        read(write(tmp_path, [], suffix))
+def test_line_that_is_too_long(tmp_path: Path) -> None:
+    """The longest line that is a row, one that has one byte more, and one of many megabytes, read only in part."""
+    path = tmp_path / "log.tsv"
+    longest = "1\t1\t2\t" + "w" * (MAX_LINE_BYTES - 6)
+    path.write_text(f"0\t1\t2\tw\n{longest}\n{longest}w\n")
+    reader = TextReader([str(path)], SCHEMA, tmp_path / "counts")
+    with pytest.raises(ValueError, match=r"log.tsv:3: the line has more than 65536 bytes; repair"):
+        reader.read(0, None)
+    path.write_text(f"0\t1\t2\tw\n{longest}\n")
+    assert TextReader([str(path)], SCHEMA, tmp_path / "counts").read(0, None).label.tolist() == [0, 1]
 
 
-def test_header_alone(tmp_path: Path) -> None:
-    """A header without rows holds no rows."""
-    (tmp_path / "log.csv").write_text("y,n,m,a,b\n")
-    with pytest.raises(ValueError, match="holds no rows"):
-        read(str(tmp_path / "log.csv"), HEADED)
+@pytest.mark.parametrize("suffix", [".tsv", ".tsv.gz"])
+def test_endless_line(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a line far longer than a unit only the beginning is read; the lines behind it keep their numbers."""
+    small_units(monkeypatch)
+    sizes: list[int] = []
+    original = text_units.SCRATCH.array
+
+    def noting(shape: tuple[int, ...], dtype: Any) -> Any:
+        sizes.append(shape[0])
+        return original(shape, dtype)
+
+    monkeypatch.setattr(text_units.SCRATCH, "array", noting)
+    lines = ["0\t1\t0\tw", "x" * 2**21, "0\t1\t1\tw", "0\t1\t2", "0\t1\t3\tw"]
+    path = tmp_path / f"log{suffix}"
+    contents = "".join(f"{line}\n" for line in lines).encode()
+    path.write_bytes(gzip.compress(contents) if suffix.endswith("gz") else contents)
+    with pytest.raises(ValueError, match=r"log.*:2: the line has more than 65536 bytes"):
+        list(Stream(Split("train", TextReader([str(path)], SCHEMA, tmp_path / "counts")), 10))
+    reader = TextReader([str(path)], SCHEMA, tmp_path / "counts", max_bad_rows=2)
+    (batch,) = Stream(Split("train", reader), 10)
+    assert batch.ids[:, 0].tolist() == [1, 2, 4]
+    assert [bad_line.line for bad_line in reader.bad_lines] == [2, 4]
+    assert max(sizes) < 300 + MAX_LINE_BYTES + 10
 
 
-@pytest.mark.parametrize("header, message", [("y,n,m,a", "'b' 0 times"), ("y,n,m,a,b,a", "'a' 2 times")])
-def test_header_lacks_or_repeats_a_column(tmp_path: Path, header: str, message: str) -> None:
-    """The column that a header lacks or repeats is named."""
-    (tmp_path / "log.csv").write_text(header + "\n")
-    with pytest.raises(ValueError, match=message):
-        read_header(str(tmp_path / "log.csv"), HEADED)
+def test_column_beside_the_schemas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column that the schema does not name is read whole, though some pieces of it look like whole numbers."""
+    small_units(monkeypatch, unit=3000)
+    values = [0.0] * 40 + [0.25] * 40 + [1.0] * 40
+    path = tmp_path / "log.csv"
+    path.write_text("y,n,row,word,p\n" + "".join(f"0,1,2,w,{value:g}\n" for value in values))
+    log = TextReader([str(path)], HEADED, tmp_path / "counts")
+    assert log.has_column("p") and log.columns(0, ["y", "p"])["p"].to_pylist() == values
 
 
-def test_click_counts(tmp_path: Path) -> None:
-    """Where the label is a count, larger numbers pass and negative ones do not."""
-    schema = dataclasses.replace(PLAIN, count_label=True)
-    assert read(write(tmp_path, ["3\t1\tx\t2\tabc\t5"]), schema).num_rows == 1
-    with pytest.raises(ValueError, match="expected a number of clicks"):
-        read(write(tmp_path, ["-3\t1\tx\t2\tabc\t5"]), schema)
+def test_files_of_different_columns(tmp_path: Path) -> None:
+    """Two files whose headers differ are refused, naming both and the difference."""
+    first = write(tmp_path / "a.csv", 0, 5)
+    (tmp_path / "b.csv").write_text("y,n,row,word,extra\n0,1,2,x,3\n")
+    with pytest.raises(ValueError, match=r"b.csv: .*differ from those of .*a.csv in \['extra'\]"):
+        TextReader([first, str(tmp_path / "b.csv")], HEADED, tmp_path / "counts")
+
+
+def test_file_shrinks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file cut after it was counted is an error, never fewer rows."""
+    small_units(monkeypatch)
+    path = Path(write(tmp_path / "log.tsv", 0, 100))
+    log = TextReader([str(path)], SCHEMA, tmp_path / "counts")
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ValueError, match=r"log.tsv: .*shorter"):
+        list(Stream(Split("train", log), 10))

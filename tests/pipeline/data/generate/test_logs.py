@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.data.config import DataConfig
-from pipeline.data.formats.text_log import TextLog
+from pipeline.data.formats.text import TextReader
 from pipeline.data.generate.logs import PROBABILITY_COLUMN, GenerateConfig, generate
 from pipeline.data.schema import BUILT_IN
 
@@ -48,7 +48,7 @@ def test_tsv_and_parquet_hold_the_same_rows(tmp_path: Path, compression: str) ->
         [pq.read_table(file) for file in make(tmp_path / "parquet")], promote_options="permissive"
     )
     files = make(tmp_path / "tsv", format="tsv", compression=compression)
-    log = TextLog(files, schema, tmp_path / "counts")
+    log = TextReader(files, schema, tmp_path / "counts")
     text = pa.concat_tables(log.columns(unit, list(schema.inputs)) for unit in range(len(log.units)))
     assert parquet.num_rows == text.num_rows == 900
     assert parquet.column_names == [*text.column_names, PROBABILITY_COLUMN]

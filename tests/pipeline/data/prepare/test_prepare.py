@@ -276,7 +276,7 @@ def test_row_groups(raw_days: Path, tmp_path: Path) -> None:
 
 
 def test_too_many_bad_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Over the share it stops with exit code 1 and the first bad lines; a larger share lets the same folder go on."""
+    """Over the share it stops with exit code 1 and the first bad lines; with a larger share it resumes."""
     raw = write_log(tmp_path / "raw", days=1, rows=20)
     lines = gzip.decompress((raw / "day_0.gz").read_bytes()).split(b"\n")
     for place in range(3, 10):

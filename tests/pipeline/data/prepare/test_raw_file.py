@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.data.formats import lines
+from pipeline.data.formats import text_lines as lines
 from pipeline.data.formats.prepared import file_name, read_prepared
 from pipeline.data.prepare import raw_file
 from pipeline.data.prepare.raw_file import FileTask

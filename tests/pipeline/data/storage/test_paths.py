@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data.storage.paths import is_parquet, list_files, locked, open_binary, split_of_name
+from pipeline.data.formats.all_formats import FORMATS
+from pipeline.data.storage import paths
+from pipeline.data.storage.paths import locked, open_binary, split_of_name
 
 ROOT = Path(__file__).parents[4]
+
+
+def list_files(path: str) -> list[str]:
+    """The click logs under a path, of any format."""
+    return paths.list_files(path, lambda name: any(each.recognizes(name) for each in FORMATS))
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -70,13 +77,8 @@ def test_two_splits_in_a_name() -> None:
         split_of_name("train_test.csv")
 
 
-def test_parquet_by_suffix() -> None:
-    """Parquet goes by its suffix."""
-    assert is_parquet("a.parquet") and is_parquet("a.pq") and not is_parquet("a.parquet.gz")
-
-
 def test_lock_excludes_and_dies_with_its_holder(tmp_path: Path) -> None:
-    """While another process is inside we wait; when it is killed we go on."""
+    """While another process is inside we wait; when it is killed we get in."""
     code = (
         "import sys, time, pathlib; from pipeline.data.storage.paths import locked\n"
         "with locked(pathlib.Path(sys.argv[1])): print('in', flush=True); time.sleep(60)"

@@ -17,10 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.data import DataConfig, Dataset, Schema, open_dataset
-from pipeline.data.formats.parquet import ParquetLog
-from pipeline.data.storage import remote
-from pipeline.data.storage.paths import list_files, open_binary, path_manager
-from pipeline.data.storage.remote import StorageError
+from pipeline.data.formats.all_formats import find_files
+from pipeline.data.formats.parquet import ParquetReader
+from pipeline.data.storage import retry
+from pipeline.data.storage.paths import open_binary, path_manager
+from pipeline.data.storage.retry import StorageError
 
 ROOT = Path(__file__).parents[4]
 ROWS = 3000
@@ -64,8 +65,8 @@ def put_log(server: Any, kind: str) -> DataConfig:
 def test_s3(s3: Any, tmp_path: Path, kind: str) -> None:
     """A folder in S3 lists, brings its schema and streams every row, as Parquet and as compressed text."""
     config = put_log(s3, kind)
-    assert list_files(config.path) == [f"s3://logs/clicks/day_0.{kind}"]
-    assert list_files("s3://logs/clicks/day_*") == [f"s3://logs/clicks/day_0.{kind}"]
+    assert find_files(config.path)[0] == [f"s3://logs/clicks/day_0.{kind}"]
+    assert find_files("s3://logs/clicks/day_*")[0] == [f"s3://logs/clicks/day_0.{kind}"]
     dataset = open_dataset(config, str(tmp_path))
     assert dataset.schema.name == "log"
     assert delivered(dataset) == list(range(ROWS))
@@ -76,7 +77,7 @@ def test_s3(s3: Any, tmp_path: Path, kind: str) -> None:
 def test_passing_errors(s3: Any, tmp_path: Path, kind: str, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a quarter of the answers are errors, lost connections or half bodies, every row still comes once."""
     config = put_log(s3, kind)
-    monkeypatch.setattr(remote, "PATIENCE", remote.Patience(attempts=20, first_pause_s=1e-5, timeout_s=5.0))
+    monkeypatch.setattr(retry, "RETRY_RULE", retry.RetryRule(attempts=20, first_pause_s=1e-5, timeout_s=5.0))
     generator = np.random.Generator(np.random.PCG64(0))
     s3.fault = lambda request, number: fault if generator.random() < 0.25 else ""
     assert delivered(open_dataset(config, str(tmp_path))) == list(range(ROWS))
@@ -97,15 +98,15 @@ def test_many_files(s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     whole = parquet_bytes()
     for day in range(40):
         s3.objects[f"logs/clicks/day_{day}.parquet"] = whole
-    monkeypatch.setattr(remote, "PATIENCE", remote.Patience(attempts=20, first_pause_s=0.001))
+    monkeypatch.setattr(retry, "RETRY_RULE", retry.RetryRule(attempts=20, first_pause_s=0.001))
     s3.fault = lambda request, number: "503" if number % 7 == 3 else ""
-    log = ParquetLog(list_files("s3://logs/clicks"), SCHEMA)
+    log = ParquetReader(find_files("s3://logs/clicks")[0], SCHEMA)
     paths = [unit.path for unit in log.units]
     assert paths == [f"s3://logs/clicks/day_{day}.parquet" for day in range(40) for _ in range(ROWS // 500)]
     assert [unit.first_row for unit in log.units] == list(range(0, 40 * ROWS, 500))
     s3.objects["logs/clicks/day_33.parquet"] = whole[:-20]
     with pytest.raises(ValueError, match=r"s3://logs/clicks/day_33.parquet: not a whole Parquet file"):
-        ParquetLog(list_files("s3://logs/clicks"), SCHEMA)
+        ParquetReader(find_files("s3://logs/clicks")[0], SCHEMA)
 
 
 @pytest.mark.parametrize("fault", ["503", "drop", "stall"])
@@ -113,7 +114,7 @@ def test_failing_for_good(s3: Any, tmp_path: Path, fault: str, monkeypatch: pyte
     """A store that fails while streaming ends the stream with the path, the attempts and the cause."""
     config = put_log(s3, "parquet")
     dataset = open_dataset(config, str(tmp_path))
-    monkeypatch.setattr(remote, "PATIENCE", remote.Patience(attempts=2, first_pause_s=0.01, timeout_s=0.5))
+    monkeypatch.setattr(retry, "RETRY_RULE", retry.RetryRule(attempts=2, first_pause_s=0.01, timeout_s=0.5))
     s3.fault = lambda request, number: fault
     with pytest.raises(StorageError, match=r"s3://logs/clicks/day_0.parquet: given up after 2 attempts: .+"):
         delivered(dataset)
@@ -138,7 +139,7 @@ def test_program_ends(s3: Any, tmp_path: Path) -> None:
     put_log(s3, "parquet")
     s3.fault = lambda request, number: "503"
     code = (
-        "from pipeline.data.storage import remote; import sys; remote.PATIENCE = remote.Patience(3, 0.01, 1.0)\n"
+        "from pipeline.data.storage import retry; import sys; retry.RETRY_RULE = retry.RetryRule(3, 0.01, 1.0)\n"
         "from pipeline.session import run_program\n"
         "sys.exit(run_program(print, 'train', sys.argv[1:]))"
     )
@@ -167,7 +168,7 @@ def test_http(s3: Any, tmp_path: Path, fault: str) -> None:
     assert delivered(open_dataset(config, str(tmp_path))) == list(range(ROWS))
     s3.fault = lambda request, number: ""
     with pytest.raises(ValueError, match="does not exist"):
-        list_files(f"{s3.url}/logs/clicks/day_1.tsv.gz")
+        find_files(f"{s3.url}/logs/clicks/day_1.tsv.gz")
 
 
 def test_fsspec(tmp_path: Path) -> None:

@@ -16,15 +16,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.data.dataset import Split
-from pipeline.data.formats.parquet import ParquetLog
+from pipeline.data.formats.parquet import ParquetReader
 from pipeline.data.schema import Schema
+from pipeline.data.splits import Split
 from pipeline.data.stream.batch_stream import Stream
 
 SCHEMA = Schema("rows", "label", ("x",), ("row", "parity"), (2**31 - 1, 3), integer_ids=("row", "parity"))
 
 
-def write_rows(folder: Path, file_rows: list[int], group_rows: int) -> ParquetLog:
+def write_rows(folder: Path, file_rows: list[int], group_rows: int) -> ParquetReader:
     """Files whose rows are numbered through; every column follows from the number."""
     first, files = 0, []
     for index, rows in enumerate(file_rows):
@@ -33,10 +33,10 @@ def write_rows(folder: Path, file_rows: list[int], group_rows: int) -> ParquetLo
         files.append(str(folder / f"part_{index}.parquet"))
         pq.write_table(table, files[-1], row_group_size=group_rows)
         first += rows
-    return ParquetLog(files, SCHEMA)
+    return ParquetReader(files, SCHEMA)
 
 
-def whole(log: ParquetLog) -> Split:
+def whole(log: ParquetReader) -> Split:
     """All rows as one split."""
     return Split("train", log, (0, 10))
 
@@ -95,7 +95,7 @@ def test_every_row_once_across_restarts(
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 4), st.integers(1, 8), st.floats(0, 1), st.integers(1, 3))
 def test_resume_repeats_the_uninterrupted_run(world: int, batch: int, share: float, epochs: int) -> None:
-    """On the same ranks a stopped stream goes on with exactly the batches of the uninterrupted one, over epochs."""
+    """On the same ranks a stopped stream resumes with exactly the batches of the uninterrupted one, over epochs."""
     with tempfile.TemporaryDirectory() as folder:
         split = whole(write_rows(Path(folder), [50, 23, 40], 16))
         options: dict[str, Any] = {"shuffle_seed": 5, "epochs": epochs, "drop_last": True}
@@ -209,7 +209,7 @@ def test_errors_reach_the_reader(tmp_path: Path) -> None:
     """A bad label met in the background is raised by `next`, with file and row, again and again; nothing hangs."""
     table = pa.table({"label": [0] * 30 + [7] + [0] * 9, "x": range(40), "row": range(40), "parity": [0] * 40})
     pq.write_table(table, tmp_path / "bad.parquet", row_group_size=20)
-    stream = Stream(whole(ParquetLog([str(tmp_path / "bad.parquet")], SCHEMA)), 4, epochs=2)
+    stream = Stream(whole(ParquetReader([str(tmp_path / "bad.parquet")], SCHEMA)), 4, epochs=2)
     before = read_ahead_threads()
     for _ in range(2):
         with pytest.raises(ValueError, match=r"bad.parquet: row 30 .* found label 7"):
@@ -221,5 +221,5 @@ def test_little_memory(tmp_path: Path) -> None:
     """With row groups larger than the budget a rank opens one at a time, and still delivers every row."""
     log = write_rows(tmp_path, [1000], 100)
     with Stream(whole(log), 10, shuffle_seed=0, ahead_bytes=1000) as stream:
-        assert stream.state_dict()["lanes"] == 1
+        assert stream.state_dict()["shards_per_rank"] == 1
         assert sorted(row for batch in stream for row in numbers(batch)) == list(range(1000))

@@ -41,22 +41,22 @@ def planned(batches: list[list[tuple[int, int, int]]], read: Counter[int]) -> li
 
 
 def taken(units: Units) -> list[tuple[int, int, int, int]]:
-    """The next batch as (unit, first, stop, number that the unit itself says), each part let go before the next."""
+    """The next batch as (unit, first, stop, number that the unit itself says), each part released before the next."""
     reads = units.next_batch()
     assert reads is not None
     found = []
     for read in reads:
         found.append((read.unit[1], read.first, read.stop, int(units.take(read).ids[0][0]) // UNIT_ROWS))
-        units.let_go(read)
+        units.release(read)
     assert all(number == said for number, *_, said in found)
     return found
 
 
 @given(st.integers(1, 4), st.integers(1, 6), st.integers(1, 2000), st.integers(1, 3))
-def test_once_and_within_the_budget(lanes: int, units: int, budget: int, threads: int) -> None:
+def test_once_and_within_the_budget(shards: int, units: int, budget: int, threads: int) -> None:
     """Lanes that walk through units of their own: each is read once, and what is held fits, or is one batch's own."""
     step = [
-        [(lane * units + place, first, first + 2) for lane in range(lanes)]
+        [(shard * units + place, first, first + 2) for shard in range(shards)]
         for place in range(units)
         for first in range(0, UNIT_ROWS, 2)
     ]
@@ -65,15 +65,15 @@ def test_once_and_within_the_budget(lanes: int, units: int, budget: int, threads
         ahead = Units(iter(planned(step, read)), budget, pool)
         for batch in step:
             assert [(number, first, stop) for number, first, stop, _ in taken(ahead)] == batch
-            assert ahead.held_bytes <= max(budget, 2 * lanes * UNIT_ROWS * ROW_BYTES)
+            assert ahead.held_bytes <= max(budget, 2 * shards * UNIT_ROWS * ROW_BYTES)
         assert ahead.next_batch() is None
         assert ahead.held_bytes == 0
     assert set(read.values()) == {1}
 
 
 def test_without_a_pool_nothing_is_read_ahead() -> None:
-    """One thread reads a unit when its first rows are taken, once, after what is done with was let go: of three lanes
-    that all come to their next units in one batch, three are held and never more."""
+    """One thread reads a unit when its first rows are taken, once, after what is done with was released: of three
+    shards that all come to their next units in one batch, three are held and never more."""
     alive: weakref.WeakSet[Rows] = weakref.WeakSet()
     most = 0
 
@@ -89,12 +89,12 @@ def test_without_a_pool_nothing_is_read_ahead() -> None:
         return watched
 
     plan = [
-        [Read((0, 2 * lane + place // 2), read, 1, 5 * (place % 2), 5 * (place % 2) + 5) for lane in range(3)]
+        [Read((0, 2 * shard + place // 2), read, 1, 5 * (place % 2), 5 * (place % 2) + 5) for shard in range(3)]
         for place in range(4)
     ]
     ahead = Units(iter(plan), 10**9, None)
     for place in range(4):
-        assert [number for number, *_ in taken(ahead)] == [2 * lane + place // 2 for lane in range(3)]
+        assert [number for number, *_ in taken(ahead)] == [2 * shard + place // 2 for shard in range(3)]
     assert ahead.next_batch() is None
     assert most == 3 and not alive and ahead.held_bytes == 0
 

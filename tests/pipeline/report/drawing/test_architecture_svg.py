@@ -3,6 +3,7 @@
 import itertools
 import re
 import xml.etree.ElementTree as ElementTree
+from typing import Any
 
 import numpy
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from modules.space import (
     NASREC_FULL,
     NASREC_SMALL,
+    Architecture,
     InputShape,
     any_path,
     full_path,
@@ -18,7 +20,7 @@ from modules.space import (
     single_operator_any_connection,
 )
 from pipeline.report import draw_svg
-from pipeline.report.drawing.wiring import OPERATOR_TITLES, edges
+from pipeline.report.drawing.wiring import edges, operator_titles
 
 SVG = "{http://www.w3.org/2000/svg}"
 SHAPE = InputShape(13, 26, 16)
@@ -30,7 +32,7 @@ architectures = st.builds(
 )
 
 
-def read(svg):
+def read(svg: str) -> tuple[Any, ...]:
     """The boxes by node (left, top, right, bottom), the wires as (from, to, role, path), the texts by node."""
     root = ElementTree.fromstring(svg)
     boxes, texts = {}, {}
@@ -47,7 +49,7 @@ def read(svg):
     return boxes, wires, texts
 
 
-def corners(path):
+def corners(path: str) -> list[tuple[float, float]]:
     """The points that a path of M, H, V and Q commands goes through."""
     points, x, y = [], 0.0, 0.0
     for command, numbers in re.findall(r"([MHVQ])([^MHVQ]*)", path):
@@ -64,7 +66,7 @@ def corners(path):
 
 
 @given(architectures)
-def test_every_live_edge_is_drawn_once(architecture):
+def test_every_live_edge_is_drawn_once(architecture: Architecture) -> None:
     """The wires are the live edges, each once, and nothing else."""
     _, wires, _ = read(draw_svg(architecture, SHAPE))
     drawn = [(source, target, role) for source, target, role, _ in wires]
@@ -72,7 +74,7 @@ def test_every_live_edge_is_drawn_once(architecture):
 
 
 @given(architectures)
-def test_wires_join_their_boxes(architecture):
+def test_wires_join_their_boxes(architecture: Architecture) -> None:
     """A wire begins on the border of the box it is read from and ends on the border of the box that reads it."""
     boxes, wires, _ = read(draw_svg(architecture, SHAPE))
     for source, target, _, path in wires:
@@ -83,7 +85,7 @@ def test_wires_join_their_boxes(architecture):
 
 
 @given(architectures)
-def test_wires_cross_no_box(architecture):
+def test_wires_cross_no_box(architecture: Architecture) -> None:
     """No wire runs through the inside of any box."""
     boxes, wires, _ = read(draw_svg(architecture, SHAPE))
     for (_, _, _, path), (left, top, right, bottom) in itertools.product(wires, boxes.values()):
@@ -93,7 +95,7 @@ def test_wires_cross_no_box(architecture):
 
 
 @given(architectures)
-def test_rails_belong_to_one_output(architecture):
+def test_rails_belong_to_one_output(architecture: Architecture) -> None:
     """Two wires that run along each other horizontally come from the same output: a join is never ambiguous."""
     _, wires, _ = read(draw_svg(architecture, SHAPE))
     runs = [
@@ -108,7 +110,7 @@ def test_rails_belong_to_one_output(architecture):
 
 
 @given(architectures)
-def test_stems_belong_to_one_box(architecture):
+def test_stems_belong_to_one_box(architecture: Architecture) -> None:
     """Two wires that run along each other vertically share their source or their reader."""
     _, wires, _ = read(draw_svg(architecture, SHAPE))
     runs = [
@@ -123,7 +125,7 @@ def test_stems_belong_to_one_box(architecture):
 
 
 @given(architectures)
-def test_boxes_are_apart_and_say_what_they_are(architecture):
+def test_boxes_are_apart_and_say_what_they_are(architecture: Architecture) -> None:
     """One box an operator, none overlapping; each names its operators and its width; dead ones are marked."""
     svg = draw_svg(architecture, SHAPE)
     boxes, _, texts = read(svg)
@@ -133,21 +135,21 @@ def test_boxes_are_apart_and_say_what_they_are(architecture):
     assert texts["d0"][-1] == "13" and texts["s0"][-1] == "26 × 16"
     for number, (block, liveness) in enumerate(zip(architecture.blocks, live(architecture), strict=True), start=1):
         assert texts[f"d{number}"] == [
-            *(OPERATOR_TITLES[name] for name in block.dense_operators),
+            *operator_titles(block.dense_operators),
             f"{block.dense_width}",
         ]
-        sparse = [OPERATOR_TITLES[name] for name in block.sparse_operators]
+        sparse = operator_titles(block.sparse_operators)
         assert texts[f"s{number}"] == [*sparse, f"{block.sparse_width} × 16"]
         assert (alive[f"d{number}"], alive[f"s{number}"]) == (str(int(liveness.dense)), str(int(liveness.sparse)))
 
 
 @given(architectures)
-def test_without_a_shape_the_wiring_is_the_same(architecture):
+def test_without_a_shape_the_wiring_is_the_same(architecture: Architecture) -> None:
     """The shape only adds the stems' widths and the wires' thickness."""
     assert read(draw_svg(architecture))[:2] == read(draw_svg(architecture, SHAPE))[:2]
 
 
-def test_many_pictures_fit_in_one_page():
+def test_many_pictures_fit_in_one_page() -> None:
     """The picture has no ids, scripts or references that could clash with another's."""
     svg = draw_svg(full_path(NASREC_FULL, numpy.random.default_rng(0)), SHAPE)
     root = ElementTree.fromstring(svg)

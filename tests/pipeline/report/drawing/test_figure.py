@@ -8,12 +8,12 @@ import numpy
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from pipeline.report.drawing.figure import house_style, inline_svg, label_points, log_axis, new_figure, settle
+from pipeline.report.drawing.figure import inline_svg, label_points, log_axis, new_figure, report_style, settle
 
 
-def draw(name):
+def draw(name: str) -> str:
     """A figure with a clip path, markers and text."""
-    with house_style():
+    with report_style():
         figure = new_figure(4, 3)
         axes = figure.add_subplot()
         axes.plot([1, 2, 3], [3, 1, 2], "o-", gid="line")
@@ -21,7 +21,7 @@ def draw(name):
         return inline_svg(figure, name, "A title", "What it shows", {"line": "hover & tell"})
 
 
-def test_ids_are_the_figures_own():
+def test_ids_are_the_figures_own() -> None:
     """Two figures in one page share no id, and every reference inside a figure has its target."""
     one, other = (ElementTree.fromstring(draw(name)) for name in ("one", "other"))
     ids = [{element.get("id") for element in root.iter() if element.get("id")} for root in (one, other)]
@@ -31,7 +31,7 @@ def test_ids_are_the_figures_own():
         assert set(re.findall(r"url\(#([^)]+)\)", text)) | set(re.findall(r'href="#([^"]+)"', text)) <= known
 
 
-def test_text_is_text_and_described():
+def test_text_is_text_and_described() -> None:
     """Labels stay text; title and description are there for screen readers, hovers as titles."""
     root = ElementTree.fromstring(draw("plot"))
     texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
@@ -40,16 +40,16 @@ def test_text_is_text_and_described():
     assert root.get("aria-labelledby") == "plot-title plot-desc"
 
 
-def test_same_figure_same_bytes():
+def test_same_figure_same_bytes() -> None:
     """Drawing twice gives the same text."""
     assert draw("plot") == draw("plot")
 
 
-def test_labels_do_not_cover_each_other():
+def test_labels_do_not_cover_each_other() -> None:
     """Labels of points with room around them do not overlap."""
     generator = numpy.random.default_rng(0)
     points = [(x, float(generator.uniform(0, 1))) for x in range(6)]
-    with house_style():
+    with report_style():
         figure = new_figure(8, 4)
         axes = figure.add_subplot()
         axes.plot(*zip(*points, strict=True), "o")
@@ -62,9 +62,9 @@ def test_labels_do_not_cover_each_other():
 
 
 @pytest.mark.parametrize(("values", "scale"), [((1.0, 1.5), "linear"), ((1.0, 30.0), "log"), ((0.0, 5.0), "linear")])
-def test_logarithmic_only_where_it_helps(values, scale):
+def test_logarithmic_only_where_it_helps(values: list[float], scale: str) -> None:
     """An axis is logarithmic when its values are positive and span at least a factor of two."""
-    with house_style():
+    with report_style():
         axes = new_figure(4, 3).add_subplot()
         axes.plot(values, values)
         log_axis(axes.xaxis, values)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from modules.space import (
     NASREC_FULL,
     NASREC_SMALL,
+    Architecture,
     InputShape,
     any_path,
     full_path,
@@ -16,7 +17,7 @@ from modules.space import (
     single_operator_any_connection,
 )
 from pipeline.report import draw_text
-from pipeline.report.drawing.wiring import OPERATOR_TITLES, edges
+from pipeline.report.drawing.wiring import edges, operator_titles
 
 architectures = st.builds(
     lambda space, sampler, seed: sampler(space, numpy.random.default_rng(seed)),
@@ -26,9 +27,10 @@ architectures = st.builds(
 )
 
 
-def rows(text):
-    """The cells of each table row by its name, lines that go on joined; the three parts of an operator's cell apart."""
-    found, cells = {}, None
+def rows(text: str) -> dict[str, list[str]]:
+    """The cells of each table row by its name, continued lines joined; the three parts of an operator's cell apart."""
+    found: dict[str, list[str]] = {}
+    cells: list[str] = []
     for line in text.splitlines():
         if not line.startswith("│"):
             continue
@@ -42,13 +44,13 @@ def rows(text):
 
 
 @given(architectures)
-def test_fits_a_terminal(architecture):
+def test_fits_a_terminal(architecture: Architecture) -> None:
     """Every line is equally long and at most 100 columns."""
     assert {len(line) for line in draw_text(architecture, InputShape(13, 26, 16)).splitlines()} == {100}
 
 
 @given(architectures)
-def test_lists_what_each_operator_reads(architecture):
+def test_lists_what_each_operator_reads(architecture: Architecture) -> None:
     """Operators, widths, inputs and live mergers of each block are exactly the architecture's."""
     table = rows(draw_text(architecture))
     for number, (block, alive) in enumerate(zip(architecture.blocks, live(architecture), strict=True), start=1):
@@ -57,7 +59,7 @@ def test_lists_what_each_operator_reads(architecture):
             (dense, block.dense_operators, alive.dense),
             (sparse, block.sparse_operators, alive.sparse),
         ):
-            titles = " + ".join(OPERATOR_TITLES[name] for name in operators)
+            titles = " + ".join(operator_titles(operators))
             assert found == (titles if living else f"[{titles}]")
         assert (int(dense_width), int(sparse_width)) == (block.dense_width, block.sparse_width)
         into = [edge for edge in edges(architecture) if edge.role != "merger"]
@@ -68,7 +70,7 @@ def test_lists_what_each_operator_reads(architecture):
         assert mergers.split() == ["d→s"] * alive.dense_to_sparse + ["s→d"] * alive.sparse_to_dense
 
 
-def test_stem_and_head():
+def test_stem_and_head() -> None:
     """The stems say what comes in, the head what it reads."""
     architecture = single_operator_any_connection(NASREC_SMALL, numpy.random.default_rng(0))
     table = rows(draw_text(architecture, InputShape(1, 10, 8)))

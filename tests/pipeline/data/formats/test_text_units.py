@@ -1,4 +1,4 @@
-"""pipeline/data/formats/line_counts.py:
+"""pipeline/data/formats/text_units.py:
 units end where lines end, whatever the pieces that are read, and are counted once."""
 
 import gzip
@@ -6,11 +6,13 @@ import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.data.formats import line_counts
+from pipeline.data.formats import text_units
+from pipeline.data.formats.text_files import inspect_file
 from pipeline.data.schema import Schema
 
 SCHEMA = Schema("log", "y", ("n",), ("word",), (50,), columns=("y", "n", "word"))
@@ -39,12 +41,14 @@ def test_units_end_with_lines(lengths: list[int], ended: bool, unit_bytes: int, 
     """Any lines, units and pieces: the places and rows that counting line by line gives."""
     contents = b"\n".join(b"x" * length for length in lengths) + (b"\n" if ended else b"x")
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(line_counts, "UNIT_BYTES", unit_bytes)
-        monkeypatch.setattr(line_counts, "_COUNTED_BYTES", piece)
+        monkeypatch.setattr(text_units, "UNIT_BYTES", unit_bytes)
+        monkeypatch.setattr(text_units, "_COUNTED_BYTES", piece)
         path = Path(folder) / name
         path.write_bytes(gzip.compress(contents) if name.endswith("gz") else contents)
-        found = line_counts.line_counts(str(path), SCHEMA, Path(folder))
-    assert found == units_by_hand(contents, unit_bytes)
+        blocks = text_units.find_blocks(inspect_file(str(path), SCHEMA), Path(folder))
+    assert [(block.stop, block.lines) for block in blocks] == units_by_hand(contents, unit_bytes)
+    assert [block.start for block in blocks] == [0, *(block.stop for block in blocks[:-1])]
+    assert [block.first_line for block in blocks] == np.cumsum([1, *(block.lines for block in blocks)])[:-1].tolist()
 
 
 def test_counts_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,13 +56,18 @@ def test_counts_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     path = tmp_path / "log.tsv"
     path.write_text("1\t2\tw\n" * 50)
     counted: list[str] = []
-    original = line_counts._count
-    monkeypatch.setattr(line_counts, "_count", lambda path, header: counted.append(path) or original(path, header))
+    original = text_units._count_lines
+
+    def noting(file: text_units.TextFile) -> list[text_units.Block]:
+        counted.append(file.path)
+        return original(file)
+
+    monkeypatch.setattr(text_units, "_count_lines", noting)
     for _ in range(2):
-        assert line_counts.line_counts(str(path), SCHEMA, tmp_path) == [(300, 50)]
+        assert text_units.find_blocks(inspect_file(str(path), SCHEMA), tmp_path) == [(0, 300, 1, 50)]
     path.write_text("1\t2\tw\n" * 60)
     os.utime(path, ns=(1, 1))
-    assert line_counts.line_counts(str(path), SCHEMA, tmp_path) == [(360, 60)]
+    assert text_units.find_blocks(inspect_file(str(path), SCHEMA), tmp_path) == [(0, 360, 1, 60)]
     assert len(counted) == 2
 
 
@@ -67,7 +76,7 @@ def test_a_header_is_no_row(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     headed = Schema("log", "y", ("n",), ("word",), (50,), delimiter=",")
     path.write_text("y,n,word\n1,2,w\n0,3,w")
-    assert line_counts.line_counts(str(path), headed, tmp_path) == [(20, 2)]
+    assert text_units.find_blocks(inspect_file(str(path), headed), tmp_path) == [(9, 20, 2, 2)]
     path.write_text("y,n,word\n")
     with pytest.raises(ValueError, match=r"log.csv: holds no rows"):
-        line_counts.line_counts(str(path), headed, tmp_path)
+        text_units.find_blocks(inspect_file(str(path), headed), tmp_path)

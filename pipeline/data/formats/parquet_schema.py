@@ -1,5 +1,7 @@
 """A schema for Parquet files that come without one."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -10,8 +12,8 @@ from pipeline.data.schema import Schema
 from pipeline.data.storage.paths import check_same_columns, open_binary
 
 
-def infer_schema(files: list[str], name: str, max_table_rows: int) -> Schema:
-    """The schema of Parquet files with a column `label`.
+def infer_schema(files: list[str], path: str, max_table_rows: int) -> Schema:
+    """The schema of the Parquet files under `path`, which have a column `label`.
 
     Numeric inputs are the columns of floating point and those called int_*; all others are categories: whole numbers
     get a table as long as their range, text one of `max_table_rows`.
@@ -32,7 +34,9 @@ def infer_schema(files: list[str], name: str, max_table_rows: int) -> Schema:
         min(max_table_rows, ranges[field.name] + 1) if field.name in ranges else max_table_rows for field in categories
     ]
     names = tuple(field.name for field in categories)
-    return Schema(name, "label", tuple(integers), names, tuple(max(size, 2) for size in sizes), tuple(integer_ids))
+    return Schema(
+        Path(path).stem, "label", tuple(integers), names, tuple(max(size, 2) for size in sizes), tuple(integer_ids)
+    )
 
 
 def _fields(path: str) -> pa.Schema:

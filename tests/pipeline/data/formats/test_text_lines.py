@@ -1,19 +1,29 @@
-"""pipeline/data/formats/lines.py:
-good rows and malformed lines told apart, whatever they are and wherever they stand."""
+"""pipeline/data/formats/text_lines.py:
+rows and malformed lines told apart, whatever they are and wherever they stand, in streams as in `prepare`."""
 
+import dataclasses
 import gzip
+import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+import zstandard
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.data.formats import lines
-from pipeline.data.formats.lines import MAX_LINE_BYTES, BadLine, read_blocks
-from pipeline.data.formats.text_log import TextLog
+from pipeline.data.formats import text_lines, text_units
+from pipeline.data.formats.prepared import arrow_schema
+from pipeline.data.formats.reader import BadLine
+from pipeline.data.formats.text import TextReader
+from pipeline.data.formats.text_lines import MAX_LINE_BYTES, read_blocks
+from pipeline.data.prepare.raw_file import FileTask, prepare_file
 from pipeline.data.schema import Schema
+from pipeline.data.splits import Split
+from pipeline.data.stream.batch_stream import Stream
 
 CRITEO = Schema.load("criteo")
 SMALL = Schema("log", "y", ("n",), ("a",), (100,), columns=("y", "n", "a"))
@@ -56,10 +66,10 @@ def read(path: Path, schema: Schema = CRITEO) -> tuple[pa.Table, list[BadLine]]:
     return pa.Table.from_batches([block.rows for block in blocks]), [bad for block in blocks for bad in block.bad]
 
 
-@pytest.mark.parametrize("block_bytes", [lines.BLOCK_BYTES, 100_000])
+@pytest.mark.parametrize("block_bytes", [text_lines.BLOCK_BYTES, 100_000])
 def test_a_thousand_malformed_lines(tmp_path: Path, block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of every kind, at random places: each is set aside with its true number and reason; all good rows are kept."""
-    monkeypatch.setattr(lines, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(text_lines, "BLOCK_BYTES", block_bytes)
     generator = np.random.Generator(np.random.PCG64(0))
     total, kinds = 20_000, list(MALFORMED)
     places = np.sort(generator.choice(np.arange(1, total), 1000, replace=False))  # the first line sets the line ends
@@ -97,6 +107,8 @@ fields = st.sampled_from(
         b"\xff",
         b"\0",
         b"\r",
+        b"\xef\xbb\xbf1",
+        b'"a',
     ]
 )
 
@@ -117,7 +129,7 @@ def test_a_line_is_judged_alone(
         path.write_bytes(contents[0] + b"\n" + line + b"\n")
         one, found = read(path, schema)
         alone_rows += one.slice(1).to_pylist()
-        alone_bad += [BadLine(number, each.reason, each.text) for each in found]
+        alone_bad += [dataclasses.replace(each, line=number) for each in found]
     assert bad == alone_bad
     assert table.slice(1).to_pylist() == alone_rows
 
@@ -134,9 +146,9 @@ def test_windows_files(tmp_path: Path, suffix: bytes) -> None:
 
 def test_endless_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line of many blocks is one bad line; what follows it keeps its number."""
-    monkeypatch.setattr(lines, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(text_lines, "BLOCK_BYTES", 1000)
     path = tmp_path / "log"
-    path.write_bytes(b"1\t1\ta\n" + b"x" * 12_345 + b"\n0\t2\tb\n" + b"y" * 5000)
+    path.write_bytes(b"1\t1\ta\n" + b"x" * 3 * MAX_LINE_BYTES + b"\n0\t2\tb\n" + b"y" * 2 * MAX_LINE_BYTES)
     rows, bad = read(path, SMALL)
     assert rows["n"].to_pylist() == [1, 2]
     assert [(each.line, len(each.text)) for each in bad] == [(2, 200), (4, 200)]
@@ -155,12 +167,138 @@ def test_headers_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize("block_bytes", [300, 5000, 1 << 20])
 def test_the_same_rows_as_the_stream(tmp_path: Path, block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a file without bad lines: the columns that a stream of raw text reads, whatever the block size."""
-    monkeypatch.setattr(lines, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(text_lines, "BLOCK_BYTES", block_bytes)
     path = tmp_path / "log"
     path.write_bytes(b"".join(good_line(n) + b"\n" for n in range(500)))
     rows, bad = read(path)
     assert not bad
-    assert rows.equals(TextLog([str(path)], CRITEO, tmp_path / "counts").columns(0, list(CRITEO.inputs)))
+    assert rows.equals(TextReader([str(path)], CRITEO, tmp_path / "counts").columns(0, list(CRITEO.inputs)))
+
+
+def test_open_quotation_marks(tmp_path: Path) -> None:
+    """A quotation mark left open is the fault of its own line; in tab-separated text it is a character."""
+    path = tmp_path / "log.csv"
+    path.write_text('1,1,"a\n0,2,b\n1,3,"\n0,4,"x,y"\n1,5,"')
+    comma = dataclasses.replace(SMALL, delimiter=",")
+    rows, bad = read(path, comma)
+    assert rows.to_pylist() == [{"y": 0, "n": 2, "a": "b"}, {"y": 0, "n": 4, "a": "x,y"}]
+    assert [(each.line, each.reason) for each in bad] == [(n, "a quotation mark is not closed") for n in (1, 3, 5)]
+    path.write_text('1\t1\t"a\n0\t2\tb"\n')
+    rows, bad = read(path, SMALL)
+    assert rows["a"].to_pylist() == ['"a', 'b"'] and not bad
+
+
+@pytest.mark.parametrize("schema", [SMALL, dataclasses.replace(SMALL, columns=())])
+def test_byte_order_marks(tmp_path: Path, schema: Schema) -> None:
+    """One at the start of the file is no part of the text; at the start of another line it makes the line bad."""
+    path = tmp_path / "log"
+    header = "" if schema.columns else "y\tn\ta\n"
+    path.write_text(f"\ufeff{header}1\t1\ta\n\ufeff1\t2\tb\n0\t3\t\ufeffc\n", encoding="utf-8")
+    rows, bad = read(path, schema)
+    assert rows["n"].to_pylist() == [1, 3]
+    first = 1 if schema.columns else 2
+    assert [(each.line, each.reason) for each in bad] == [(first + 1, "a byte order mark at the start of the line")]
+
+
+NASTY = [
+    *(b"", b"\r", b"1,2", b"1,2,a,b", b"2,1,a", b",1,a", b"yes,1,a", b"1,x,a", b"1,1.5,a", b"1,9999999999999999999,a"),
+    *(
+        b"1,2,a\r",
+        b"1,2,a\rb",
+        b"1,2,\0",
+        b"\0",
+        b"1,2,\xff",
+        b"1,2,\xc3\xa9",
+        b"\xef\xbb\xbf1,2,a",
+        b"1,2,\xef\xbb\xbf",
+    ),
+    *(b'1,2,"a"', b'1,2,"a', b'"1",2,a', b'1,2,"a""b"', b'1,2,a"b', b'1,2,"a,b"', b'1,2,"', b'1,2,"""', b'1,2,""'),
+    *(b"1,2,'a", b" 1, 2, a", b"+1,+2,a", b"y,n,a", b"1,2,abcdefg ", b"1,2, ", b"1,2,\xef\xbb\xbf"),
+    *(b"1,2," + b"w" * size for size in (MAX_LINE_BYTES - 4, MAX_LINE_BYTES - 3, 70_000)),
+]
+GOOD_TEXTS = st.sampled_from([b"", b"abcdefgh", b"w"])
+PLAIN = st.builds(lambda *row: b"%d,%d,%s" % row, st.integers(0, 1), st.integers(-9, 99), GOOD_TEXTS)
+LINES = st.lists(st.one_of(PLAIN, PLAIN, st.sampled_from(NASTY)), min_size=1, max_size=12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    LINES,
+    st.sampled_from([b"\n", b"\r\n"]),
+    st.booleans(),
+    st.sampled_from(["", ".gz", ".zst"]),
+    st.sampled_from([",", "\t"]),
+    st.booleans(),
+    st.integers(20, 90_000),
+)
+def test_streams_and_prepare_agree(
+    raw: list[bytes], end: bytes, is_ended: bool, suffix: str, delimiter: str, has_header: bool, size: int
+) -> None:
+    """Any text: a stream that may set lines aside and `prepare` deliver the same rows and set aside the same lines for
+    the same reasons; a stream that may not ends at the first of them, and one that may set one fewer aside is refused.
+    """
+    schema = dataclasses.replace(SMALL, delimiter=delimiter, columns=() if has_header else SMALL.columns)
+    contents = end.join([*([b"y,n,a"] if has_header else []), *raw]) + (end if is_ended else b"")
+    contents = contents.replace(b",", delimiter.encode())
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(text_lines, "BLOCK_BYTES", size)
+        monkeypatch.setattr(text_units, "UNIT_BYTES", size)
+        monkeypatch.setattr(text_units, "PARSED_BYTES", size // 3)
+        folder = Path(name)
+        path = folder / f"log.csv{suffix}"
+        path.write_bytes(packed(contents, suffix))
+        for part in ("parts", "quarantine"):
+            (folder / "work" / part).mkdir(parents=True)
+        task = FileTask(str(path), "log", folder, schema, vocabulary=False, max_bad_rows=1)
+        try:
+            prepare_file(task)
+        except ValueError as error:
+            reason = str(error)
+            with pytest.raises(ValueError) as refused:
+                TextReader([str(path)], schema, folder / "lines", max_bad_rows=100)
+            assert str(refused.value) == reason
+            return
+        bad = [BadLine(**json.loads(line)) for line in task.quarantine.read_text().splitlines()]
+        prepared = pq.read_table(task.target(0))
+        reader = TextReader([str(path)], schema, folder / "lines", max_bad_rows=100)
+        assert reader.bad_lines == bad
+        assert streamed(reader).equals(prepared.replace_schema_metadata())
+        for again in (len(bad), max(1, len(bad))):  # what was found is remembered
+            if again:
+                assert TextReader([str(path)], schema, folder / "lines", again).bad_lines == bad
+        strict = TextReader([str(path)], schema, folder / "lines")
+        if not bad:
+            assert streamed(strict).equals(prepared.replace_schema_metadata())
+            return
+        with pytest.raises(ValueError) as ended:
+            streamed(strict)
+        assert str(ended.value).startswith(f"{path}:{bad[0].line}: {bad[0].reason}; repair or remove the line")
+        if len(bad) > 1:
+            with pytest.raises(ValueError, match=r"lines are not rows, more than data.max_bad_rows"):
+                TextReader([str(path)], schema, folder / "other", len(bad) - 1)
+
+
+def packed(contents: bytes, suffix: str) -> bytes:
+    """The text as a file with the suffix holds it."""
+    match suffix:
+        case ".gz":
+            return gzip.compress(contents, 1)
+        case ".zst":
+            return zstandard.ZstdCompressor().compress(contents)
+        case _:
+            return contents
+
+
+def streamed(reader: TextReader) -> pa.Table:
+    """All rows, as `prepare` writes them."""
+    batches = list(Stream(Split("train", reader), 5))
+    label, dense, ids = (
+        np.concatenate([getattr(batch, name).numpy() for batch in batches]) for name in ("label", "dense", "ids")
+    )
+    return pa.table(
+        [label.astype(np.int8), dense[:, 0].copy(), ids[:, 0].astype(np.int32)],
+        schema=arrow_schema(reader.schema).remove_metadata(),
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""NSGA-II on the genome: crossover by operator, mutation by small steps and by sweeps over all operators."""
+"""NSGA-II on the genome: crossover per operator, mutation by small steps and by sweeps over all operators."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from pymoo.core.repair import Repair
 from pim_codesign.search.genome import Genome, Genomes
 
 MUTATIONS = 3
-"""Mean number of genes that a mutation changes, beside the one it always does."""
+"""Mean number of genes that a mutation changes beside the one that it always changes."""
 NEIGHBOUR = 0.7
 """Probability that a changed gene moves one step rather than anywhere: neighbouring values are similar designs."""
 SWEEP = 0.2
@@ -35,7 +35,7 @@ class OperatorCrossover(Crossover):
 
 
 class GenomeMutation(Mutation):
-    """A few genes step or jump, or one kind of gene is set alike for all operators."""
+    """A few genes step or jump, or one kind of gene is set to one value for all operators."""
 
     def __init__(self, genome: Genome) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class GenomeMutation(Mutation):
 
 
 class GenomeRepair(Repair):
-    """Possible chips; and, where only measured bits may be used, the nearest of those."""
+    """Makes chips possible and, where only measured bits are allowed, takes the nearest of those."""
 
     def __init__(self, genome: Genome, allowed_bits: Genomes | None = None) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class GenomeRepair(Repair):
 
 
 def nsga2(genome: Genome, population: int, start: Genomes, allowed_bits: Genomes | None) -> NSGA2:
-    """NSGA-II from the points `start` on."""
+    """NSGA-II that starts from the points `start`."""
     return NSGA2(
         pop_size=population,
         sampling=start,

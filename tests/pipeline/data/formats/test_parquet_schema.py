@@ -1,4 +1,4 @@
-"""pipeline/data/formats/infer.py: a schema from Parquet alone."""
+"""pipeline/data/formats/parquet_schema.py: a schema from Parquet alone."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.data.formats.infer import infer_schema
-from pipeline.data.formats.parquet import ParquetLog
+from pipeline.data.formats.parquet import ParquetReader
+from pipeline.data.formats.parquet_schema import infer_schema
 
 
 def write(path: Path, **columns: Any) -> str:
@@ -28,11 +28,11 @@ def test_roles_and_sizes(tmp_path: Path) -> None:
     }
     second = {**first, "user": [1003, 1009, 1001]}
     files = [write(tmp_path / "a.parquet", **first), write(tmp_path / "b.parquet", **second)]
-    schema = infer_schema(files, "shop", 500)
+    schema = infer_schema(files, "logs/shop", 500)
     assert (schema.label, schema.integers, schema.categories) == ("label", ("price", "int_0"), ("user", "word"))
     assert schema.table_sizes == (1009 - 1000 + 1 + 1, 500)
     assert schema.integer_ids == ("user",)
-    log = ParquetLog(files, schema)
+    log = ParquetReader(files, schema)
     ids = [id for unit in range(4) for id in log.read(unit).ids[0].tolist()]
     assert len(set(ids)) == 6 and 0 in ids  # 5 values and missing, none merged
 

@@ -1,0 +1,128 @@
+"""Which rows of a click log train, validate and test: by row, by file name or by day."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.data.formats.features import Columns, Rows, mixed_row_numbers
+from pipeline.data.formats.reader import Reader, Unit
+from pipeline.data.storage.paths import day_of_name, split_of_name
+
+SPLITS = ("train", "valid", "test")
+_TENTHS = {"train": (0, 8), "valid": (8, 9), "test": (9, 10)}
+_CHUNK_ROWS = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The rows of one split, unit by unit: those whose number is in a range and, hashed, in some tenths."""
+
+    name: str
+    """train, valid or test."""
+    reader: Reader
+    """Where the rows are read from."""
+    tenths: tuple[int, int] = (0, 10)
+    """Rows whose number's hash modulo 10 is in [first, last) belong to the split."""
+    range: tuple[int, int] = (0, 2**63 - 1)
+    """Rows numbered first, …, last - 1 of the click log."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Names of the categorical columns."""
+        return self.reader.schema.categories
+
+    @property
+    def dense_width(self) -> int:
+        """max(I, 1)."""
+        return self.reader.schema.dense_width
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a decoded row."""
+        return Rows.bytes_per_row(self.reader.schema)
+
+    @functools.cached_property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Rows of the split in each unit."""
+        return np.array([self._count(unit) for unit in self.reader.units], dtype=np.int64)
+
+    @functools.cached_property
+    def sequences(self) -> npt.NDArray[np.int64]:
+        """The sequence of each unit."""
+        return np.array([unit.sequence for unit in self.reader.units], dtype=np.int64)
+
+    def read(self, unit: int, order: npt.NDArray[np.int64] | None) -> Rows | Columns:
+        """The rows of the unit with the given numbers, in that order; None: all."""
+        return self.reader.read(unit, order)
+
+    def select(self, unit: int) -> npt.NDArray[np.int64] | None:
+        """Which of the unit's rows belong to the split; None: all."""
+        low, high = self._overlap(self.reader.units[unit])
+        first = self.reader.units[unit].first_row
+        if self.tenths != (0, 10):
+            return low - first + np.flatnonzero(self._is_inside(low, high - low))
+        return None if high - low == self.reader.units[unit].rows else np.arange(low - first, high - first)
+
+    def _count(self, unit: Unit) -> int:
+        low, high = self._overlap(unit)
+        if self.tenths == (0, 10):
+            return high - low
+        starts = range(low, high, _CHUNK_ROWS)
+        return sum(int(self._is_inside(start, min(_CHUNK_ROWS, high - start)).sum()) for start in starts)
+
+    def _overlap(self, unit: Unit) -> tuple[int, int]:
+        """Row numbers of the unit that are in the range."""
+        low = max(self.range[0], unit.first_row)
+        return low, max(low, min(self.range[1], unit.first_row + unit.rows))
+
+    def _is_inside(self, first_row: int, rows: int) -> npt.NDArray[np.bool_]:
+        tenth = mixed_row_numbers(first_row, rows) % np.uint64(10)
+        return (tenth >= self.tenths[0]) & (tenth < self.tenths[1])
+
+
+def make_splits(rule: str, files: list[str], open_files: Callable[[list[str]], Reader]) -> dict[str, Split]:
+    """train, valid and test as the rule says, which is one of `DataConfig.split`; `open_files` opens some files."""
+    if rule == "mlperf_days":
+        return _split_by_day(files, open_files)
+    by_name: dict[str | None, list[str]] = {}
+    for file in files if rule != "random_80_10_10" else ():
+        by_name.setdefault(split_of_name(file), []).append(file)
+    if set(by_name) == set(SPLITS):
+        readers = {name: open_files(by_name[name]) for name in SPLITS}
+        open_files([by_name[name][0] for name in SPLITS])  # the three must have the same columns
+        return {name: Split(name, reader) for name, reader in readers.items()}
+    if len(by_name) > 1 or rule == "file_names":
+        found = {name or "no split": [Path(file).name for file in some][:3] for name, some in by_name.items()}
+        raise ValueError(
+            f"file names speak of some splits only: {found}; name files of all of train, valid and test, or of none, "
+            "or choose another data.split"
+        )
+    reader = open_files(files)
+    return {name: Split(name, reader, tenths) for name, tenths in _TENTHS.items()}
+
+
+def _split_by_day(files: list[str], open_files: Callable[[list[str]], Reader]) -> dict[str, Split]:
+    """All days but the last; the first half of the last (the larger one, as in MLPerf); its second half."""
+    by_day: dict[int, list[str]] = {}
+    for file in files:
+        day = day_of_name(file)
+        if day is None:
+            raise ValueError(f"{file}: its name says no day; data.split mlperf_days is for files named day_0, day_1, …")
+        by_day.setdefault(day, []).append(file)
+    last = max(by_day)
+    if missing := sorted(set(range(min(by_day), last)) - set(by_day)):
+        raise ValueError(
+            f"data.split is mlperf_days, but the days {missing} between the first and the last are missing"
+        )
+    if len(by_day) < 2:
+        raise ValueError(f"data.split is mlperf_days, but there is only day {last}; give two days or more")
+    reader = open_files([file for day in sorted(by_day) for file in by_day[day]])
+    start = next(unit.first_row for unit in reader.units if day_of_name(unit.path) == last)
+    end = reader.units[-1].first_row + reader.units[-1].rows
+    middle = start + (end - start + 1) // 2
+    ranges = {"train": (0, start), "valid": (start, middle), "test": (middle, end)}
+    return {name: Split(name, reader, range=rows) for name, rows in ranges.items()}

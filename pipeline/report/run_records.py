@@ -1,0 +1,93 @@
+"""A whole run's records, as the report needs them. Every file but config.json may be absent."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from modules.space import SPACES, InputShape, SearchSpace
+from pipeline.data.schema import Schema
+from pipeline.run.files import read_json
+from pipeline.run.folder import RunFolder
+from pipeline.run.records.candidates import Candidate, Winners
+from pipeline.run.records.codec import check_run_format, read_lines, read_record
+from pipeline.run.records.codesign import Codesign
+from pipeline.run.records.model_card import ModelCard
+from pipeline.run.records.progress import MetricsLine, StageTiming, Timings
+from pipeline.run.records.results import Results
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RunRecords:
+    """Everything the report reads of a run; None or empty where the file is absent."""
+
+    name: str
+    """The run's name."""
+    config: dict[str, Any]
+    """config.json."""
+    metrics: tuple[MetricsLine, ...]
+    """metrics.jsonl."""
+    timings: dict[str, StageTiming]
+    """timings.json, by stage."""
+    candidates: tuple[Candidate, ...]
+    """candidates.jsonl."""
+    winners: Winners | None
+    """winners.json."""
+    results: Results | None
+    """results.json."""
+    codesign: Codesign | None
+    """codesign.json."""
+    schema: Schema | None
+    """The data's schema, from model.json."""
+    shape: InputShape | None
+    """What a row gives the network; known once model.json is there."""
+    missing: tuple[str, ...]
+    """Names of the files that are absent."""
+
+
+def read_run(path: Path) -> RunRecords:
+    """Read the run's folder.
+
+    Raises ValueError for a folder that holds no run, for a run of another format, and for a broken file.
+    """
+    folder = RunFolder(path)
+    if not folder.config.is_file():
+        raise ValueError(f"{path}: no config.json there, so this is not a run's folder; give the folder of a run")
+    config = read_json(folder.config)
+    check_run_format(config, folder.config)
+    space = _space(config, folder.config)
+    card_path = folder.model.with_suffix(".json")
+    card = _optional(card_path, ModelCard, space)
+    timings = _optional(folder.timings, Timings, space)
+    schema = None if card is None else Schema.from_json(card.schema, f"{card_path}, schema")
+    files = (folder.metrics, folder.candidates, folder.winners, folder.results, folder.codesign, card_path)
+    return RunRecords(
+        name=path.resolve().name,
+        config=config,
+        metrics=tuple(line for _, line in read_lines(folder.metrics, MetricsLine, appended=True)),
+        timings={} if timings is None else timings.stages,
+        candidates=tuple(candidate for _, candidate in read_lines(folder.candidates, Candidate, space)),
+        winners=_optional(folder.winners, Winners, space),
+        results=_optional(folder.results, Results, space),
+        codesign=_optional(folder.codesign, Codesign, space),
+        schema=schema,
+        shape=None if schema is None else _shape(config, schema),
+        missing=tuple(file.name for file in files if not file.is_file()),
+    )
+
+
+def _optional(path: Path, kind: type[T], space: SearchSpace) -> T | None:
+    return read_record(path, kind, space) if path.is_file() else None
+
+
+def _space(config: dict[str, Any], path: Path) -> SearchSpace:
+    model = config.get("model")
+    name = model.get("space") if isinstance(model, dict) else None
+    if name not in SPACES:
+        raise ValueError(f"{path}: field 'model.space': found {name!r}, expected one of {list(SPACES)}")
+    return SPACES[name]
+
+
+def _shape(config: dict[str, Any], schema: Schema) -> InputShape:
+    return InputShape(schema.dense_width, schema.num_categories, config["model"]["embedding_width"])

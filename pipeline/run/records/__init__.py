@@ -1,0 +1,19 @@
+"""What a run's files hold: one frozen dataclass per record, used by the stage that writes it and all that read it.
+
+| file in the run folder | record | written by |
+|---|---|---|
+| `config.json` | the configuration dataclasses (`pipeline.config.RunConfig`) with the run's format | every stage |
+| `metrics.jsonl` | `progress.MetricsLine`, one per line | train, retrain |
+| `timings.json` | `progress.Timings` | chain |
+| `checkpoints/supernet/result.json` | `progress.SupernetResult` | train |
+| `search_state.json` | `candidates.SearchState` | search |
+| `candidates.jsonl` | `candidates.Candidate`, one per line | search |
+| `winners.json` | `candidates.Winners` | search |
+| `checkpoints/retrain/<kind>/<name>/result.json` | `results.SplitMetrics` | retrain |
+| `results.json` | `results.Results` | retrain |
+| `codesign.json` | `codesign.Codesign` | codesign |
+| `codesign_measurements.json` | `codesign.LogLosses` | codesign |
+| `model.json` | `model_card.ModelCard` | export |
+
+`codec` turns records into JSON and back.
+"""

@@ -1,0 +1,34 @@
+"""What a search returns."""
+
+import json
+
+import pytest
+
+from pim_codesign import PRESETS, Mapping, Workload, evaluate, naive_point
+from pim_codesign.hardware import PresetName
+from pim_codesign.mapping import Embeddings, Stage
+
+WORKLOAD = Workload(
+    (Stage("embeddings", "", ()), Stage("a", "a", (0,), 1, 30, 8), Stage("b", "b", (1,), 4, 8, 1)), Embeddings(2, 4)
+)
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_the_naive_point_is_eight_bits_and_its_cost(name: PresetName) -> None:
+    """W8A8 without replication on the given chip, with the cost model's figures."""
+    chip = PRESETS[name]
+    point = naive_point(WORKLOAD, chip, 0.45)
+    assert point.mapping == Mapping.uniform(WORKLOAD, 8, 8, 1)
+    assert point.cost == evaluate(WORKLOAD, chip, point.mapping)
+    assert (point.hardware, point.operators, point.log_loss) == (chip, ("a", "b"), 0.45)
+
+
+def test_a_points_json_holds_its_cost_and_its_choices() -> None:
+    """Plain JSON with every figure of the cost but `conversions` and `lossless`, every chip option and operator."""
+    point = naive_point(WORKLOAD, PRESETS["mnsim"], None, "x")
+    data = json.loads(json.dumps(point.to_json(), allow_nan=False))
+    assert data["label"] == "x" and data["log_loss"] is None
+    assert data["hardware"] == vars(PRESETS["mnsim"])
+    assert data["operators"] == [{"name": n, "weight_bits": 8, "activation_bits": 8, "dup": 1} for n in ("a", "b")]
+    figures = {name: value for name, value in vars(point.cost).items() if name not in ("conversions", "lossless")}
+    assert {name: data[name] for name in figures} == figures

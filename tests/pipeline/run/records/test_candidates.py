@@ -1,0 +1,75 @@
+"""Candidates and winners as values and as files."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modules.space import NASREC_FULL, NASREC_SMALL, single_operator_any_connection
+from pipeline.run.records.candidates import Candidate, Winners, best_candidates
+from pipeline.run.records.codec import from_plain, read_lines, read_record, to_plain, write_lines, write_record
+
+
+def candidates(*scores: float) -> tuple[Candidate, ...]:
+    """Candidates with these scores."""
+    generator = numpy.random.default_rng(0)
+    return tuple(
+        Candidate(index, 0, single_operator_any_connection(NASREC_SMALL, generator), value, 10, 20)
+        for index, value in enumerate(scores)
+    )
+
+
+@given(st.integers(0, 2**32), st.floats(allow_nan=False, allow_infinity=False))
+def test_json_gives_the_candidate_back(seed: int, score: float) -> None:
+    """Through JSON text and back a candidate is equal to itself, the score to the last bit."""
+    architecture = single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(seed))
+    candidate = Candidate(seed, 3, architecture, score, 10, 20)
+    text = json.dumps(to_plain(candidate), allow_nan=False)
+    assert from_plain(json.loads(text), Candidate, "here", NASREC_FULL) == candidate
+
+
+def test_what_is_no_candidate() -> None:
+    """A score that is not finite, a negative count, a missing or unknown field: ValueErrors."""
+    (candidate,) = candidates(0.5)
+    with pytest.raises(ValueError, match="candidate 0: score is nan"):
+        dataclasses.replace(candidate, score=float("nan"))
+    with pytest.raises(ValueError, match="parameters is -1"):
+        dataclasses.replace(candidate, parameters=-1)
+    data = to_plain(candidate)
+    with pytest.raises(ValueError, match=r"here: unknown fields \['extra'\]; known are \['index', .*; repair the file"):
+        from_plain({**data, "extra": 1}, Candidate, "here", NASREC_SMALL)
+    del data["score"]
+    with pytest.raises(ValueError, match="here: field 'score': is missing"):
+        from_plain(data, Candidate, "here", NASREC_SMALL)
+
+
+def test_best_is_stable() -> None:
+    """Best first; of equal scores the earlier one; never more than there are."""
+    found = candidates(0.5, 0.2, 0.5, 0.2, 0.1)
+    assert [candidate.index for candidate in best_candidates(found, 4)] == [4, 1, 3, 0]
+    assert len(best_candidates(found, 99)) == 5
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    """winners.json and candidates.jsonl give back exactly what was written."""
+    found = candidates(0.1 + 0.2, 0.25, 1 / 3)
+    winners = Winners("nasrec_small", "evolution", 3, 0.5, best_candidates(found, 2))
+    write_record(tmp_path / "winners.json", winners)
+    assert read_record(tmp_path / "winners.json", Winners, NASREC_SMALL) == winners
+    write_lines(tmp_path / "candidates.jsonl", found)
+    read = tuple(one for _, one in read_lines(tmp_path / "candidates.jsonl", Candidate, NASREC_SMALL))
+    assert read == found
+
+
+def test_winners_of_another_space(tmp_path: Path) -> None:
+    """A network that the run's space does not hold is refused, naming file, winner, block and field."""
+    generator = numpy.random.default_rng(0)
+    found = Candidate(0, 0, single_operator_any_connection(NASREC_FULL, generator), 0.5, 10, 20)
+    write_record(tmp_path / "winners.json", Winners("nasrec_full", "evolution", 1, 0.5, (found,)))
+    message = r"winners\.json: field 'winners\[0\]\.architecture': block \d, \w+_operators: .*nasrec_small"
+    with pytest.raises(ValueError, match=message):
+        read_record(tmp_path / "winners.json", Winners, NASREC_SMALL)

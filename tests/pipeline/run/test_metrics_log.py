@@ -1,0 +1,61 @@
+"""metrics.jsonl: written line by line, and resumed without what a killed run left behind."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.run.folder import RunFolder
+from pipeline.run.metrics_log import MetricsLog
+from pipeline.run.records.codec import line_of
+from pipeline.run.records.progress import MetricsLine
+
+
+def entry(stage: str, step: int) -> MetricsLine:
+    """A line of metrics."""
+    return MetricsLine(stage, step, 64 * step, 0.25, 0.1)
+
+
+def lines(run: RunFolder) -> list[tuple[str, int]]:
+    """Stage and step of each line of metrics.jsonl."""
+    entries = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    return [(entry["stage"], entry["step"]) for entry in entries]
+
+
+def test_metrics_resume_at_the_checkpoint(tmp_path: Path) -> None:
+    """Lines of the stage behind the checkpoint and a last line cut by a kill are dropped; other stages' lines stay."""
+    run = RunFolder(tmp_path)
+    whole = [entry(stage, step) for stage, step in (("supernet", 9), ("a", 1), ("a", 2), ("a", 3))]
+    run.metrics.write_text("".join(map(line_of, whole)) + '{"stage": "a", "st')
+    log = MetricsLog(run, "a", first_step=1)
+    assert lines(run) == [("supernet", 9), ("a", 1)]
+    log.write(entry("a", 2))
+    assert lines(run) == [("supernet", 9), ("a", 1), ("a", 2)]
+    log.close()
+    last = {"stage": "a", "step": 2, "rows": 128, "train_log_loss": 0.25, "learning_rate": 0.1}
+    assert json.loads(run.metrics.read_text().splitlines()[-1]) == last
+    assert [path.name.split(".")[0] for path in (run.tensorboard / "a").iterdir()] == ["events"]
+
+
+@pytest.mark.parametrize("line", ["not JSON", "[]", '{"stage": "a"}'])
+def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
+    """A whole line that is no metric is an error with file and line; the file stays as it is."""
+    run = RunFolder(tmp_path)
+    run.metrics.write_text(f"{line_of(entry('a', 1))}{line}\n")
+    before = run.metrics.read_bytes()
+    with pytest.raises(ValueError, match=rf"{run.metrics}, line 2: .*; repair or remove the line"):
+        MetricsLog(run, "a", first_step=1)
+    assert run.metrics.read_bytes() == before
+
+
+def test_metrics_on_a_full_disk(tmp_path: Path) -> None:
+    """An OSError naming metrics.jsonl, not a bare "No space left on device"."""
+    run = RunFolder(tmp_path)
+    log = MetricsLog(run, "a", first_step=0)
+    log.file.close()
+    log.file = open("/dev/full", "a", encoding="utf-8")  # noqa: SIM115  its close fails too
+    with pytest.raises(OSError, match="make room on the disk"):
+        log.write(entry("a", 1))
+    with pytest.raises(OSError, match="No space left"):
+        log.file.close()
+    log.board.close()

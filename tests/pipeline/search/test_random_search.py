@@ -1,0 +1,32 @@
+"""Random search: its budget and its independence of the scores."""
+
+import numpy
+import pytest
+
+from modules.space import NASREC_SMALL, Architecture, single_operator_any_connection
+from pipeline.run.records.candidates import Candidate
+from pipeline.search.random_search import RandomSearch, RandomSearchConfig
+
+
+def drawn(score: float) -> list[Architecture]:
+    """All that a search of 20 proposes when each candidate has this score."""
+    strategy = RandomSearch(RandomSearchConfig(candidates=20), NASREC_SMALL, numpy.random.default_rng(3))
+    found: list[Architecture] = []
+    while architectures := strategy.ask(7):
+        strategy.tell([Candidate(len(found) + place, 0, one, score, 0, 0) for place, one in enumerate(architectures)])
+        found += architectures
+    return found
+
+
+def test_candidates_are_the_samplers_draws() -> None:
+    """They are what the supernet's path sampler draws from the same generator, and scores change nothing."""
+    generator = numpy.random.default_rng(3)
+    expected = [single_operator_any_connection(NASREC_SMALL, generator) for _ in range(20)]
+    assert drawn(0.5) == drawn(0.1) == expected
+
+
+def test_impossible_budget() -> None:
+    """A ValueError naming the field and the value."""
+    with pytest.raises(ValueError, match=r"search\.candidates is 0"):
+        RandomSearchConfig(candidates=0)
+    assert RandomSearchConfig.of_size(77).candidates == 77
