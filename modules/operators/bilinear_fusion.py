@@ -31,6 +31,10 @@ class BilinearFusion(Operator):
     branch = "dense"
     options: ClassVar[Options] = {"heads": (1, 2, 4, 8)}
 
+    def __post_init__(self) -> None:
+        if self.heads < 1:
+            raise ValueError(f"{self.name}, heads: {self.heads}; there is at least one")
+
     def width(self, block: Choices, shape: StemShape) -> int:
         """One number."""
         return 1

@@ -43,6 +43,11 @@ class InteractingAttention(Operator):
         "norm": (False, True),
     }
 
+    def __post_init__(self) -> None:
+        for field in ("layers", "heads"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"{self.name}, {field}: {getattr(self, field)}; there is at least one")
+
     def width(self, block: Choices, shape: StemShape) -> int:
         """The block's sparse width n, or the stem's vectors."""
         return block.sparse_width if self.project else shape.vectors

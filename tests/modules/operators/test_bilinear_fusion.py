@@ -41,3 +41,9 @@ def test_counts(heads):
     fusion = own(heads)
     check_network(fusion)
     assert fusion.multiply_accumulates == 8 + 12 + 8 * 12 // heads + 8
+
+
+def test_no_heads_are_refused():
+    """There is at least one."""
+    with pytest.raises(ValueError, match="heads: 0"):
+        BilinearFusion(0)

@@ -60,3 +60,10 @@ def test_scripted(project):
     scripted = torch.jit.script(attention.network)
     with torch.no_grad():
         close(scripted(attention.dense, attention.sparse), attention.network(attention.dense, attention.sparse))
+
+
+@pytest.mark.parametrize("wrong", ["layers", "heads"])
+def test_no_layers_and_no_heads_are_refused(wrong):
+    """There is at least one of each."""
+    with pytest.raises(ValueError, match=f"{wrong}: 0"):
+        InteractingAttention(**{wrong: 0})

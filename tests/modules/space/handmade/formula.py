@@ -24,9 +24,10 @@ class Published:
         self.parameters = dict(self.network.named_parameters())
         for parameter in self.parameters.values():
             nn.init.normal_(parameter, std=0.5, generator=generator)
-        given = {"generator": generator, "dtype": torch.float64, "requires_grad": True}
-        self.integers = torch.randn(B, shape.integers, **given)
-        self.fields = torch.randn(B, shape.fields, shape.embedding_width, **given)
+        sizes = (B, shape.integers), (B, shape.fields, shape.embedding_width)
+        self.integers, self.fields = (
+            torch.randn(size, generator=generator, dtype=torch.float64).requires_grad_() for size in sizes
+        )
 
     def __getitem__(self, name: str) -> Tensor:
         """A parameter by its name."""
