@@ -109,9 +109,14 @@ class Architecture:
             _check_made(number, block, self.blocks)
 
     @property
+    def default_head(self) -> Head:
+        """What reads both outputs of the last block."""
+        return Head((len(self.blocks),), (len(self.blocks),))
+
+    @property
     def logit(self) -> Head:
         """The head, also where it is not written down."""
-        return self.head or Head((len(self.blocks),), (len(self.blocks),))
+        return self.head or self.default_head
 
     @property
     def head_block(self) -> Block:

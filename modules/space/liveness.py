@@ -101,8 +101,8 @@ def canonical(architecture: Architecture) -> Architecture:
             )
         )
     stem = architecture.stem if stem_is_live(architecture) else NO_STEM
-    default = dataclasses.replace(architecture, head=None).logit
-    return Architecture(tuple(blocks), stem, None if architecture.logit == default else architecture.logit)
+    head = None if architecture.logit == architecture.default_head else architecture.logit
+    return Architecture(tuple(blocks), stem, head)
 
 
 def _by_name(operators: tuple[Operator, ...]) -> tuple[Operator, ...]:

@@ -123,7 +123,7 @@ class SearchSpace:
         if architecture.stem not in self.stems:
             stems = [stem.to_json() for stem in self.stems]
             raise ValueError(f"stem: {architecture.stem.to_json()} is not in {self.name}; it has {stems}")
-        if not self.free_head and architecture.logit != dataclasses.replace(architecture, head=None).logit:
+        if not self.free_head and architecture.logit != architecture.default_head:
             raise ValueError(f"head: {architecture.head}; in {self.name} it reads both outputs of the last block")
         for number, block in enumerate(architecture.blocks, start=1):
             for field in ("dense_operators", "sparse_operators"):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from modules.operators import Head, InputShape, LayerNorm, Linear, Matrix, Norm, Stem
-from modules.space.plan import Part, Slots, block_part, stem_part
+from modules.space.plan import STEM_BLOCK, Part, Slots, block_part, stem_part
 from modules.space.search_space import SearchSpace
 from modules.supernet.subnet import RESIDUAL_NORM_SCALE
 
@@ -74,25 +74,26 @@ def widest_layers(
 
 
 def _parts(space: SearchSpace, shape: InputShape, slots: Slots) -> Iterator[Part]:
-    """Every variant of every operator of the space in every place, with all inputs, and the head."""
-    extremes = {stem.vectors: stem for stem in sorted(space.stems, key=lambda choice: choice.vectors)}
-    stems = [extremes[max(extremes)]] + ([extremes[min(extremes)]] if len(extremes) > 1 else [])
+    """Every stem, every variant of every operator in every place, with all inputs, and the head.
+
+    With the most and with the fewest vectors of the stem: some columns are the integers' alone.
+    """
+    by_vectors = {stem.vectors: stem for stem in space.stems}
+    stems = [by_vectors[vectors] for vectors in sorted({max(by_vectors), min(by_vectors)}, reverse=True)]
     for stem in space.stems:
         if stem.vectors:
             yield stem_part(stem, shape)
     for number in range(1, space.num_blocks + 1):
         _, source = max((width, output) for output, width in enumerate(slots.dense[:number]))
         block = dataclasses.replace(space.widest_block(number), left=source, right=source)
+        inputs = [_own(stem, slots, shape).inputs(number, stem.behind(shape), slots) for stem in stems]
         for operator in block.operators():
             for variant in operator.variants():
-                for stem in stems:
-                    yield block_part(
-                        variant, number, block, _own(stem, slots, shape).inputs(number, stem.behind(shape), slots)
-                    )
+                yield from (block_part(variant, number, block, one) for one in inputs)
     last = space.num_blocks + 1
     for stem in stems:
-        inputs = _own(stem, slots, shape).inputs(last, stem.behind(shape), slots)
-        yield Part("head", slots.head, last, block, inputs)
+        inputs_of_head = _own(stem, slots, shape).inputs(last, stem.behind(shape), slots)
+        yield Part("head", slots.head, last, STEM_BLOCK, inputs_of_head)
 
 
 def _own(stem: Stem, slots: Slots, shape: InputShape) -> Slots:

@@ -8,7 +8,18 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from modules.space import NASREC_FULL, Architecture, InputShape, canonical, live, single_operator_any_connection
+from modules.operators import Head
+from modules.space import (
+    NASREC_FULL,
+    OPEN,
+    Architecture,
+    InputShape,
+    canonical,
+    live,
+    plan,
+    single_operator_any_connection,
+    stem_is_live,
+)
 from modules.supernet import Supernet
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -120,3 +131,46 @@ def test_equal_canonical_forms_are_the_same_function(seed, other):
     logit = supernet(dense, sparse, architecture)
     assert logit.std() > 0
     assert torch.equal(logit, supernet(dense, sparse, changed))
+
+
+@settings(deadline=None)
+@given(SEEDS)
+def test_canonical_forms_of_the_open_space_are_the_same_networks(seed):
+    """The same operators in the same places, with as many parameters and products; the form of a form is itself."""
+    architecture = single_operator_any_connection(OPEN, numpy.random.default_rng(seed))
+    form, shape = canonical(architecture), InputShape(3, 4, 8)
+    assert canonical(form) == form
+    one, other = (
+        [(part.path, part.operator.name, part.multiply_accumulates, part.parameters()) for part in plan(own, shape)]
+        for own in (architecture, form)
+    )
+    assert one == other
+
+
+@settings(deadline=None)
+@given(SEEDS, st.data())
+def test_stem_head_and_options_matter_where_they_are_live(seed, data):
+    """Another stem is another network exactly where a live operator or the head reads it, and so are options."""
+    architecture = single_operator_any_connection(OPEN, numpy.random.default_rng(seed))
+    stem = data.draw(st.sampled_from(OPEN.stems).filter(lambda other: other != architecture.stem))
+    changed = dataclasses.replace(architecture, stem=stem)
+    assert (canonical(changed) == canonical(architecture)) == (not stem_is_live(architecture))
+    number = data.draw(st.integers(0, len(architecture.blocks) - 1))
+    block, alive = architecture.blocks[number], live(architecture)[number]
+    field, is_live = data.draw(st.sampled_from([("dense_operators", alive.dense), ("sparse_operators", alive.sparse)]))
+    (operator,) = getattr(block, field)
+    choices = [(name, value) for name, values in operator.options.items() for value in values]
+    for name, value in choices:
+        other = operator.with_options({name: value})
+        blocks = list(architecture.blocks)
+        blocks[number] = dataclasses.replace(block, **{field: (other,)})
+        same = other.canonical() == operator.canonical() or not is_live
+        mutant = dataclasses.replace(architecture, blocks=tuple(blocks))
+        assert (canonical(mutant) == canonical(architecture)) == same or live(mutant) != live(architecture)
+
+
+def test_a_head_that_is_written_down_is_the_same_network():
+    """Both outputs of the last block, said or not."""
+    architecture = draw(0)
+    assert canonical(dataclasses.replace(architecture, head=Head((7,), (7,)))) == canonical(architecture)
+    assert canonical(dataclasses.replace(architecture, head=Head((7,), ()))) != canonical(architecture)

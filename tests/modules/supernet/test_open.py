@@ -89,8 +89,8 @@ def test_sliced_equals_the_masked_oracle(supernet, architectures, rows):
         expected = dict(zip(parameters, gradients, strict=True))
         found = {name: torch.zeros_like(parameters[name]) for name in {part.name for part in path.slices}}
         for part in path.slices:
-            if part.leaf.grad is not None:
-                found[part.name][part.index] = part.leaf.grad
+            assert part.leaf.grad is not None, f"{part.name} is built, but reaches no logit"
+            found[part.name][part.index] = part.leaf.grad
         for name, gradient in expected.items():
             if gradient is not None or name in found:
                 zeros = torch.zeros_like(parameters[name])

@@ -5,8 +5,6 @@ import dataclasses
 import numpy
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from modules.operators import Stem
 from modules.space import NASREC_FULL, OPEN, InputShape, single_operator_any_connection
@@ -37,15 +35,11 @@ def test_hand_made_models_are_slices(supernet, name):
     assert torch.allclose(supernet(*rows(), architecture), own(*rows()), rtol=1e-12, atol=1e-12)
 
 
-@settings(deadline=None, max_examples=25)
-@given(st.integers(0, 2**32 - 1))
-def test_any_combination_of_options_is_a_slice(seed):
-    """Every operator with options drawn independently, with each stem: no slice reaches beyond its parameter."""
-    draws = numpy.random.default_rng(seed)
-    space = dataclasses.replace(OPEN, num_blocks=2, fewest_blocks=2, stems=(Stem(), Stem((5,), 2), Stem((4, 3), 1)))
-    small = Supernet(space, SHAPE)
-    for _ in range(10):
-        architecture = single_operator_any_connection(space, draws)
+def test_any_combination_of_options_is_a_slice(supernet):
+    """Operators with all options drawn independently of one another: no slice reaches beyond its parameter."""
+    draws = numpy.random.default_rng(0)
+    for _ in range(300):
+        architecture = single_operator_any_connection(OPEN, draws)
         blocks = list(architecture.blocks)
         for place, block in enumerate(blocks):
             operators = tuple(
@@ -55,7 +49,7 @@ def test_any_combination_of_options_is_a_slice(seed):
                 for own in (*block.dense_operators, *block.sparse_operators)
             )
             blocks[place] = dataclasses.replace(block, dense_operators=operators[:1], sparse_operators=operators[1:])
-        small.path(dataclasses.replace(architecture, blocks=tuple(blocks)))
+        supernet.path(dataclasses.replace(architecture, blocks=tuple(blocks)))
 
 
 def test_no_parameter_has_room_that_nothing_uses():
@@ -65,7 +59,7 @@ def test_no_parameter_has_room_that_nothing_uses():
     )
     small, draws = Supernet(space, SHAPE), numpy.random.default_rng(0)
     reached = {name: [0] * parameter.dim() for name, parameter in small.parameters_by_name().items()}
-    for _ in range(1500):
+    for _ in range(1000):
         architecture = single_operator_any_connection(space, draws)
         for part in small.path(architecture).slices:
             reached[part.name] = [max(most, own.stop) for most, own in zip(reached[part.name], part.index, strict=True)]
