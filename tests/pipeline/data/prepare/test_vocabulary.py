@@ -90,6 +90,7 @@ def test_the_most_frequent_are_kept(tmp_path: Path) -> None:
     assert found.tolist() == [2, 3, 4, 1, 1, 0]
 
 
+@pytest.mark.slow
 def test_more_values_than_memory(tmp_path: Path) -> None:
     """Values that do not fit into DuckDB's memory are counted all the same, and its spill folder is gone after."""
     distinct = 3_000_000
