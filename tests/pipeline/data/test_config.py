@@ -38,5 +38,5 @@ def test_generator_settings_beside_a_path(settings: dict[str, Any]) -> None:
 def test_bad_rows_without_a_path() -> None:
     """Generated data have no bad lines to set aside."""
     assert DataConfig(path="somewhere", max_bad_rows=3).max_bad_rows == 3
-    with pytest.raises(ValueError, match="data.max_bad_rows is 3, but it is for raw text"):
+    with pytest.raises(ValueError, match=r"data.max_bad_rows is 3, but it is for raw text"):
         DataConfig(max_bad_rows=3)

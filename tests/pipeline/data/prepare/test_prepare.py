@@ -303,7 +303,7 @@ def test_refusals(tmp_path: Path) -> None:
     prepare(config(raw, tmp_path / "out"))
     with pytest.raises(ValueError, match="was prepared or begun with other numbering and min_count"):
         prepare(config(raw, tmp_path / "out", numbering="vocabulary", min_count=3))
-    with pytest.raises(ValueError, match="is Parquet, .*; prepare reads raw text"):
+    with pytest.raises(ValueError, match=r"is Parquet, .*; prepare reads raw text"):
         prepare(config(tmp_path / "out", tmp_path / "again"))
     (raw / "day_1.tsv").write_bytes(gzip.decompress((raw / "day_1.gz").read_bytes()))
     with pytest.raises(ValueError, match=r"day_1.tsv and .*day_1.gz would both become day_1-00000.parquet"):

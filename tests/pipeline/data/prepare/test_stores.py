@@ -1,4 +1,4 @@
-"""pipeline/data/prepare/prepare.py on raw files in a store: the same bytes as from local files, or one line that says why."""
+"""pipeline/data/prepare/prepare.py on raw files in a store: the bytes that local files give, or one line of reason."""
 
 import gzip
 from pathlib import Path
