@@ -293,7 +293,7 @@ def test_bad_lines_are_set_aside(tmp_path: Path) -> None:
         stream.close()
     assert sorted(rows + [row for batch in again for row in batch.ids[:, 0].tolist()]) == expected
     for allowed in (1, 2):
-        with pytest.raises(ValueError, match=r"more than data.max_bad_rows = .*train.tsv:3: found 1 columns"):
+        with pytest.raises(ValueError, match=r"(?s)more than data.max_bad_rows = .*train.tsv:3: found 1 columns"):
             open_dataset(dataclasses.replace(config, max_bad_rows=allowed), str(tmp_path / f"out_{allowed}"))
     strict = open_dataset(dataclasses.replace(config, max_bad_rows=0), str(tmp_path / "out"))
     with pytest.raises(ValueError, match=r"train.tsv:3: found 1 columns, expected 2; repair .* data.max_bad_rows"):

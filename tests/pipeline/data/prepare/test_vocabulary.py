@@ -50,6 +50,7 @@ def counted(folder: Path, logs: list[list[pa.RecordBatch]]) -> list[Path]:
     return paths
 
 
+@pytest.mark.slow
 @settings(max_examples=10)  # each starts seven databases
 @given(logs=files, min_count=st.sampled_from([1, 2, 4]))
 def test_brute_force(tmp_path_factory: pytest.TempPathFactory, logs: list[list[Row]], min_count: int) -> None:
