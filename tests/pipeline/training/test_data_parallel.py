@@ -31,6 +31,7 @@ from pipeline.run.folder import RunFolder
 from pipeline.run.processes import Processes, join
 from pipeline.training import loop
 from pipeline.training.loop import train, train_step
+from pipeline.training.schedule import LearningRates
 from pipeline.training.supernet import build_supernet
 from pipeline.training.table_pipeline import TablePipeline
 from pipeline.training.trainee import StepPaths, Trainee
@@ -136,11 +137,23 @@ def weights(trainee: Trainee) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in {**local, **dense, **states}.items()}
 
 
+def at_peak(config: SupernetConfig) -> LearningRates:
+    """The peak rates."""
+    return LearningRates.at_share(config, 1.0)
+
+
 def take_steps(config: SupernetConfig, steps: int, processes: Processes) -> dict[str, Tensor]:
     """Weights after the steps."""
     trainee = new_trainee(config, processes)
     for step, batch in enumerate(Rows(processes, steps)):
-        train_step(trainee, trainee.draw_paths(step), one(trainee, batch, processes), config, 1.0, processes)
+        train_step(
+            trainee,
+            trainee.draw_paths(step),
+            one(trainee, batch, processes),
+            config,
+            at_peak(config),
+            processes,
+        )
     return weights(trainee)
 
 
@@ -171,7 +184,14 @@ def bytes_reduced(config: SupernetConfig, steps: int, processes: Processes) -> l
     found = []
     for step, batch in enumerate(Rows(processes, steps)):
         sent.clear()
-        train_step(trainee, trainee.draw_paths(step), one(trainee, batch, processes), config, 1.0, processes)
+        train_step(
+            trainee,
+            trainee.draw_paths(step),
+            one(trainee, batch, processes),
+            config,
+            at_peak(config),
+            processes,
+        )
         found.append([len(sent), sum(sent), 4 * parameter_count(single_operator_any_connection(SPACE, draws), SHAPE)])
     return found
 
@@ -303,7 +323,16 @@ def test_bf16_products_keep_float32_weights() -> None:
             trainee = new_trainee(config, processes)
             for step, batch in enumerate(Rows(processes, 3)):  # the head starts at zero: the first losses are equal
                 tables = one(trainee, batch, processes)
-                loss = float(train_step(trainee, trainee.draw_paths(step), tables, config, 1.0, processes))
+                loss = float(
+                    train_step(
+                        trainee,
+                        trainee.draw_paths(step),
+                        tables,
+                        config,
+                        at_peak(config),
+                        processes,
+                    )
+                )
             losses.append(loss)
             assert all(parameter.dtype == torch.float32 for parameter in trainee.parameters.values())
     assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.02)
