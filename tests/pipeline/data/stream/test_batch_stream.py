@@ -92,6 +92,7 @@ def test_every_row_once_across_restarts(
         assert all(next(stream, None) is None for stream in streams)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 4), st.integers(1, 8), st.floats(0, 1), st.integers(1, 3))
 def test_resume_repeats_the_uninterrupted_run(world: int, batch: int, share: float, epochs: int) -> None:
