@@ -127,7 +127,7 @@ def test_stopped_by_hand(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> 
         raise KeyboardInterrupt
 
     assert copied.program(interrupted) == 130
-    assert capfd.readouterr().err == "program: stopped; the same command goes on from here\n"
+    assert capfd.readouterr().err == "program: stopped; the same command resumes from here\n"
 
 
 RANK = """
