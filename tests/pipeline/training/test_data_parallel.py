@@ -218,6 +218,7 @@ def of_ranks(folder: Path, count: int) -> list[dict[str, Tensor]]:
     return [torch.load(folder / f"{rank}.pt") for rank in range(count)]
 
 
+@pytest.mark.slow
 def test_two_ranks_with_half_the_rows_are_one_with_all(ranks: Ranks, tmp_path: Path) -> None:
     """After 50 steps every weight and state equals one process's to 1e-6; dense ones are bit-equal on both ranks."""
     with join("cpu") as processes:
@@ -277,6 +278,7 @@ def test_several_paths_a_step_are_their_mean(optimizer: Any) -> None:
         torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_distinct_paths_are_averaged_over_their_union(ranks: Ranks, tmp_path: Path) -> None:
     """Two ranks with two paths of their own each: the step of the mean of all four losses, the same on both."""
     changes: dict[str, Any] = {"distinct_paths": True, "paths_per_step": 2, "table_learning_rate": 1e-12}
@@ -287,6 +289,7 @@ def test_distinct_paths_are_averaged_over_their_union(ranks: Ranks, tmp_path: Pa
         torch.testing.assert_close(first[name], value, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_bytes_reduced_are_the_active_weights(ranks: Ranks, tmp_path: Path) -> None:
     """Each step all-reduces once, exactly four bytes for every parameter of its sub-network."""
     for process in ranks(2, RANK, __file__, "bytes", str(tmp_path), "{}", "8"):
@@ -294,6 +297,7 @@ def test_bytes_reduced_are_the_active_weights(ranks: Ranks, tmp_path: Path) -> N
             assert (count, sent) == (1, expected)
 
 
+@pytest.mark.slow
 def test_a_killed_rank_ends_the_other_and_the_run_goes_on(ranks: Ranks, tmp_path: Path) -> None:
     """Rank 1 is killed before step 7: rank 0 ends with an error within 60 s, and the same command goes on from step 6
     to the very weights of a run that nothing stopped, with distinct paths and their generator too."""

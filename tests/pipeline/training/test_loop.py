@@ -142,6 +142,7 @@ with join("cpu") as processes:
 """
 
 
+@pytest.mark.slow
 def test_two_ranks_step_as_one(ranks: Ranks) -> None:
     """Two ranks with half of the rows each make the losses and weights of one process with all of them, to rounding;
     dense weights are bit-equal on both."""
