@@ -14,6 +14,7 @@ True
 from modules.space import (
     NASREC_FULL,
     NASREC_SMALL,
+    OPEN,
     Architecture,
     Block,
     InputShape,
@@ -31,6 +32,7 @@ from modules.supernet import Subnet, Supernet, extract
 __all__ = [
     "NASREC_FULL",
     "NASREC_SMALL",
+    "OPEN",
     "Architecture",
     "Block",
     "InputShape",

@@ -4,35 +4,57 @@ Nothing outside this package names an operator, except where the operators of a 
 """
 
 from modules.operators.attention import Attention
+from modules.operators.bilinear_fusion import BilinearFusion
+from modules.operators.compressed_interaction import CompressedInteraction
+from modules.operators.cross import Cross
 from modules.operators.dense_to_sparse import DenseToSparse
 from modules.operators.dot_product import DotProduct
 from modules.operators.efc import EmbeddedFullyConnected
+from modules.operators.factorization_machine import FactorizationMachine
+from modules.operators.factorized_product import FactorizedProduct
 from modules.operators.fc import FullyConnected
+from modules.operators.field_dot_product import FieldDotProduct
+from modules.operators.field_product import FieldProduct
 from modules.operators.head import Head
-from modules.operators.inputs import Columns, Inputs, InputShape, Read, Slot
+from modules.operators.inputs import STEM_READS, Columns, Inputs, InputShape, Read, Slot, StemShape
+from modules.operators.interacting_attention import InteractingAttention
 from modules.operators.layers import Layer, Linear, Norm
+from modules.operators.mask_block import MaskBlock
 from modules.operators.operator import Branch, Choices, Operator, Outline, build
 from modules.operators.sigmoid_gating import SigmoidGating
 from modules.operators.sparse_to_dense import SparseToDense
+from modules.operators.stem import NO_STEM, Stem
 from modules.operators.step import ComputedProduct, LayerNorm, Matrix, Step, check_steps
 from modules.operators.sum import Sum
+from modules.operators.wide_fc import WideFullyConnected
 
 __all__ = [
+    "NO_STEM",
+    "STEM_READS",
     "Attention",
+    "BilinearFusion",
     "Branch",
     "Choices",
     "Columns",
+    "CompressedInteraction",
     "ComputedProduct",
+    "Cross",
     "DenseToSparse",
     "DotProduct",
     "EmbeddedFullyConnected",
+    "FactorizationMachine",
+    "FactorizedProduct",
+    "FieldDotProduct",
+    "FieldProduct",
     "FullyConnected",
     "Head",
     "InputShape",
     "Inputs",
+    "InteractingAttention",
     "Layer",
     "LayerNorm",
     "Linear",
+    "MaskBlock",
     "Matrix",
     "Norm",
     "Operator",
@@ -41,8 +63,11 @@ __all__ = [
     "SigmoidGating",
     "Slot",
     "SparseToDense",
+    "Stem",
+    "StemShape",
     "Step",
     "Sum",
+    "WideFullyConnected",
     "build",
     "check_steps",
 ]

@@ -127,20 +127,21 @@ class AttentionNetwork(nn.Module):
         """→ [B, D, n]."""
         fields = self.norm(self.project([sparse[i] for i in self.inputs]))  # [B, D, n]
         x = fields.transpose(1, 2).contiguous()  # [B, n, D]: the fields are the tokens
-        x = self.norm_attention(x + self.output([self.attend(x)]))
+        x = self.norm_attention(x + self.output([attend(self.query_key_value([x]), self.heads)]))
         x = self.norm_output(x + self.contract([self.expand([x]).relu_()]))
         return x.transpose(1, 2).contiguous()
 
-    def attend(self, x: Tensor) -> Tensor:
-        """Multi-head self-attention before its output projection: [B, n, D] → [B, n, D]."""
-        query_key_value = self.query_key_value([x])  # [B, n, 3 D]
-        if not torch.jit.is_scripting():
-            return attention(query_key_value, self.heads)
-        batch, tokens, width = x.shape
-        split = query_key_value.view(batch, tokens, 3, self.heads, width // self.heads)
-        query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, heads, n, D / heads]
-        attended = functional.scaled_dot_product_attention(query, key, value)
-        return attended.transpose(1, 2).reshape(batch, tokens, width)
+
+def attend(query_key_value: Tensor, heads: int) -> Tensor:
+    """softmax(QKᵀ / √w) V in every head, scripted or not: the joined projections [B, n, 3 D] → [B, n, D]."""
+    if not torch.jit.is_scripting():
+        return attention(query_key_value, heads)
+    batch, tokens, joined = query_key_value.shape
+    width = joined // 3
+    split = query_key_value.view(batch, tokens, 3, heads, width // heads)
+    query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, heads, n, D / heads]
+    attended = functional.scaled_dot_product_attention(query, key, value)
+    return attended.transpose(1, 2).reshape(batch, tokens, width)
 
 
 def heads_of(embedding_width: int) -> int:

@@ -6,7 +6,7 @@ from typing import cast
 
 from torch import nn
 
-from modules.operators.inputs import Columns, Inputs, InputShape, Read
+from modules.operators.inputs import Inputs, InputShape, Read
 from modules.operators.layers import Layer
 from modules.operators.operator import Choices, Operator
 from modules.operators.step import Matrix, Step
@@ -14,12 +14,25 @@ from modules.operators.step import Matrix, Step
 
 @dataclass(frozen=True)
 class Head(Operator):
-    """logit = w [dense outputs, flattened sparse outputs] + b. Its matrix has the slots of what it reads only."""
+    """logit = w [dense outputs, flattened sparse outputs] + b. Raises ValueError where it reads nothing."""
+
+    dense: tuple[int, ...]
+    """Dense outputs that it reads, ascending; 0 is the stem's."""
+    sparse: tuple[int, ...]
+    """Sparse outputs that it reads, ascending; 0 is the stem's."""
 
     name = "head"
     title = "Logit"
     outline = "rectangle"
     branch = "head"
+
+    def __post_init__(self) -> None:
+        if not self.dense and not self.sparse:
+            raise ValueError("the head reads nothing; give at least one dense or sparse output")
+        for side in ("dense", "sparse"):
+            outputs = getattr(self, side)
+            if list(outputs) != sorted(set(outputs)):
+                raise ValueError(f"head, {side}: {list(outputs)}; list each output once, ascending")
 
     def width(self, block: Choices, shape: InputShape) -> int:
         """One logit."""
@@ -27,21 +40,12 @@ class Head(Operator):
 
     def reads(self, block: Choices) -> tuple[Read, ...]:
         """All that it joins."""
-        dense = tuple(Read("dense", source) for source in block.dense_inputs)
-        return dense + tuple(Read("sparse", source) for source in block.sparse_inputs)
+        dense = tuple(Read("dense", source) for source in self.dense)
+        return dense + tuple(Read("sparse", source) for source in self.sparse)
 
     def steps(self, block: Choices, inputs: Inputs) -> tuple[Step, ...]:
         """The one layer, which is the head itself."""
-        size = inputs.shape.embedding_width
-        columns: list[Columns] = []
-        start = 0
-        slots = [(inputs.dense[source], 1) for source in block.dense_inputs]
-        slots += [(inputs.sparse[source], size) for source in block.sparse_inputs]
-        for slot, numbers in slots:
-            first, last = slot.active
-            columns.append((start + first * numbers, start + last * numbers))
-            start += slot.size * numbers
-        return (Step("", self.reads(block), Matrix(tuple(columns), 1, bias=True)),)
+        return (Step("", self.reads(block), Matrix(inputs.joined_columns(self.dense, self.sparse), 1, bias=True)),)
 
     def network(self, block: Choices, inputs: Inputs, layers: Mapping[str, Layer]) -> nn.Module:
         """The linear layer itself (a sliced one is no module, but is called alike)."""
@@ -49,5 +53,4 @@ class Head(Operator):
 
     def nasrec_multiply_accumulates(self, block: Choices, inputs: Inputs) -> int:
         """The layer's."""
-        sparse = inputs.sparse_width(block.sparse_inputs) * inputs.shape.embedding_width
-        return inputs.dense_width(block.dense_inputs) + sparse
+        return inputs.dense_width(self.dense) + inputs.sparse_width(self.sparse) * inputs.shape.embedding_width

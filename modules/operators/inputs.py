@@ -26,9 +26,22 @@ class InputShape:
     """Embedding width D, at least 1."""
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
+        for field in dataclasses.fields(InputShape):
             if getattr(self, field.name) < 1:
                 raise ValueError(f"InputShape.{field.name} is {getattr(self, field.name)}; it must be at least 1")
+
+
+@dataclass(frozen=True)
+class StemShape(InputShape):
+    """What the blocks are given: the shape of a row, and how many vectors the stem makes from the integers."""
+
+    stem_vectors: int = 0
+    """Vectors that join the fields in sparse output 0; 0 where the integers themselves are dense output 0."""
+
+    @property
+    def vectors(self) -> int:
+        """Vectors of sparse output 0: the F fields', then the stem's."""
+        return self.fields + self.stem_vectors
 
 
 @dataclass(frozen=True)
@@ -39,8 +52,9 @@ class Read:
     """Whether it is a dense or a sparse output."""
     output: int | None
     """0 for the stem, k for block k; None for what the block's own operators make, before its mergers."""
-    role: Literal["input", "left", "right", "own"] = "input"
-    """As one of the joined inputs, as the left or right operand, or by a merger of the same block."""
+    role: Literal["input", "left", "right", "own", "stem"] = "input"
+    """As one of the joined inputs, as the left or right operand, by a merger of the same block, or as the stem's
+    output that the operator reads whatever its block's connections are."""
 
     @property
     def choice(self) -> str | None:
@@ -52,9 +66,13 @@ class Read:
         match self.role:
             case "input":
                 return f"{self.side}_inputs"
-            case "own":
+            case "own" | "stem":
                 return None
         return self.role
+
+
+STEM_READS = (Read("dense", 0, "stem"), Read("sparse", 0, "stem"))
+"""What an operator says it reads that is given the flattened stem x₀, whatever its block's connections are."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +105,8 @@ class Slot:
 class Inputs:
     """What an operator may read: the shape of the network's inputs and the slots of all earlier outputs."""
 
-    shape: InputShape
-    """Shape of the network's inputs."""
+    shape: StemShape
+    """Shape of the network's inputs, with the vectors that its stem makes."""
     dense: tuple[Slot, ...]
     """Slots of the dense outputs, the stem's first; widths are in numbers."""
     sparse: tuple[Slot, ...]
@@ -113,3 +131,44 @@ class Inputs:
     def sparse_width(self, sources: tuple[int, ...]) -> int:
         """Vectors of these sparse outputs together."""
         return sum(self.sparse[source].width for source in sources)
+
+    def joined_columns(self, dense: tuple[int, ...], sparse: tuple[int, ...], start: int = 0) -> tuple[Columns, ...]:
+        """Columns of these dense outputs, then of these sparse outputs, flattened vector by vector.
+
+        They stand in a region of the matrix that begins at column `start` and has `joined_size` columns.
+        """
+        columns = [(start + first, start + last) for first, last in self.dense_columns(dense)]
+        start += self.dense_size
+        size = self.shape.embedding_width
+        columns += [(start + first * size, start + last * size) for first, last in self.sparse_columns(sparse)]
+        return tuple(columns)
+
+    @property
+    def joined_size(self) -> int:
+        """Columns of the slots of all dense outputs and all flattened sparse outputs."""
+        return self.dense_size + sum(slot.size for slot in self.sparse) * self.shape.embedding_width
+
+    @property
+    def dense_size(self) -> int:
+        """Columns of the slots of all dense outputs."""
+        return sum(slot.size for slot in self.dense)
+
+    def stem_columns(self, start: int = 0) -> tuple[Columns, ...]:
+        """Columns of the flattened stem x₀: of the integers where the stem makes no vectors, and of its vectors.
+
+        One range for each tensor that `flattened_stem` gives; the region begins at column `start` and has `stem_size`
+        columns.
+        """
+        integers, vectors = self.shape.integers, self.shape.vectors * self.shape.embedding_width
+        stem = (start + integers, start + integers + vectors)
+        return (stem,) if self.shape.stem_vectors else ((start, start + integers), stem)
+
+    @property
+    def stem_size(self) -> int:
+        """Columns that the flattened stem can have: the integers and the widest sparse output 0."""
+        return self.shape.integers + self.sparse[0].size * self.shape.embedding_width
+
+    @property
+    def stem_width(self) -> int:
+        """Numbers of the flattened stem x₀."""
+        return sum(last - first for first, last in self.stem_columns())

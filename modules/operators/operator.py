@@ -8,19 +8,23 @@ B batch, D embedding width, d dense width, n sparse width (vectors). Dense outpu
 [B, D, n], the field axis last, so that a linear layer over fields is a plain one.
 """
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from torch import nn
 
-from modules.operators.inputs import Inputs, InputShape, Read
+from modules.operators.inputs import Inputs, Read, StemShape
 from modules.operators.layers import Layer
 from modules.operators.step import Step
 
-Branch = Literal["dense", "sparse", "dense_to_sparse", "sparse_to_dense", "head"]
-"""What an operator makes: a dense output, a sparse output, more vectors of the block's sparse output, a term of the
-block's dense output, or the logit."""
+Branch = Literal["stem", "dense", "sparse", "dense_to_sparse", "sparse_to_dense", "head"]
+"""What an operator makes: the stem's vectors, a dense output, a sparse output, more vectors of the block's sparse
+output, a term of the block's dense output, or the logit."""
+
+Options = Mapping[str, tuple[Any, ...]]
+"""The choices of each option by its name."""
 
 Outline = Literal["rectangle", "hexagon", "ellipse", "chip"]
 """The shape of an operator in a picture: a rectangle for a linear layer, a hexagon where computed numbers are
@@ -64,6 +68,13 @@ class Choices(Protocol):
 class Operator(ABC):
     """One choice of a block. Subclasses are frozen dataclasses; one that lacks a part cannot be constructed."""
 
+    options: ClassVar[Options] = {}
+    """The choices of each field that a search chooses, ascending where they size a matrix: the last is the widest.
+
+    A supernet has the layers of all `variants`. A layer that two variants have is shared, the smaller one's is a
+    rectangle of the larger one's; what should not be shared has another name or other columns.
+    """
+
     @property
     @abstractmethod
     def name(self) -> str:
@@ -85,7 +96,7 @@ class Operator(ABC):
         """What it makes."""
 
     @abstractmethod
-    def width(self, block: Choices, shape: InputShape) -> int:
+    def width(self, block: Choices, shape: StemShape) -> int:
         """Width of what it makes: numbers of a dense output, vectors of a sparse one."""
 
     @abstractmethod
@@ -104,6 +115,52 @@ class Operator(ABC):
         `steps`. Linear layers take a list of tensors, one for each range of their columns; norms take one tensor.
         `forward` takes the lists of all earlier dense and sparse outputs (a merger: the output it merges).
         """
+
+    def widest(self) -> Self:
+        """The same operator with every option at its last choice."""
+        return self.with_options({name: choices[-1] for name, choices in self.options.items()})
+
+    def variants(self) -> tuple[Self, ...]:
+        """The widest, and those that differ from it in one option: together they have every layer at its largest."""
+        widest = self.widest()
+        others = [widest.with_options({name: value}) for name, values in self.options.items() for value in values[:-1]]
+        return (widest, *others)
+
+    def defaults(self) -> dict[str, Any]:
+        """The options' defaults by name: a searched space lists the operator with these."""
+        fields = dataclasses.fields(self) if self.options else ()  # type: ignore[arg-type]
+        return {field.name: field.default for field in fields if field.name in self.options}
+
+    def chosen(self) -> dict[str, Any]:
+        """The options' values by name."""
+        return {name: getattr(self, name) for name in self.options}
+
+    def with_options(self, values: Mapping[str, Any]) -> Self:
+        """The same operator with these options. Raises ValueError for an option or a value that is no choice."""
+        for name, value in values.items():
+            if name not in self.options:
+                raise ValueError(f"{self.name} has no option {name!r}; it has {list(self.options)}")
+            if not any(type(value) is type(choice) and value == choice for choice in self.options[name]):
+                raise ValueError(f"{self.name}, {name}: {value!r} is no choice; it has {list(self.options[name])}")
+        return dataclasses.replace(self, **values) if values else self  # type: ignore[type-var]
+
+    def is_variant_of(self, other: "Operator") -> bool:
+        """Whether the two differ in nothing but options, and the options' values are choices."""
+        if type(self) is not type(other):
+            return False
+        try:
+            return other.with_options(self.chosen()) == self
+        except ValueError:
+            return False
+
+    def canonical(self) -> Self:
+        """The same operator with every option that changes nothing, given the others, at one fixed choice."""
+        return self
+
+    def to_json(self) -> Any:
+        """Its name, or where options differ from their defaults an object with the name and those options."""
+        changed = {name: value for name, value in self.chosen().items() if value != self.defaults()[name]}
+        return {"name": self.name, **changed} if changed else self.name
 
     def nasrec_multiply_accumulates(self, block: Choices, inputs: Inputs) -> int | None:
         """What the authors' counter (fvcore on their own network) counts; None for an operator that is not theirs.

@@ -3,15 +3,17 @@
 from modules.operators import InputShape
 from modules.space.architecture import Architecture, Block
 from modules.space.counting import multiply_accumulates, parameter_count
-from modules.space.liveness import Liveness, canonical, live
+from modules.space.liveness import Liveness, canonical, live, stem_is_live
+from modules.space.mutation import mutate
 from modules.space.nasrec import from_nasrec_json
 from modules.space.plan import Part, output_widths, plan
 from modules.space.sampling import Sampler, any_path, full_path, single_operator_any_connection, single_path
-from modules.space.search_space import NASREC_FULL, NASREC_SMALL, SPACES, SearchSpace
+from modules.space.search_space import NASREC_FULL, NASREC_SMALL, OPEN, SPACES, SearchSpace
 
 __all__ = [
     "NASREC_FULL",
     "NASREC_SMALL",
+    "OPEN",
     "SPACES",
     "Architecture",
     "Block",
@@ -26,9 +28,11 @@ __all__ = [
     "full_path",
     "live",
     "multiply_accumulates",
+    "mutate",
     "output_widths",
     "parameter_count",
     "plan",
     "single_operator_any_connection",
     "single_path",
+    "stem_is_live",
 ]

@@ -7,10 +7,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from modules.operators import Head, Operator
-
-HEAD = Head()
-"""The head of every architecture: it reads both outputs of the last block."""
+from modules.operators import NO_STEM, Head, Operator, Stem
 
 
 class OperatorNames(Protocol):
@@ -75,13 +72,18 @@ class Block:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A sub-network: the tuple of its blocks.
+    """A sub-network: its blocks, its stem, and what its head reads.
 
     Raises ValueError when a connection is impossible whatever the space: an empty or unordered input list, an input
     from the same or a later block, an operator in the place of another kind, an output that is read and not made.
     """
 
     blocks: tuple[Block, ...]
+    """The choice blocks, in their order."""
+    stem: Stem = NO_STEM
+    """What is made from the integers before the first block; by default nothing, they are dense output 0."""
+    head: Head | None = None
+    """What the logit is made from; None: both outputs of the last block."""
 
     def __post_init__(self) -> None:
         if not self.blocks:
@@ -99,18 +101,35 @@ class Architecture:
             for name in ("dense_width", "sparse_width"):
                 if getattr(block, name) < 1:
                     raise ValueError(f"block {number}, {name}: {getattr(block, name)}; a width is at least 1")
-        for number, block in enumerate((*self.blocks, self.head), start=1):
+        for side in ("dense", "sparse"):
+            outputs = getattr(self.logit, side)
+            if any(not 0 <= output <= len(self.blocks) for output in outputs):
+                raise ValueError(f"head, {side}: {list(outputs)}; it may read outputs 0 to {len(self.blocks)}")
+        for number, block in enumerate((*self.blocks, self.head_block), start=1):
             _check_made(number, block, self.blocks)
 
     @property
-    def head(self) -> Block:
-        """The head as one more block: its only operator makes the logit from the last block's outputs."""
-        last = (len(self.blocks),)
-        return Block((HEAD,), (), 1, 1, last, last, 0, 0, None, None)
+    def logit(self) -> Head:
+        """The head, also where it is not written down."""
+        return self.head or Head((len(self.blocks),), (len(self.blocks),))
+
+    @property
+    def head_block(self) -> Block:
+        """The head as one more block, whose only operator makes the logit."""
+        return Block((self.logit,), (), 1, 1, self.logit.dense, self.logit.sparse, 0, 0, None, None)
 
     def to_json(self) -> dict[str, Any]:
-        """The architecture as plain JSON values, operators by name; `from_json` gives it back exactly."""
-        return {"blocks": [_block_to_json(block) for block in self.blocks]}
+        """The architecture as plain JSON values; `from_json` gives it back exactly.
+
+        Operators are written by name, with the options that differ from their defaults; the stem and the head are left
+        out where they are the default ones.
+        """
+        data: dict[str, Any] = {"blocks": [_block_to_json(block) for block in self.blocks]}
+        if self.stem != NO_STEM:
+            data["stem"] = self.stem.to_json()
+        if self.head is not None:
+            data["head"] = {"dense": self.head.dense, "sparse": self.head.sparse}
+        return data
 
     @classmethod
     def from_json(cls, data: Any, space: OperatorNames) -> "Architecture":
@@ -118,9 +137,15 @@ class Architecture:
 
         Raises ValueError naming the block and field that is wrong.
         """
-        if not isinstance(data, dict) or set(data) != {"blocks"} or not isinstance(data["blocks"], list):
-            raise ValueError('an architecture is an object with one key, "blocks": a list of block objects')
-        return cls(tuple(_block_from_json(number, block, space) for number, block in enumerate(data["blocks"], 1)))
+        keys = set(data) if isinstance(data, dict) else set()
+        if "blocks" not in keys or not keys <= {"blocks", "stem", "head"} or not isinstance(data["blocks"], list):
+            raise ValueError(
+                'an architecture is an object with the key "blocks", a list of block objects, '
+                'and where they are not the default ones "stem" and "head"'
+            )
+        blocks = tuple(_block_from_json(number, block, space) for number, block in enumerate(data["blocks"], 1))
+        stem = Stem.from_json(data["stem"]) if "stem" in data else NO_STEM
+        return cls(blocks, stem, _head_from_json(data["head"]) if "head" in data else None)
 
 
 def _check_operators(number: int, field: str, operators: tuple[Operator, ...], branch: str) -> None:
@@ -159,15 +184,15 @@ def _check_made(number: int, block: Block, blocks: tuple[Block, ...]) -> None:
 def _block_to_json(block: Block) -> dict[str, Any]:
     data = {field.name: getattr(block, field.name) for field in dataclasses.fields(block)}
     for field in ("dense_operators", "sparse_operators"):
-        data[field] = tuple(operator.name for operator in data[field])
+        data[field] = tuple(operator.to_json() for operator in data[field])
     for field in ("dense_to_sparse", "sparse_to_dense"):
         data[field] = data[field] is not None
     return data
 
 
 _JSON_TYPES: dict[str, Any] = {
-    "dense_operators": (str,),
-    "sparse_operators": (str,),
+    "dense_operators": (object,),
+    "sparse_operators": (object,),
     "dense_width": int,
     "sparse_width": int,
     "dense_inputs": (int,),
@@ -200,7 +225,9 @@ def _block_from_json(number: int, data: Any, space: OperatorNames) -> Block:
 def _value_from_json(where: str, value: Any, kind: Any) -> Any:
     if isinstance(kind, tuple):
         (item,) = kind
-        if not isinstance(value, (list, tuple)) or any(type(entry) is not item for entry in value):
+        if not isinstance(value, (list, tuple)) or any(
+            item is not object and type(entry) is not item for entry in value
+        ):
             raise ValueError(f"{where}: {value!r}; expected a list of {item.__name__}")
         return tuple(value)
     if type(value) is not kind:
@@ -208,11 +235,27 @@ def _value_from_json(where: str, value: Any, kind: Any) -> Any:
     return value
 
 
-def _look_up(where: str, names: tuple[str, ...], operators: tuple[Operator, ...], space: str) -> tuple[Operator, ...]:
+def _look_up(where: str, entries: tuple[Any, ...], operators: tuple[Operator, ...], space: str) -> tuple[Operator, ...]:
     known = {operator.name: operator for operator in operators}
-    if not names:
+    if not entries:
         raise ValueError(f"{where}: []; give at least one operator")
-    for name in names:
+    found = []
+    for entry in entries:
+        values = dict(entry) if isinstance(entry, dict) else {"name": entry}
+        name = values.pop("name", None)
+        if not isinstance(name, str):
+            raise ValueError(f'{where}: {entry!r}; expected a name, or an object with the key "name" and options')
         if name not in known:
             raise ValueError(f"{where}: unknown operator {name!r}; {space} has {list(known)}")
-    return tuple(known[name] for name in names)
+        try:
+            found.append(known[name].with_options(values))
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+    return tuple(found)
+
+
+def _head_from_json(data: Any) -> Head:
+    if not isinstance(data, dict) or set(data) != {"dense", "sparse"}:
+        raise ValueError(f'head: {data!r}; expected an object with the keys "dense" and "sparse"')
+    dense, sparse = (_value_from_json(f"head, {side}", data[side], (int,)) for side in ("dense", "sparse"))
+    return Head(dense, sparse)

@@ -8,7 +8,8 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from modules.operators import Operator, Read
+from modules.operators import NO_STEM, Operator, Read
+from modules.operators.inputs import Side
 from modules.space.architecture import Architecture, Block
 
 
@@ -47,7 +48,17 @@ def reads_of(block: Block, operators: Iterable[Operator]) -> set[Read]:
 
 def live(architecture: Architecture) -> tuple[Liveness, ...]:
     """What of each block reaches the logit, block by block."""
-    head = architecture.head
+    return _walk(architecture)[0]
+
+
+def stem_is_live(architecture: Architecture) -> bool:
+    """Whether a live operator or the head reads an output of the stem (both are made from its vectors)."""
+    return bool(_walk(architecture)[1] & {("dense", 0), ("sparse", 0)})
+
+
+def _walk(architecture: Architecture) -> tuple[tuple[Liveness, ...], set[tuple[Side, int | None]]]:
+    """What of each block is live, and the outputs that live operators and the head read, from the head backwards."""
+    head = architecture.head_block
     needed = {(read.side, read.output) for read in reads_of(head, head.operators())}
     found: list[Liveness] = []
     for number in range(len(architecture.blocks), 0, -1):
@@ -62,7 +73,7 @@ def live(architecture: Architecture) -> tuple[Liveness, ...]:
         )
         needed |= {(read.side, read.output) for read in reads_of(block, alive.operators(block))}
         found.append(alive)
-    return tuple(reversed(found))
+    return tuple(reversed(found)), needed
 
 
 def canonical(architecture: Architecture) -> Architecture:
@@ -89,8 +100,10 @@ def canonical(architecture: Architecture) -> Architecture:
                 sparse_to_dense=block.sparse_to_dense if alive.sparse_to_dense else None,
             )
         )
-    return Architecture(tuple(blocks))
+    stem = architecture.stem if stem_is_live(architecture) else NO_STEM
+    default = dataclasses.replace(architecture, head=None).logit
+    return Architecture(tuple(blocks), stem, None if architecture.logit == default else architecture.logit)
 
 
 def _by_name(operators: tuple[Operator, ...]) -> tuple[Operator, ...]:
-    return tuple(sorted(operators, key=lambda operator: operator.name))
+    return tuple(sorted((operator.canonical() for operator in operators), key=lambda operator: operator.name))

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from modules.operators import Inputs, InputShape, Operator, Slot, Step, check_steps
+from modules.operators import Head, Inputs, InputShape, Operator, Slot, Stem, StemShape, Step, check_steps
 from modules.space.architecture import Architecture, Block
-from modules.space.liveness import live
+from modules.space.liveness import live, stem_is_live
+
+STEM_BLOCK = Block((), (), 1, 1, (), (), 0, 0, None, None)
+"""What stands for the stem's choices, which are its options."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +22,11 @@ class Part:
     """One live operator, merger or the head, in its place."""
 
     path: str
-    """Path of its module in a Subnet, for example `blocks.0.dense.fc`; the head's is `head`."""
+    """Path of its module in a Subnet, for example `blocks.0.dense.fc`; the stem's is `stem`, the head's `head`."""
     operator: Operator
     """What stands there."""
     number: int
-    """Number of its block, from 1; the head's is one more than the last block's."""
+    """Number of its block, from 1; 0 for the stem; the head's is one more than the last block's."""
     block: Block
     """The block's choices."""
     inputs: Inputs
@@ -63,16 +66,34 @@ class Slots:
     """Vectors that the operators of each sparse output make, the stem's first."""
     merged: tuple[int, ...]
     """Vectors that the merger adds in front of them; 0 for the stem."""
+    integers: int
+    """Numbers at the front of dense output 0 that are the integers; the stem's vectors, flattened, follow them."""
+    head: Head
+    """What the head may read: its matrix has the slots of these outputs only."""
 
     @classmethod
     def of(cls, architecture: Architecture, shape: InputShape) -> "Slots":
         """An architecture's own."""
-        dense, sparse, merged = [shape.integers], [shape.fields], [0]
+        stem = architecture.stem
+        behind = stem.behind(shape)
+        dense, sparse, merged = [stem.dense_width(shape)], [behind.vectors], [0]
         for number, block in enumerate(architecture.blocks, start=1):
-            dense.append(_width(number, block, block.dense_operators, shape))
-            sparse.append(_width(number, block, block.sparse_operators, shape))
-            merged.append(block.dense_to_sparse.width(block, shape) if block.dense_to_sparse else 0)
-        return cls(tuple(dense), tuple(sparse), tuple(merged))
+            dense.append(_width(number, block, block.dense_operators, behind))
+            sparse.append(_width(number, block, block.sparse_operators, behind))
+            merged.append(block.dense_to_sparse.width(block, behind) if block.dense_to_sparse else 0)
+        integers = 0 if stem.vectors else shape.integers
+        return cls(tuple(dense), tuple(sparse), tuple(merged), integers, architecture.logit)
+
+    def inputs(self, number: int, shape: StemShape, slots: "Slots | None" = None) -> Inputs:
+        """What block `number` (one more than the last: the head) of the network with these widths may read.
+
+        `slots` are those of the widest network; without them the network has its own.
+        """
+        slots = slots or self
+        dense, sparse = tuple(_dense_slots(self, slots)), tuple(_sparse_slots(self, slots))
+        if number == len(self.dense):
+            return Inputs(shape, _only(dense, slots.head.dense), _only(sparse, slots.head.sparse))
+        return Inputs(shape, dense[:number], sparse[:number], self.dense[number], self.sparse[number])
 
 
 def plan(architecture: Architecture, shape: InputShape, slots: Slots | None = None) -> tuple[Part, ...]:
@@ -85,18 +106,26 @@ def plan(architecture: Architecture, shape: InputShape, slots: Slots | None = No
     >>> [part.path for part in plan(Architecture((block, block)), InputShape(13, 26, 16))]
     ['blocks.1.dense.fc', 'blocks.1.sparse.efc', 'head']
     """
-    own = Slots.of(architecture, shape)
-    slots = slots or own
-    dense, sparse = tuple(_dense_slots(own, slots)), tuple(_sparse_slots(own, slots))
+    own, behind = Slots.of(architecture, shape), architecture.stem.behind(shape)
     parts = []
+    if architecture.stem.vectors and stem_is_live(architecture):
+        parts.append(stem_part(architecture.stem, shape))
     for number, (block, alive) in enumerate(zip(architecture.blocks, live(architecture), strict=True), start=1):
-        inputs = Inputs(shape, dense, sparse, own.dense[number], own.sparse[number])
-        for operator in alive.operators(block):
-            name = f".{operator.name}" if operator.branch in ("dense", "sparse") else ""
-            parts.append(Part(f"blocks.{number - 1}.{operator.branch}{name}", operator, number, block, inputs))
-    head = architecture.head
-    (operator,) = head.operators()
-    return (*parts, Part("head", operator, len(architecture.blocks) + 1, head, Inputs(shape, dense, sparse)))
+        inputs = own.inputs(number, behind, slots)
+        parts += [block_part(operator, number, block, inputs) for operator in alive.operators(block)]
+    last = len(architecture.blocks) + 1
+    return (*parts, Part("head", architecture.logit, last, architecture.head_block, own.inputs(last, behind, slots)))
+
+
+def stem_part(stem: Stem, shape: InputShape) -> Part:
+    """The stem in its place."""
+    return Part("stem", stem, 0, STEM_BLOCK, Inputs(stem.behind(shape), (), ()))
+
+
+def block_part(operator: Operator, number: int, block: Block, inputs: Inputs) -> Part:
+    """An operator or merger of block `number` in its place."""
+    name = f".{operator.name}" if operator.branch in ("dense", "sparse") else ""
+    return Part(f"blocks.{number - 1}.{operator.branch}{name}", operator, number, block, inputs)
 
 
 def output_widths(architecture: Architecture, shape: InputShape) -> tuple[list[int], list[int]]:
@@ -106,7 +135,7 @@ def output_widths(architecture: Architecture, shape: InputShape) -> tuple[list[i
     return list(own.dense), [n + m * alive for n, m, alive in zip(own.sparse, own.merged, merged, strict=True)]
 
 
-def _width(number: int, block: Block, operators: tuple[Operator, ...], shape: InputShape) -> int:
+def _width(number: int, block: Block, operators: tuple[Operator, ...], shape: StemShape) -> int:
     widths = {operator.width(block, shape) for operator in operators}
     if len(widths) > 1:
         names = [operator.name for operator in operators]
@@ -115,15 +144,29 @@ def _width(number: int, block: Block, operators: tuple[Operator, ...], shape: In
 
 
 def _dense_slots(own: Slots, slots: Slots) -> Iterator[Slot]:
+    """Where the stem is one of several, its vectors do not use the columns of its integers."""
     start = 0
-    for width, size in zip(own.dense, slots.dense, strict=True):
-        yield Slot(start, size, (0, width))
+    for output, size in enumerate(slots.dense):
+        width = own.dense[output] if output < len(own.dense) else 0  # a network may have fewer blocks than the widest
+        first = slots.integers - own.integers if output == 0 else 0
+        yield Slot(start, size, (first, first + width))
         start += size
 
 
 def _sparse_slots(own: Slots, slots: Slots) -> Iterator[Slot]:
     """The merger's vectors stand first, so that both kinds keep their columns whatever the other's number."""
     start = 0
-    for width, merged, size, most in zip(own.sparse, own.merged, slots.sparse, slots.merged, strict=True):
+    for output, (size, most) in enumerate(zip(slots.sparse, slots.merged, strict=True)):
+        width, merged = (own.sparse[output], own.merged[output]) if output < len(own.sparse) else (0, 0)
         yield Slot(start, size + most, (most - merged, most + width))
         start += size + most
+
+
+def _only(slots: tuple[Slot, ...], read: tuple[int, ...]) -> tuple[Slot, ...]:
+    """The same outputs in a matrix that has the slots of those only that may be read."""
+    found, start = [], 0
+    for output, slot in enumerate(slots):
+        size = slot.size if output in read else 0
+        found.append(Slot(start, size, slot.active))
+        start += size
+    return tuple(found)

@@ -7,11 +7,17 @@ from collections.abc import Callable
 
 import numpy
 
-from modules.operators import Operator
+from modules.operators import Head, Operator
 from modules.space.architecture import Architecture, Block
-from modules.space.search_space import SearchSpace
+from modules.space.depth import without_dead_blocks
+from modules.space.search_space import SearchSpace, summable
 
 Sampler = Callable[[SearchSpace, numpy.random.Generator], Architecture]
+DrawInputs = Callable[[SearchSpace, int, numpy.random.Generator], tuple[int, ...]]
+DrawOperators = Callable[[tuple[Operator, ...], numpy.random.Generator], tuple[Operator, ...]]
+
+DEEPER = 1 / 3
+"""Where depth is a choice: the number of blocks is the fewest + Binomial(most − fewest, this). Small networks win."""
 
 
 def single_operator_any_connection(space: SearchSpace, generator: numpy.random.Generator) -> Architecture:
@@ -25,18 +31,23 @@ def single_path(space: SearchSpace, generator: numpy.random.Generator) -> Archit
 
 
 def any_path(space: SearchSpace, generator: numpy.random.Generator) -> Architecture:
-    """Several operators a block, summed: any non-empty subset, its size uniform."""
+    """Several operators a block, summed: any non-empty subset of those that can be, its size uniform."""
     return _draw(space, generator, draw_inputs, _some)
 
 
 def full_path(space: SearchSpace, generator: numpy.random.Generator) -> Architecture:
-    """Everything on. Only `left` and `right` are drawn: a block has one of each."""
+    """Everything on that can be: all operators whose outputs can be summed, all inputs, the most blocks.
+
+    Only `left` and `right` are drawn: a block has one of each. Of the stems it has the last.
+    """
     blocks = []
     for number in range(1, space.num_blocks + 1):
         widest = space.widest_block(number)
         left, right = (int(generator.integers(number)) for _ in range(2))
-        blocks.append(Block(**{**vars(widest), "left": left, "right": right}))
-    return Architecture(tuple(blocks))
+        own = {field: summable(getattr(widest, field)) for field in ("dense_operators", "sparse_operators")}
+        blocks.append(Block(**{**vars(widest), "left": left, "right": right, **own}))
+    outputs = tuple(range(space.num_blocks + 1))
+    return Architecture(tuple(blocks), space.stems[-1], Head(outputs, outputs) if space.free_head else None)
 
 
 def warmed_up(sampler: Sampler, step: int, warm_up_steps: int) -> Sampler:
@@ -61,38 +72,73 @@ def _one_input(space: SearchSpace, outputs: int, generator: numpy.random.Generat
     return (int(generator.integers(outputs)),)
 
 
-def _one(options: tuple[Operator, ...], generator: numpy.random.Generator) -> tuple[Operator, ...]:
-    return (options[int(generator.integers(len(options)))],)
+def draw_operator(choices: tuple[Operator, ...], generator: numpy.random.Generator) -> Operator:
+    """One of the operators; each of its options is the default as likely as not, else any choice."""
+    operator = choices[int(generator.integers(len(choices)))]
+    values = {
+        name: options[int(generator.integers(len(options)))]
+        for name, options in operator.options.items()
+        if generator.integers(2)
+    }
+    return operator.with_options(values)
 
 
-def _some(options: tuple[Operator, ...], generator: numpy.random.Generator) -> tuple[Operator, ...]:
-    count = 1 + int(generator.integers(len(options)))
-    return tuple(options[index] for index in sorted(generator.choice(len(options), count, replace=False)))
+def _one(choices: tuple[Operator, ...], generator: numpy.random.Generator) -> tuple[Operator, ...]:
+    return (draw_operator(choices, generator),)
+
+
+def _some(choices: tuple[Operator, ...], generator: numpy.random.Generator) -> tuple[Operator, ...]:
+    choices = summable(choices)
+    count = 1 + int(generator.integers(len(choices)))
+    return tuple(choices[index] for index in sorted(generator.choice(len(choices), count, replace=False)))
+
+
+def draw_block(
+    space: SearchSpace,
+    number: int,
+    generator: numpy.random.Generator,
+    inputs: DrawInputs = draw_inputs,
+    operators: DrawOperators = _one,
+) -> Block:
+    """A random block `number` (from 1)."""
+    return Block(
+        dense_operators=operators(space.dense_operators, generator),
+        sparse_operators=operators(space.sparse_operators, generator),
+        dense_width=int(generator.choice(space.dense_widths)),
+        sparse_width=int(generator.choice(space.sparse_widths)),
+        dense_inputs=inputs(space, number, generator),
+        sparse_inputs=inputs(space, number, generator),
+        left=int(generator.integers(number)),
+        right=int(generator.integers(number)),
+        dense_to_sparse=space.dense_to_sparse if generator.integers(2) else None,
+        sparse_to_dense=space.sparse_to_dense if generator.integers(2) else None,
+    )
+
+
+def draw_head(blocks: int, generator: numpy.random.Generator) -> Head:
+    """One output of the last block, and Binomial(3, ½) of all others, stems included (as many as there are)."""
+    outputs = [(side, output) for side in ("dense", "sparse") for output in range(blocks + 1)]
+    last = ("dense", "sparse")[int(generator.integers(2))], blocks
+    others = [output for output in outputs if output != last]
+    chosen = generator.choice(len(others), int(generator.binomial(3, 0.5)), replace=False)
+    read = sorted({last, *(others[int(index)] for index in chosen)})
+    dense, sparse = (tuple(output for own, output in read if own == side) for side in ("dense", "sparse"))
+    return Head(dense, sparse)
 
 
 def _draw(
     space: SearchSpace,
     generator: numpy.random.Generator,
-    inputs: Callable[[SearchSpace, int, numpy.random.Generator], tuple[int, ...]],
-    operators: Callable[[tuple[Operator, ...], numpy.random.Generator], tuple[Operator, ...]],
+    inputs: DrawInputs,
+    operators: DrawOperators,
 ) -> Architecture:
-    return Architecture(
-        tuple(
-            Block(
-                dense_operators=operators(space.dense_operators, generator),
-                sparse_operators=operators(space.sparse_operators, generator),
-                dense_width=int(generator.choice(space.dense_widths)),
-                sparse_width=int(generator.choice(space.sparse_widths)),
-                dense_inputs=inputs(space, number, generator),
-                sparse_inputs=inputs(space, number, generator),
-                left=int(generator.integers(number)),
-                right=int(generator.integers(number)),
-                dense_to_sparse=space.dense_to_sparse if generator.integers(2) else None,
-                sparse_to_dense=space.sparse_to_dense if generator.integers(2) else None,
-            )
-            for number in range(1, space.num_blocks + 1)
-        )
-    )
+    """Nothing is drawn where a space leaves no choice: depth, stem, options, head."""
+    fewest, most = space.depths[0], space.depths[-1]
+    depth = fewest + int(generator.binomial(most - fewest, DEEPER)) if most > fewest else most
+    stem = space.stems[int(generator.integers(len(space.stems)))] if len(space.stems) > 1 else space.stems[0]
+    blocks = tuple(draw_block(space, number, generator, inputs, operators) for number in range(1, depth + 1))
+    drawn = Architecture(blocks, stem, draw_head(depth, generator) if space.free_head else None)
+    return without_dead_blocks(drawn, fewest, space.max_inputs) if most > fewest else drawn
 
 
 SAMPLERS: dict[str, Sampler] = {

@@ -1,19 +1,32 @@
-"""The two search spaces of NASRec (arXiv:2207.07187, table 1) and the check that a value is in one."""
+"""The search spaces: NASRec's two (arXiv:2207.07187, table 1) and `open`; and the check that a value is in one."""
 
 import dataclasses
 import math
 from dataclasses import dataclass
 
 from modules.operators import (
+    NO_STEM,
     Attention,
+    BilinearFusion,
+    CompressedInteraction,
+    Cross,
     DenseToSparse,
     DotProduct,
     EmbeddedFullyConnected,
+    FactorizationMachine,
+    FactorizedProduct,
+    FieldDotProduct,
+    FieldProduct,
     FullyConnected,
+    InteractingAttention,
+    MaskBlock,
     Operator,
     SigmoidGating,
     SparseToDense,
+    Stem,
+    StemShape,
     Sum,
+    WideFullyConnected,
 )
 from modules.space.architecture import Architecture, Block
 from modules.space.liveness import reads_of
@@ -42,7 +55,13 @@ class SearchSpace:
     sparse_widths: tuple[int, ...] = (16, 32, 48, 64)
     """Sparse widths n (vectors), ascending."""
     num_blocks: int = 7
-    """Choice blocks N, at least 1."""
+    """Choice blocks N, at least 1; where their number is a choice, the most."""
+    fewest_blocks: int | None = None
+    """Fewest choice blocks, at least 1; None where there are always `num_blocks`."""
+    stems: tuple[Stem, ...] = (NO_STEM,)
+    """Stems to choose from, each once."""
+    free_head: bool = False
+    """Whether the head may read any outputs, stems included; else it reads both of the last block's."""
     max_inputs: int = 4
     """Most outputs that a block's dense (or sparse) inputs may join, at least 1."""
 
@@ -54,17 +73,28 @@ class SearchSpace:
             widths = getattr(self, field)
             if not widths or list(widths) != sorted(set(widths)) or widths[0] < 1:
                 raise ValueError(f"SearchSpace.{field} is {widths}; give positive widths, ascending, each once")
+        if self.fewest_blocks is not None and not 1 <= self.fewest_blocks <= self.num_blocks:
+            raise ValueError(f"SearchSpace.fewest_blocks is {self.fewest_blocks}; num_blocks is {self.num_blocks}")
+        if not self.stems or len(set(self.stems)) != len(self.stems):
+            raise ValueError(f"SearchSpace.stems is {self.stems}; give at least one stem, each once")
         for branch in ("dense", "sparse"):
             self._check_operators(f"{branch}_operators", getattr(self, f"{branch}_operators"), branch)
         for branch in MERGERS:
             if getattr(self, branch) is not None:
                 self._check_operators(branch, (getattr(self, branch),), branch)
 
+    @property
+    def depths(self) -> range:
+        """The numbers of blocks that an architecture may have."""
+        return range(self.fewest_blocks or self.num_blocks, self.num_blocks + 1)
+
     def _check_operators(self, field: str, operators: tuple[Operator, ...], branch: str) -> None:
         names = [operator.name for operator in operators]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"SearchSpace.{field} has {names}; give at least one operator, each name once")
         for operator in operators:
+            if operator != operator.with_options(operator.defaults()):
+                raise ValueError(f"SearchSpace.{field} has {operator!r}; list it with its options' defaults")
             if operator.branch != branch:
                 raise ValueError(f"SearchSpace.{field} has {operator.name!r}, which makes {operator.branch!r}")
 
@@ -87,8 +117,14 @@ class SearchSpace:
 
     def check_path(self, architecture: Architecture) -> None:
         """Raise ValueError, naming block and field, unless the supernet of this space holds the architecture."""
-        if len(architecture.blocks) != self.num_blocks:
-            raise ValueError(f"blocks: {len(architecture.blocks)}; {self.name} has {self.num_blocks}")
+        if len(architecture.blocks) not in self.depths:
+            numbers = f"{self.depths[0]} to {self.depths[-1]}" if len(self.depths) > 1 else self.num_blocks
+            raise ValueError(f"blocks: {len(architecture.blocks)}; {self.name} has {numbers}")
+        if architecture.stem not in self.stems:
+            stems = [stem.to_json() for stem in self.stems]
+            raise ValueError(f"stem: {architecture.stem.to_json()} is not in {self.name}; it has {stems}")
+        if not self.free_head and architecture.logit != dataclasses.replace(architecture, head=None).logit:
+            raise ValueError(f"head: {architecture.head}; in {self.name} it reads both outputs of the last block")
         for number, block in enumerate(architecture.blocks, start=1):
             for field in ("dense_operators", "sparse_operators"):
                 options, own = getattr(self, field), getattr(block, field)
@@ -107,21 +143,33 @@ class SearchSpace:
                     )
 
     def _check_option(self, where: str, operator: Operator, options: tuple[Operator | None, ...]) -> None:
-        if operator not in options:
-            names = [option.name for option in options if option is not None]
-            raise ValueError(f"{where}: {operator.name!r} is not in {self.name}; it has {names}")
+        known = {option.name: option for option in options if option is not None}
+        own = known.get(operator.name)
+        if own is None or type(operator) is not type(own) or (operator != own and not own.options):
+            raise ValueError(f"{where}: {operator.name!r} is not in {self.name}; it has {list(known)}")
+        if not operator.is_variant_of(own):
+            choices = {name: list(values) for name, values in operator.options.items()}
+            raise ValueError(f"{where}: {operator!r} is not in {self.name}; its options are {choices}")
 
     def size(self) -> int:
-        """Number of architectures that `check` accepts.
+        """Number of architectures that `check` accepts (of any embedding width).
 
         >>> f"{float(NASREC_SMALL.size()):.0e} {float(NASREC_FULL.size()):.0e}"
         '5e+39 8e+43'
         """
-        return math.prod(self._block_size(number) for number in range(1, self.num_blocks + 1))
+        return sum(
+            len(self.stems)
+            * math.prod(self._block_size(number) for number in range(1, depth + 1))
+            * (4 ** (depth + 1) - 1 if self.free_head else 1)
+            for depth in self.depths
+        )
 
     def _block_size(self, outputs: int) -> int:
         subsets = sum(math.comb(outputs, count) for count in range(1, min(outputs, self.max_inputs) + 1))
-        operators = len(self.dense_operators) * len(self.sparse_operators)
+        operators = math.prod(
+            sum(math.prod(map(len, operator.options.values())) for operator in choices)
+            for choices in (self.dense_operators, self.sparse_operators)
+        )
         widths = len(self.dense_widths) * len(self.sparse_widths)
         mergers = 2 ** sum(getattr(self, field) is not None for field in MERGERS)
         return operators * widths * subsets**2 * outputs**2 * mergers
@@ -154,6 +202,13 @@ class SearchSpace:
         return tuple(field for field in CONNECTIONS if field in followed)
 
 
+def summable(operators: tuple[Operator, ...]) -> tuple[Operator, ...]:
+    """Those whose output is as wide as their block says; the others' widths are their own."""
+    block = Block((), (), 1, 1, (0,), (0,), 0, 0, None, None)
+    wider, shape = dataclasses.replace(block, dense_width=2, sparse_width=2), StemShape(1, 1, 1)
+    return tuple(own for own in operators if (own.width(block, shape), own.width(wider, shape)) == (1, 2))
+
+
 def _names(operators: tuple[Operator, ...]) -> list[str]:
     return [operator.name for operator in operators]
 
@@ -173,4 +228,32 @@ NASREC_FULL = dataclasses.replace(
 )
 """NASRec-Full, `xlarge` in the authors' code."""
 
-SPACES = {space.name: space for space in (NASREC_SMALL, NASREC_FULL)}
+OPEN = SearchSpace(
+    "open",
+    dense_operators=(
+        WideFullyConnected(),
+        FieldDotProduct(),
+        FactorizedProduct(),
+        MaskBlock(),
+        BilinearFusion(),
+        FactorizationMachine(),
+        SigmoidGating(),
+        Sum(),
+    ),
+    sparse_operators=(
+        EmbeddedFullyConnected(),
+        Attention(),
+        Cross(),
+        FieldProduct(),
+        CompressedInteraction(),
+        InteractingAttention(),
+    ),
+    dense_widths=(16, 32, 64, 128, 256, 400, 512),
+    sparse_widths=(8, 16, 32, 48),
+    fewest_blocks=1,
+    stems=(NO_STEM, *(Stem((), n) for n in (1, 2, 4)), *(Stem((128,), n) for n in (1, 2, 4)), Stem((512, 256, 64), 1)),
+    free_head=True,
+)
+"""This project's own: NASRec's operators and those that hand-made models are made of (docs/search_space.md)."""
+
+SPACES = {space.name: space for space in (NASREC_SMALL, NASREC_FULL, OPEN)}

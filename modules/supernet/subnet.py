@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from modules.operators import Columns, InputShape, Layer, LayerNorm, Linear, Norm, build
+from modules.operators.flatten import joined
 from modules.space.architecture import Architecture
 from modules.space.plan import Part, Slots, plan
 
@@ -101,6 +102,9 @@ class Subnet(nn.Module):
     torch.Size([4])
     """
 
+    dense_features: list[int]
+    sparse_features: list[int]
+
     def __init__(
         self,
         architecture: Architecture,
@@ -117,8 +121,10 @@ class Subnet(nn.Module):
         self.blocks = nn.ModuleList(
             BlockNetwork([(part, module) for part, module in modules if part.number == number]) for number in numbers
         )
-        self.dense_features = list(architecture.head.dense_inputs)
-        self.sparse_features = list(architecture.head.sparse_inputs)
+        self.stem = modules[0][1] if modules[0][0].number == 0 else None
+        self.embedding_width = shape.embedding_width
+        self.dense_features = list(architecture.logit.dense)
+        self.sparse_features = list(architecture.logit.sparse)
         self.head: Layer = modules[-1][1]
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
@@ -132,14 +138,18 @@ class Subnet(nn.Module):
 
     def _head_inputs(self, dense: Tensor, sparse: Tensor) -> list[Tensor]:
         """The dense outputs [B, d] and the flattened sparse outputs [B, n D] that the head joins."""
+        vectors = sparse.transpose(1, 2)  # [B, D, F]
+        if self.stem is not None:
+            dense = self.stem(dense)  # [B, V D]
+            made = dense.view(dense.shape[0], -1, self.embedding_width).transpose(1, 2)  # [B, D, V]
+            vectors = torch.cat([vectors, made], dim=2)
         dense_outputs = [dense]
-        sparse_outputs = [sparse.transpose(1, 2).contiguous()]  # [B, D, F]
+        sparse_outputs = [vectors.contiguous()]
         for block in self.blocks:
             dense_output, sparse_output = block(dense_outputs, sparse_outputs)
             dense_outputs.append(dense_output)
             sparse_outputs.append(sparse_output)
-        found = [dense_outputs[output] for output in self.dense_features]
-        return found + [sparse_outputs[output].transpose(1, 2).flatten(1) for output in self.sparse_features]
+        return joined(dense_outputs, sparse_outputs, self.dense_features, self.sparse_features)
 
 
 def _network(part: Part, weights: Weights) -> nn.Module:

@@ -3,7 +3,6 @@
 B batch, I integers, F fields, D embedding width.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,10 +11,10 @@ from torch import Tensor, nn
 
 from modules.operators import Columns, InputShape
 from modules.operators.layers import SlicedLinear, SlicedNorm
-from modules.space.architecture import Architecture, Block
-from modules.space.plan import Slots
+from modules.space.architecture import Architecture
 from modules.space.search_space import SearchSpace
 from modules.supernet.subnet import Subnet
+from modules.supernet.widest import widest_layers, widest_slots
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,8 @@ class Supernet(nn.Module):
     def __init__(self, space: SearchSpace, shape: InputShape, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.space, self.shape = space, shape
-        widest = _widest(space, shape)
-        self.slots = Slots.of(widest, shape)
-        self.widest = Subnet(widest, shape, generator)
+        self.slots = widest_slots(space, shape)
+        self.widest = widest_layers(space, shape, self.slots, generator)
 
     def forward(self, dense: Tensor, sparse: Tensor, architecture: Architecture) -> Tensor:
         """Dense [B, I], sparse [B, F, D] → logit [B]; ordinary autograd reaches the supernet's parameters.
@@ -78,12 +76,12 @@ class Supernet(nn.Module):
         return Path(network, tuple(weights.slices))
 
     def parameters_by_name(self) -> dict[str, nn.Parameter]:
-        """The widest network's parameters, by their names in any sub-network."""
+        """The parameters, by their names in any sub-network."""
         return dict(self.widest.named_parameters())
 
     def _subnet(self, architecture: Architecture, weights: "_SlicedWeights") -> Subnet:
         self.space.check_path(architecture)
-        return Subnet(architecture, self.shape, weights=weights, slots=self.slots)
+        return Subnet(architecture, self.shape, weights=weights, slots=self.slots).train(self.training)
 
 
 def extract(supernet: Supernet, architecture: Architecture) -> Subnet:
@@ -150,7 +148,7 @@ def _within(inner: tuple[slice, ...], outer: tuple[slice, ...]) -> tuple[slice, 
 
 
 class _SlicedWeights:
-    """Layers on rectangles of the widest network's parameters."""
+    """Layers on rectangles of the supernet's parameters."""
 
     def __init__(self, parameters: dict[str, nn.Parameter], leaves: bool) -> None:
         self.parameters, self.leaves = parameters, leaves
@@ -167,18 +165,9 @@ class _SlicedWeights:
 
     def _slice(self, name: str, index: tuple[slice, ...]) -> Tensor:
         parameter = self.parameters[name]
+        assert all(part.stop <= size for part, size in zip(index, parameter.shape, strict=True)), (name, index)
         if not self.leaves:
             return parameter[index]
         leaf = parameter.detach()[index].requires_grad_()
         self.slices.append(Slice(name, index, leaf))
         return leaf
-
-
-def _widest(space: SearchSpace, shape: InputShape) -> Architecture:
-    """Everything on; `left` and `right` are the widest earlier output, so that every pair's weights fit."""
-    blocks: list[Block] = []
-    for number in range(1, space.num_blocks + 1):
-        widths = Slots.of(Architecture(tuple(blocks)), shape).dense if blocks else (shape.integers,)
-        _, source = max((width, output) for output, width in enumerate(widths))
-        blocks.append(dataclasses.replace(space.widest_block(number), left=source, right=source))
-    return Architecture(tuple(blocks))

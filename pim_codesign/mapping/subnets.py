@@ -45,6 +45,9 @@ class _Made:
     def add(self, part: Part, stage: int) -> None:
         """Note the last stage of a part."""
         match part.operator.branch:
+            case "stem":
+                self._operators["dense", 0] = [stage]
+                self._operators["sparse", 0].append(stage)
             case "dense" | "sparse" as side:
                 self._operators.setdefault((side, part.number), []).append(stage)
             case "dense_to_sparse":

@@ -146,7 +146,7 @@ def _outline(box: Box, architecture: Architecture, look: str) -> str:
 def _operators_at(node: str, architecture: Architecture) -> tuple[Operator, ...]:
     """The operators of a node; none for a stem."""
     if node == "head":
-        return architecture.head.operators()
+        return architecture.head_block.operators()
     if node[1:] == "0":
         return ()
     block = architecture.blocks[int(node[1:]) - 1]

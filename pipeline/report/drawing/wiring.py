@@ -11,7 +11,7 @@ from modules.operators import Operator, Read
 from modules.space import Architecture, Block, live
 from modules.space.liveness import reads_of
 
-Role = Literal["input", "left", "right", "merger", "head"]
+Role = Literal["input", "left", "right", "stem", "merger", "head"]
 
 
 def operator_titles(operators: tuple[Operator, ...]) -> list[str]:
@@ -28,7 +28,7 @@ class Edge:
     target: str
     """Node that reads it."""
     role: Role
-    """As one of the joined inputs, as left or right operand, by a merger, or by the head."""
+    """As one of the joined inputs, as left or right operand, as the flattened stem, by a merger, or by the head."""
     live: bool
     """Whether the reader reaches the logit."""
     title: str = ""
@@ -45,7 +45,7 @@ def edges(architecture: Architecture) -> tuple[Edge, ...]:
             found.append(Edge(f"d{number}", f"s{number}", "merger", alive.dense_to_sparse, block.dense_to_sparse.title))
         if block.sparse_to_dense:
             found.append(Edge(f"s{number}", f"d{number}", "merger", alive.sparse_to_dense, block.sparse_to_dense.title))
-    head = architecture.head
+    head = architecture.head_block
     read = sorted(reads_of(head, head.operators()), key=_reading_order)
     return (*found, *(Edge(f"{one.side[0]}{one.output}", "head", "head", True) for one in read))
 
@@ -64,7 +64,7 @@ def _role(read: Read) -> Role:
 def _reading_order(read: Read) -> tuple[str, int, int]:
     """Dense outputs before sparse ones, joined inputs before operands."""
     assert read.output is not None
-    return read.side, ("input", "left", "right").index(read.role), read.output
+    return read.side, ("input", "left", "right", "stem").index(read.role), read.output
 
 
 def dead_parts(architecture: Architecture) -> tuple[str, ...]:

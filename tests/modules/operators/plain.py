@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from modules.operators import Inputs, InputShape, Layer, Linear, Norm, Operator, Slot, Step, build, check_steps
+from modules.operators import Inputs, Layer, Linear, Norm, Operator, Slot, StemShape, Step, build, check_steps
 from modules.space import Block
 
 B, D = 3, 8
@@ -46,8 +46,13 @@ class Plain:
         return centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt() * layer.weight + layer.bias
 
 
-def plain(operator: Operator, dense: tuple[int, ...], sparse: tuple[int, ...], own=(0, 0), **choices) -> Plain:
-    """The operator behind outputs of these widths, with random layers."""
+def plain(
+    operator: Operator, dense: tuple[int, ...], sparse: tuple[int, ...], own=(0, 0), stem_vectors=0, **choices
+) -> Plain:
+    """The operator behind outputs of these widths (the stem's first), with random layers.
+
+    With stem vectors the last of sparse output 0 are those; dense output 0 then has D numbers for each of them.
+    """
     generator = torch.Generator().manual_seed(0)
     defaults = {
         "dense_operators": (), "sparse_operators": (), "dense_width": 5, "sparse_width": 4, "dense_inputs": (0,),
@@ -55,7 +60,8 @@ def plain(operator: Operator, dense: tuple[int, ...], sparse: tuple[int, ...], o
     }  # fmt: skip
     block = Block(**{**defaults, **choices})
     slots = ([Slot(start, width, (0, width)) for start, width in _starts(widths)] for widths in (dense, sparse))
-    inputs = Inputs(InputShape(dense[0], sparse[0], D), *map(tuple, slots), *own)
+    shape = StemShape(dense[0], sparse[0] - stem_vectors, D, stem_vectors)
+    inputs = Inputs(shape, *map(tuple, slots), *own)
     steps = operator.steps(block, inputs)
     check_steps(operator.name, steps, operator.reads(block))
     layers: dict[str, Layer] = {}
@@ -64,7 +70,8 @@ def plain(operator: Operator, dense: tuple[int, ...], sparse: tuple[int, ...], o
             layers[step.name] = Linear(step.matrix.inputs, step.matrix.outputs, step.matrix.bias, generator).double()
         if step.norm:
             layers[step.norm.name] = Norm(step.norm.width).double()
-    for name, parameter in nn.ModuleDict({name or "self": layer for name, layer in layers.items()}).named_parameters():
+    by_name = {name.replace(".", "_") or "self": layer for name, layer in layers.items()}
+    for name, parameter in nn.ModuleDict(by_name).named_parameters():
         if not name.endswith("weight") or parameter.dim() == 1:
             nn.init.normal_(parameter, generator=generator)
     network = build(operator.name, operator, block, inputs, layers)

@@ -2,14 +2,14 @@
 
 import torch
 
-from modules.operators import Head, Inputs, InputShape, Slot
+from modules.operators import Head, Inputs, Slot, StemShape
 from modules.space import Block
 from tests.modules.operators.plain import D, close, plain
 
 
 def test_formula():
     """One linear layer over a dense output and a flattened sparse one."""
-    own = plain(Head(), (4, 3), (2, 6), dense_inputs=(1,), sparse_inputs=(1,))
+    own = plain(Head((1,), (1,)), (4, 3), (2, 6), dense_inputs=(1,), sparse_inputs=(1,))
     features = torch.cat([own.dense[1], own.sparse[1].transpose(1, 2).flatten(1)], 1)
     flattened = own.sparse[1].transpose(1, 2).flatten(1)
     close(own.network([own.dense[1], flattened]), own.linear("", features))
@@ -17,9 +17,9 @@ def test_formula():
 
 
 def test_columns_are_counted_from_what_it_reads():
-    """Its matrix has slots for the outputs that it reads only; an inactive merger's vectors are skipped."""
+    """An inactive merger's vectors are skipped; dense slots come before sparse ones."""
     dense, sparse = (Slot(0, 7, (0, 7)), Slot(7, 16, (0, 4))), (Slot(0, 5, (0, 5)), Slot(5, 8 + 6, (8, 11)))
     block = Block((), (), 1, 1, (1,), (1,), 0, 0, None, None)
-    (step,) = Head().steps(block, Inputs(InputShape(7, 5, D), dense, sparse))
+    (step,) = Head((1,), (1,)).steps(block, Inputs(StemShape(7, 5, D), dense, sparse))
     assert step.matrix is not None
-    assert step.matrix.columns == ((0, 4), (16 + 8 * D, 16 + 11 * D))
+    assert step.matrix.columns == ((7, 11), (23 + (5 + 8) * D, 23 + (5 + 11) * D))

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.operators import FullyConnected
+from modules.operators import FullyConnected, Head, Stem, WideFullyConnected
 from modules.space import (
     NASREC_FULL,
     NASREC_SMALL,
+    OPEN,
     Architecture,
     InputShape,
     from_nasrec_json,
@@ -25,7 +26,7 @@ def draw(seed: int, space=NASREC_FULL) -> Architecture:
     return single_operator_any_connection(space, numpy.random.default_rng(seed))
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from([NASREC_SMALL, NASREC_FULL]))
+@given(st.integers(0, 2**32 - 1), st.sampled_from([NASREC_SMALL, NASREC_FULL, OPEN]))
 def test_json_gives_the_same_value_back(seed, space):
     """from_json(to_json) through a JSON text is equal and hashes alike."""
     architecture = draw(seed, space)
@@ -57,6 +58,56 @@ def test_an_impossible_field_is_named(block, field, value, message):
     data["blocks"][block][field] = value
     with pytest.raises(ValueError, match=message):
         Architecture.from_json(data, NASREC_FULL)
+
+
+OPEN_DATA = {
+    "blocks": [
+        {
+            "dense_operators": [{"name": "fc", "fields": 8}], "sparse_operators": ["cross"], "dense_width": 16,
+            "sparse_width": 8, "dense_inputs": [0], "sparse_inputs": [0], "left": 0, "right": 0,
+            "dense_to_sparse": False, "sparse_to_dense": False,
+        }
+    ],
+    "stem": {"hidden": [128], "vectors": 2},
+    "head": {"dense": [1], "sparse": [0, 1]},
+}  # fmt: skip
+
+
+def test_the_open_space_has_options_stem_and_head_in_json():
+    """Read and written again they are the same; what is default is not written."""
+    architecture = Architecture.from_json(OPEN_DATA, OPEN)
+    assert json.loads(json.dumps(architecture.to_json())) == OPEN_DATA
+    assert architecture.blocks[0].dense_operators == (WideFullyConnected(fields=8),)
+    assert architecture.stem == Stem((128,), 2) and architecture.logit == Head((1,), (0, 1))
+    OPEN.check(architecture)
+    assert set(Architecture(architecture.blocks).to_json()) == {"blocks"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("head", {"dense": [2], "sparse": []}, r"head, dense: \[2\]; it may read outputs 0 to 1"),
+        ("head", {"dense": [], "sparse": []}, "the head reads nothing"),
+        ("head", {"dense": [1, 0], "sparse": []}, r"head, dense: \[1, 0\].*ascending"),
+        ("head", {"dense": [1]}, 'head: .*expected an object with the keys "dense" and "sparse"'),
+        ("head", {"dense": ["1"], "sparse": []}, "head, dense: .*expected a list of int"),
+        ("stem", {"vectors": -1}, "stem"),
+        ("operator", {"name": "fc", "fields": 7}, "block 1, dense_operators: fc, fields: 7 is no choice"),
+        ("operator", {"name": "fc", "norm": 1}, "block 1, dense_operators: fc, norm: 1 is no choice"),
+        ("operator", {"name": "fc", "rank": 1}, "block 1, dense_operators: fc has no option 'rank'"),
+        ("operator", {"fields": 8}, 'block 1, dense_operators: .*an object with the key "name"'),
+        ("operator", ["fc"], "block 1, dense_operators: .*expected a name"),
+    ],
+)
+def test_a_wrong_stem_head_or_option_is_named(field, value, message):
+    """ValueError with the place, the value and what is possible."""
+    data = copy.deepcopy(OPEN_DATA)
+    if field == "operator":
+        data["blocks"][0]["dense_operators"] = [value]
+    else:
+        data[field] = value
+    with pytest.raises(ValueError, match=message):
+        Architecture.from_json(data, OPEN)
 
 
 @pytest.mark.parametrize("data", [None, [], {}, {"blocks": []}, {"blocks": [1]}, {"blocks": [{}]}])

@@ -2,16 +2,30 @@
 
 import numpy
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from modules.space import NASREC_FULL, NASREC_SMALL, any_path, full_path, single_operator_any_connection, single_path
+from modules.space import (
+    NASREC_FULL,
+    NASREC_SMALL,
+    OPEN,
+    InputShape,
+    any_path,
+    canonical,
+    full_path,
+    live,
+    multiply_accumulates,
+    plan,
+    single_operator_any_connection,
+    single_path,
+)
 from modules.space.sampling import SAMPLERS, draw_inputs, warmed_up
 
-SPACES = st.sampled_from([NASREC_SMALL, NASREC_FULL])
+SPACES = st.sampled_from([NASREC_SMALL, NASREC_FULL, OPEN])
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), SPACES)
 def test_searchable_samples_lie_in_the_space(seed, space):
     """The method's sampler and single-path give candidates, any-path and full-path training paths."""
@@ -20,8 +34,10 @@ def test_searchable_samples_lie_in_the_space(seed, space):
     path = single_path(space, generator)
     space.check(path)
     assert all(len(block.dense_inputs) == len(block.sparse_inputs) == 1 for block in path.blocks)
-    space.check_path(any_path(space, generator))
-    space.check_path(full_path(space, generator))
+    for sampler in (any_path, full_path):
+        path = sampler(space, generator)
+        space.check_path(path)
+        plan(path, InputShape(3, 4, 8))  # summed outputs are of one width
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(SAMPLERS)))
@@ -55,3 +71,14 @@ def test_warm_up_draws_the_full_path_less_and_less():
 
     assert share(0) == 1 and share(100) == share(500) == 0
     assert share(50) == pytest.approx(0.5, abs=0.1)
+
+
+def test_random_networks_of_the_open_space_are_shallow_and_cheap():
+    """Median below half a million multiply-accumulates at 26 fields and D = 16; mostly 1 to 5 blocks, all live."""
+    generator, shape = numpy.random.default_rng(0), InputShape(13, 26, 16)
+    drawn = [single_operator_any_connection(OPEN, generator) for _ in range(400)]
+    assert numpy.median([multiply_accumulates(one, shape) for one in drawn]) < 5e5
+    assert numpy.mean([len(one.blocks) <= 5 for one in drawn]) > 0.95
+    assert all(alive.dense or alive.sparse for one in drawn for alive in live(one))
+    assert len({canonical(one) for one in drawn}) > 395
+    assert any(0 in one.logit.dense + one.logit.sparse for one in drawn)

@@ -6,9 +6,12 @@ import numpy
 import pytest
 import torch
 
+from modules.operators import NO_STEM, Head, WideFullyConnected
 from modules.space import (
     NASREC_FULL,
     NASREC_SMALL,
+    OPEN,
+    Architecture,
     InputShape,
     any_path,
     full_path,
@@ -50,6 +53,23 @@ def test_other_input_shapes(shape):
     draws = numpy.random.default_rng(2)
     for _ in range(5):
         assert_same(supernet, single_operator_any_connection(NASREC_FULL, draws), generator)
+
+
+def test_dropout_follows_the_supernets_mode():
+    """Paths of a supernet in evaluation drop nothing; in training two forward passes differ."""
+    fc = WideFullyConnected(dropout=0.5)
+    block = dataclasses.replace(OPEN.widest_block(1), dense_operators=(fc,), sparse_operators=OPEN.sparse_operators[:1])
+    shape = InputShape(3, 4, 8)
+    architecture = Architecture((block,), NO_STEM, Head((1,), ()))
+    supernet = Supernet(dataclasses.replace(OPEN, num_blocks=1), shape, torch.Generator().manual_seed(0))
+    torch.nn.init.ones_(supernet.get_parameter("widest.head.weight"))
+    dense, sparse = torch.rand(5, 3), torch.rand(5, 4, 8)
+    torch.manual_seed(0)
+    for network in (supernet.path(architecture).network, lambda *rows: supernet(*rows, architecture)):
+        assert not torch.equal(network(dense, sparse), network(dense, sparse))
+    supernet.eval()
+    for network in (supernet.path(architecture).network, lambda *rows: supernet(*rows, architecture)):
+        assert torch.equal(network(dense, sparse), network(dense, sparse))
 
 
 def assert_same(supernet, architecture, generator, rows=4, tolerance=1e-12):

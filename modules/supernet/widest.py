@@ -1,0 +1,131 @@
+"""The layers of a supernet: of every operator of a space in every place, each as large as any sub-network's.
+
+They are found from the operators' descriptions: each layer is as large as the largest that any variant describes.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from modules.operators import Head, InputShape, LayerNorm, Linear, Matrix, Norm, Stem
+from modules.space.plan import Part, Slots, block_part, stem_part
+from modules.space.search_space import SearchSpace
+from modules.supernet.subnet import RESIDUAL_NORM_SCALE
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How large a layer is."""
+
+    outputs: int
+    """Rows of a matrix, or entries of a norm."""
+    inputs: int
+    """Columns of a matrix; 0 for a norm."""
+    bias: bool
+    """Whether a matrix has a bias."""
+    residual: bool
+    """Whether a norm stands behind a residual sum."""
+
+    def around(self, other: "Extent") -> "Extent":
+        """The smallest that holds both."""
+        return Extent(
+            max(self.outputs, other.outputs),
+            max(self.inputs, other.inputs),
+            self.bias or other.bias,
+            self.residual or other.residual,
+        )
+
+
+def widest_slots(space: SearchSpace, shape: InputShape) -> Slots:
+    """The widest outputs of each block of the space, whatever operator makes them."""
+    stem = max(space.stems, key=lambda choice: choice.vectors)
+    behind = stem.behind(shape)
+    integers = 0 if all(choice.vectors for choice in space.stems) else shape.integers
+    dense, sparse, merged = [integers + stem.vectors * shape.embedding_width], [behind.vectors], [0]
+    for number in range(1, space.num_blocks + 1):
+        block = space.widest_block(number)
+        for widths, operators in ((dense, block.dense_operators), (sparse, block.sparse_operators)):
+            variants = (variant for operator in operators for variant in operator.variants())
+            widths.append(max(variant.width(block, behind) for variant in variants))
+        merged.append(block.dense_to_sparse.width(block, behind) if block.dense_to_sparse else 0)
+    outputs = tuple(range(len(dense)) if space.free_head else [space.num_blocks])
+    return Slots(tuple(dense), tuple(sparse), tuple(merged), integers, Head(outputs, outputs))
+
+
+def widest_layers(
+    space: SearchSpace, shape: InputShape, slots: Slots, generator: torch.Generator | None = None
+) -> nn.Module:
+    """The layers, each under its path in a `Subnet`."""
+    extents: dict[str, Extent] = {}
+    for path, extent in _extents(_parts(space, shape, slots)):
+        extents[path] = extents[path].around(extent) if path in extents else extent
+    root = nn.Module()
+    for path, extent in extents.items():
+        layer: nn.Module
+        if extent.inputs:
+            layer = Linear(extent.inputs, extent.outputs, extent.bias, generator)
+        else:
+            layer = Norm(extent.outputs, RESIDUAL_NORM_SCALE if extent.residual else 1.0)
+        _place(root, path, layer)
+    return root
+
+
+def _parts(space: SearchSpace, shape: InputShape, slots: Slots) -> Iterator[Part]:
+    """Every variant of every operator of the space in every place, with all inputs, and the head."""
+    extremes = {stem.vectors: stem for stem in sorted(space.stems, key=lambda choice: choice.vectors)}
+    stems = [extremes[max(extremes)]] + ([extremes[min(extremes)]] if len(extremes) > 1 else [])
+    for stem in space.stems:
+        if stem.vectors:
+            yield stem_part(stem, shape)
+    for number in range(1, space.num_blocks + 1):
+        _, source = max((width, output) for output, width in enumerate(slots.dense[:number]))
+        block = dataclasses.replace(space.widest_block(number), left=source, right=source)
+        for operator in block.operators():
+            for variant in operator.variants():
+                for stem in stems:
+                    yield block_part(
+                        variant, number, block, _own(stem, slots, shape).inputs(number, stem.behind(shape), slots)
+                    )
+    last = space.num_blocks + 1
+    for stem in stems:
+        inputs = _own(stem, slots, shape).inputs(last, stem.behind(shape), slots)
+        yield Part("head", slots.head, last, block, inputs)
+
+
+def _own(stem: Stem, slots: Slots, shape: InputShape) -> Slots:
+    """The widest network's outputs with this stem."""
+    dense = (stem.dense_width(shape), *slots.dense[1:])
+    sparse = (stem.behind(shape).vectors, *slots.sparse[1:])
+    integers = 0 if stem.vectors else shape.integers
+    return dataclasses.replace(slots, dense=dense, sparse=sparse, integers=integers)
+
+
+def _extents(parts: Iterable[Part]) -> Iterator[tuple[str, Extent]]:
+    for part in parts:
+        for step in part.steps:
+            if step.matrix is not None:
+                yield part.layer_path(step.name), _of_matrix(step.matrix)
+            if step.norm is not None:
+                yield part.layer_path(step.norm.name), _of_norm(step.norm)
+
+
+def _of_matrix(matrix: Matrix) -> Extent:
+    return Extent(matrix.outputs, max(stop for _, stop in matrix.columns), matrix.bias, residual=False)
+
+
+def _of_norm(norm: LayerNorm) -> Extent:
+    return Extent(norm.width, 0, bias=False, residual=norm.residual)
+
+
+def _place(root: nn.Module, path: str, layer: nn.Module) -> None:
+    """Put the layer at the path, with the modules on the way to it."""
+    *folders, name = path.split(".")
+    at = root
+    for folder in folders:
+        if not hasattr(at, folder):
+            at.add_module(folder, nn.Module())
+        at = at.get_submodule(folder)
+    at.add_module(name, layer)
