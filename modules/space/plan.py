@@ -31,10 +31,8 @@ class Part:
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """Its layers in the order of computing. Raises ValueError for a description that cannot be built."""
-        steps = self.operator.steps(self.block, self.inputs)
-        check_steps(self.path, steps, self.operator.reads(self.block))
-        return steps
+        """Its layers in the order of computing."""
+        return self.operator.steps(self.block, self.inputs)
 
     def layer_path(self, layer: str) -> str:
         """Path of one of its layers in a Subnet.
@@ -45,7 +43,7 @@ class Part:
 
     @property
     def multiply_accumulates(self) -> int:
-        """Those of its matrices and those between computed operands, a row."""
+        """Those of its matrices and those between computed operands, per row."""
         return sum(step.multiply_accumulates for step in self.steps)
 
     def parameters(self, layer_norm: bool = True) -> int:
@@ -78,7 +76,8 @@ class Slots:
 def plan(architecture: Architecture, shape: InputShape, slots: Slots | None = None) -> tuple[Part, ...]:
     """Every live operator, merger and the head, in the order of computing.
 
-    `slots` are those of the widest network whose matrices the sub-network uses; without them it has its own.
+    `slots` are those of the widest network whose matrices the sub-network uses; without them it has its own. Raises
+    ValueError for a description that cannot be built, but not with `slots`: it was checked with the widest network.
 
     >>> from modules.operators import EmbeddedFullyConnected, FullyConnected
     >>> block = Block((FullyConnected(),), (EmbeddedFullyConnected(),), 16, 16, (0,), (0,), 0, 0, None, None)
@@ -96,7 +95,10 @@ def plan(architecture: Architecture, shape: InputShape, slots: Slots | None = No
             parts.append(Part(f"blocks.{number - 1}.{operator.branch}{name}", operator, number, block, inputs))
     head = architecture.head
     (operator,) = head.operators()
-    return (*parts, Part("head", operator, len(architecture.blocks) + 1, head, Inputs(shape, dense, sparse)))
+    parts.append(Part("head", operator, len(architecture.blocks) + 1, head, Inputs(shape, dense, sparse)))
+    for part in parts if slots is own else ():
+        check_steps(part.path, part.steps, part.operator.reads(part.block))
+    return tuple(parts)
 
 
 def output_widths(architecture: Architecture, shape: InputShape) -> tuple[list[int], list[int]]:

@@ -44,7 +44,7 @@ MODELS: list[Callable[[], tuple[nn.Module, tuple[str, ...]]]] = [
 
 
 def oracle(x: numpy.ndarray, weight: numpy.ndarray, bits: tuple[int, int], largest: float) -> numpy.ndarray:
-    """Integers times integers, one number at a time as pim.md has it, in float64."""
+    """Integers times integers, one number at a time, in float64."""
     weight_levels, levels = 2 ** (bits[0] - 1) - 1, 2 ** (bits[1] - 1) - 1
     step = largest / levels
     integers = numpy.clip(numpy.rint(x / step), -levels, levels).astype(numpy.int64)
