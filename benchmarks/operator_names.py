@@ -9,8 +9,10 @@ A JSON name that is also a place in a network (a field of `Block`, or the `branc
 gives: the mergers, the head) does not count, since it names the place and not the operator there; classes still do.
 Neither do docstrings, comments, and what a file imports under such a name from another project.
 
-One file may name operators: modules/space/search_space.py, which lists the operators of each space and holds the
-hand-made architectures.
+Where architectures are written down, operators are named, and adding an operator changes none of it:
+modules/space/search_space.py lists the operators of each space, modules/space/nasrec.py and
+benchmarks/nasrec_reference.py give them the numbers of the authors' code, and modules/space/handmade/ holds
+architectures that people made. The two ends of a network, its stem and its head, are no choices of a block.
 """
 
 import ast
@@ -23,8 +25,15 @@ from benchmarks.source_files import PACKAGES, Function, Source, imported
 
 OPERATORS = "modules/operators/"
 """The folder that holds an operator a file."""
-SPACES = "modules/space/search_space.py"
-"""The one file outside that may name operators."""
+WRITTEN_DOWN = (
+    "modules/space/search_space.py",
+    "modules/space/nasrec.py",
+    "modules/space/handmade/",
+    "benchmarks/nasrec_reference.py",
+)
+"""Where spaces and architectures are written down, and operators are named therefore."""
+ENDS = ("stem", "head")
+"""Branches of what stands at the ends of every network."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ def operator_names(sources: list[Source]) -> Names | None:
     if not own:
         return None
     classes = {name: node for source in own for name, node in _classes(source).items()}
-    operators = _operators(classes)
+    operators = _operators({name: node for name, node in classes.items() if not set(_texts(node, "branch")) & {*ENDS}})
     instances = {
         name
         for source in own
@@ -142,7 +151,7 @@ def _texts(node: ast.ClassDef, name: str) -> list[str]:
 
 def operator_places(sources: list[Source], names: Names) -> list[tuple[str, int, str]]:
     """(path, line, name) of everything that names an operator where it may not."""
-    outside = [source for source in sources if not source.path.startswith(OPERATORS) and source.path != SPACES]
+    outside = [source for source in sources if not source.path.startswith((OPERATORS, *WRITTEN_DOWN))]
     found = {place for source in outside for place in _places(source, names)}
     return sorted(found)
 

@@ -28,6 +28,9 @@ row-wise Adagrad's state would depend on the number of shards."""
 RESERVED_SHARE = 0.25
 """Share of each device's memory that the planner leaves to the dense part, its activations and the batches."""
 
+SEEDS_BETWEEN_FILLINGS = 1_000_003
+"""How far apart the seeds of a table's fillings are, so that runs of neighbouring seeds share none."""
+
 ROWS_A_CHUNK = 65_536
 """Rows of a table filled from one seed, so that a shard can be filled without drawing the rows before it."""
 
@@ -90,6 +93,11 @@ def _fill_shard(tensor: Tensor, name: str, first_row: int, first_column: int, wi
         stop = min(last_row, (chunk + 1) * ROWS_A_CHUNK)
         part = rows[start - chunk * ROWS_A_CHUNK : stop - chunk * ROWS_A_CHUNK]
         tensor[start - first_row : stop - first_row] = part[:, first_column : first_column + tensor.shape[1]].to(tensor)
+
+
+def draw_tables_anew(sharded: nn.Module, seed: int, times: int) -> None:
+    """Draw every local shard's rows anew, for the `times`-th time; 0 is the first filling."""
+    fill_tables(sharded, seed + times * SEEDS_BETWEEN_FILLINGS)
 
 
 def set_learning_rate(embeddings: DistributedModelParallel, learning_rate: float) -> None:

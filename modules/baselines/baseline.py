@@ -40,7 +40,7 @@ class Baseline(ABC):
         """
 
     def multiply_accumulates(self, shape: InputShape) -> int:
-        """Multiply-accumulates a row, by the same rules as for searched architectures.
+        """Multiply-accumulates per row, by the same rules as for searched architectures.
 
         Counted: V · I · O for every matrix and one for every product of two computed numbers. Not counted: embedding
         tables, biases, activations, sums, constants.

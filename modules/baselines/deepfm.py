@@ -11,7 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torchrec.models.deepfm import DenseArch
-from torchrec.modules import deepfm
+from torchrec.modules.deepfm import DeepFM as DeepBlock
+from torchrec.modules.deepfm import FactorizationMachine
 from torchrec.modules.mlp import MLP
 
 from modules.baselines.baseline import STEM, Baseline, check_layer_sizes, perceptron
@@ -57,9 +58,7 @@ class DeepFM(Baseline):
         deep = tuple(perceptron(names, (numbers, *self.deep_layers), joined))
         # ½ [(Σ x)² − Σ x²] over each of its rows: one for a sample, or D where numbers cross at one position only
         rows = size if self.crossing == "same_position" else 1
-        machine = Step(
-            "factorization_machine", joined, products=numbers + rows, elementwise_operations=2 * numbers + rows
-        )
+        machine = Step("crossing", joined, products=numbers + rows, elementwise_operations=2 * numbers + rows)
         parts = (embedded[-1].name, deep[-1].name, machine.name)
         over = perceptron(["over"], (size + self.deep_layers[-1] + 1, 1), parts)
         return (*embedded, *deep, machine, *over)
@@ -74,8 +73,8 @@ class DeepFMNetwork(nn.Module):
         crossed = (shape.fields + 1) * width
         with drawing_from(generator):
             self.dense_arch = DenseArch(shape.integers, sizes.dense_units, width)
-            self.deep = deepfm.DeepFM(MLP(crossed, list(sizes.deep_layers), activation="relu"))
-            self.factorization_machine = deepfm.FactorizationMachine()
+            self.deep = DeepBlock(MLP(crossed, list(sizes.deep_layers), activation="relu"))
+            self.crossing = FactorizationMachine()
             self.over = nn.Linear(width + sizes.deep_layers[-1] + 1, 1)
         self.same_position = sizes.crossing == "same_position"
 
@@ -89,7 +88,7 @@ class DeepFMNetwork(nn.Module):
     def _crossed(self, vectors: Tensor) -> Tensor:
         """The factorization machine's output [B, 1]. torchrec's block sums over all that one of its rows holds."""
         if not self.same_position:
-            return self.factorization_machine([vectors])
+            return self.crossing([vectors])
         batch, count, width = vectors.shape
         positions = vectors.transpose(1, 2).reshape(batch * width, count)
-        return self.factorization_machine([positions]).reshape(batch, width).sum(dim=1, keepdim=True)
+        return self.crossing([positions]).reshape(batch, width).sum(dim=1, keepdim=True)

@@ -128,7 +128,9 @@ class AttentionNetwork(nn.Module):
         fields = self.norm(self.project([sparse[i] for i in self.inputs]))  # [B, D, n]
         x = fields.transpose(1, 2).contiguous()  # [B, n, D]: the fields are the tokens
         x = self.norm_attention(x + self.output([attend(self.query_key_value([x]), self.heads)]))
-        x = self.norm_output(x + self.contract([self.expand([x]).relu_()]))
+        hidden = self.expand([x])
+        hidden = hidden.relu() if torch.jit.is_scripting() else hidden.relu_()
+        x = self.norm_output(x + self.contract([hidden]))
         return x.transpose(1, 2).contiguous()
 
 

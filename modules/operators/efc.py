@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from modules.operators.inputs import Inputs, InputShape, Read
@@ -55,4 +56,4 @@ class EmbeddedFullyConnectedNetwork(nn.Module):
     def forward(self, dense: list[Tensor], sparse: list[Tensor]) -> Tensor:
         """→ [B, D, n]."""
         x = self.norm(self.project([sparse[i] for i in self.inputs]))
-        return x.relu_()
+        return x.relu() if torch.jit.is_scripting() else x.relu_()  # scripted, x may be a view of a weight

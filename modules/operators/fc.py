@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from modules.operators.inputs import Inputs, InputShape, Read
@@ -53,4 +54,4 @@ class FullyConnectedNetwork(nn.Module):
     def forward(self, dense: list[Tensor], sparse: list[Tensor]) -> Tensor:
         """→ [B, d]."""
         x = self.norm(self.project([dense[i] for i in self.inputs]))
-        return x.relu_()
+        return x.relu() if torch.jit.is_scripting() else x.relu_()  # scripted, x may be a view of a weight

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from modules.operators.attention import SOFTMAX_OPERATIONS, attend
@@ -149,4 +150,5 @@ class InteractingLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, n, D] → [B, n, D]."""
         attended = attend(self.query_key_value([x]), self.heads)
-        return self.norm(attended + self.residual([x])).relu_()
+        x = self.norm(attended + self.residual([x]))
+        return x.relu() if torch.jit.is_scripting() else x.relu_()

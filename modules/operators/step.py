@@ -83,7 +83,7 @@ class Step:
 
     @property
     def multiply_accumulates(self) -> int:
-        """Those of the matrix and those between computed operands, a sample."""
+        """Those of the matrix and those between computed operands, per sample."""
         static = self.matrix.multiply_accumulates if self.matrix else 0
         return static + self.products + sum(product.multiply_accumulates for product in self.computed)
 

@@ -15,7 +15,7 @@ counts (a projection left out where the widths already agree; gating over the pa
 
 
 def multiply_accumulates(architecture: Architecture, shape: InputShape, rule: Rule = "built") -> int:
-    """Multiply-accumulates a row (the field writes them as "FLOPs"): matrices and products of computed operands.
+    """Multiply-accumulates per row (the field writes them as "FLOPs"): matrices and products of computed operands.
 
     Raises ValueError by the rule "reference" for an operator that the authors' code does not have.
     """

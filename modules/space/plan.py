@@ -34,10 +34,8 @@ class Part:
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """Its layers in the order of computing. Raises ValueError for a description that cannot be built."""
-        steps = self.operator.steps(self.block, self.inputs)
-        check_steps(self.path, steps, self.operator.reads(self.block))
-        return steps
+        """Its layers in the order of computing."""
+        return self.operator.steps(self.block, self.inputs)
 
     def layer_path(self, layer: str) -> str:
         """Path of one of its layers in a Subnet.
@@ -48,7 +46,7 @@ class Part:
 
     @property
     def multiply_accumulates(self) -> int:
-        """Those of its matrices and those between computed operands, a row."""
+        """Those of its matrices and those between computed operands, per row."""
         return sum(step.multiply_accumulates for step in self.steps)
 
     def parameters(self, layer_norm: bool = True) -> int:
@@ -99,7 +97,8 @@ class Slots:
 def plan(architecture: Architecture, shape: InputShape, slots: Slots | None = None) -> tuple[Part, ...]:
     """Every live operator, merger and the head, in the order of computing.
 
-    `slots` are those of the widest network whose matrices the sub-network uses; without them it has its own.
+    `slots` are those of the widest network whose matrices the sub-network uses; without them it has its own. Raises
+    ValueError for a description that cannot be built, but not with `slots`: it was checked with the widest network.
 
     >>> from modules.operators import EmbeddedFullyConnected, FullyConnected
     >>> block = Block((FullyConnected(),), (EmbeddedFullyConnected(),), 16, 16, (0,), (0,), 0, 0, None, None)
@@ -114,7 +113,10 @@ def plan(architecture: Architecture, shape: InputShape, slots: Slots | None = No
         inputs = own.inputs(number, behind, slots)
         parts += [block_part(operator, number, block, inputs) for operator in alive.operators(block)]
     last = len(architecture.blocks) + 1
-    return (*parts, Part("head", architecture.logit, last, architecture.head_block, own.inputs(last, behind, slots)))
+    parts.append(Part("head", architecture.logit, last, architecture.head_block, own.inputs(last, behind, slots)))
+    for part in parts if slots is None else ():  # a sub-network repeats what its standalone network passes
+        check_steps(part.path, part.steps, part.operator.reads(part.block))
+    return tuple(parts)
 
 
 def stem_part(stem: Stem, shape: InputShape) -> Part:

@@ -58,6 +58,10 @@ class Supernet(nn.Module):
         self.space, self.shape = space, shape
         self.slots = widest_slots(space, shape)
         self.widest = widest_layers(space, shape, self.slots, generator)
+        # Where each parameter hangs: every path asks for all of them, and walking the modules anew costs a millisecond.
+        self._places = [
+            (f"{path}.{name}", module) for path, module in self.widest.named_modules() for name in module._parameters
+        ]
 
     def forward(self, dense: Tensor, sparse: Tensor, architecture: Architecture) -> Tensor:
         """Dense [B, I], sparse [B, F, D] → logit [B]; ordinary autograd reaches the supernet's parameters.
@@ -77,7 +81,8 @@ class Supernet(nn.Module):
 
     def parameters_by_name(self) -> dict[str, nn.Parameter]:
         """The parameters, by their names in any sub-network."""
-        return dict(self.widest.named_parameters())
+        found = ((path, module._parameters[path.rpartition(".")[2]]) for path, module in self._places)
+        return {path: parameter for path, parameter in found if parameter is not None}
 
     def _subnet(self, architecture: Architecture, weights: "_SlicedWeights") -> Subnet:
         self.space.check_path(architecture)

@@ -48,7 +48,7 @@ class Embeddings:
     fields: int
     """Rows read per sample F."""
     width: int
-    """Numbers a row D, 8 bits each."""
+    """Numbers per row D, 8 bits each."""
     rows: int = 0
     """Rows of all tables together; 0 where the tables are no part of the question."""
 

@@ -29,7 +29,7 @@ class DescribeConfig:
     """What to open."""
 
     data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(default_factory=DataConfig)
-    """The log."""
+    """The click log."""
     folder: str = "runs/data"
     """Where generated or converted files go."""
 

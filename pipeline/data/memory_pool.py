@@ -21,7 +21,7 @@ import pyarrow as pa
 MAX_FREE_BYTES = 32 * 2**20
 """Kept for later; beyond it the block that has waited longest goes back to the system."""
 MAX_SLACK = 1.5
-"""A block serves whoever asks for less, down to this factor: the units of a text log have nearly as many
+"""A block serves whoever asks for less, down to this factor: the units of a text file have nearly as many
 rows, not equally many, and the last of a file has fewer."""
 SCRATCH_DECAY_MS = 100
 """Free scratch memory goes back to the system after so long; at once would cost as much as decoding."""

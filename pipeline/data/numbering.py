@@ -1,4 +1,4 @@
-"""How raw values become rows of the tables, as data: a server must number its requests as training numbered the log."""
+"""How raw values become rows of the tables, as data: a server must number its requests as training numbered its log."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from pipeline.data.formats.prepared import OUT_OF_VOCABULARY_ROW, Prepared, file
 from pipeline.data.schema import Schema
 
 FOLD = "in a table of fewer rows than table_sizes says: 0 stays 0, any other row is 1 + (row - 1) mod (rows - 1)"
-"""What streams do with a prepared log under a smaller --data.max_table_rows."""
+"""What streams do with a prepared click log under a smaller --data.max_table_rows."""
 
 
 def numbering(schema: Schema, prepared: Prepared | None, folder: str) -> dict[str, Any]:
-    """The rules for a log: raw (None), or prepared in `folder` by hashing or by a vocabulary.
+    """The rules for a click log: raw (None), or prepared in `folder` by hashing or by a vocabulary.
 
     `schema` has the sizes of the model's tables; `table_sizes` here are those that the rules number into.
     """

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-from modules.supernet.layers import Linear
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from modules.operators.layers import Linear
 from modules.space import Architecture
 from modules.supernet import Subnet, Supernet, extract
 from pipeline.run.processes import Processes, cpu_threads

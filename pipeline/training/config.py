@@ -11,7 +11,13 @@ class TrainingConfig:
     batch_size: int = 256
     """Rows a step over all ranks together; each rank reads its share."""
     epochs: int = 1
-    """Passes over the training rows."""
+    """Passes over the training rows, at least 1."""
+    planned_epochs: int = 0
+    """Passes that the dense part's schedule is laid out for, at least `epochs`; 0: `epochs`. A longer plan ends with
+    a rate above zero, which several passes with kept tables want (DECISIONS.md, 2026-11-21)."""
+    keep_best_pass: bool = False
+    """Evaluate the validation rows after each pass, stop after the first pass that is worse than the one before, and
+    keep the weights of the best."""
     learning_rate: float = 0.01
     """Peak learning rate of the dense part's Adagrad."""
     initial_square: float = 0.0
@@ -19,6 +25,15 @@ class TrainingConfig:
     and then starves the hidden layers, whose gradients are far below it: DECISIONS.md.)"""
     table_learning_rate: float = 0.2
     """Peak learning rate of the tables' row-wise Adagrad."""
+    table_prior_count: float = 0.0
+    """Occurrences that every table row begins with in its Adagrad accumulator, at least 0 (modules/table_prior.py);
+    with more of them, rare ids stay near their start. The rate that fits grows with its root: 1.6 for 128."""
+    tables: Literal["kept", "fresh"] = "kept"
+    """In later passes, keep the tables, or draw them and their accumulators anew while the dense part goes on (MEDA,
+    arXiv:2407.01607): kept tables overfit some logs from the second pass on."""
+    table_schedule: Literal["as_dense", "each_pass"] = "as_dense"
+    """The tables' rate follows the dense part's schedule; or in each pass it falls linearly from the peak to a fifth of
+    it (after the warm-up, in the first), as tables drawn anew need it."""
     warm_up_share: float = 0.1
     """Share of the steps over which the learning rates rise linearly, 0 to 1."""
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -42,6 +57,10 @@ class TrainingConfig:
         for name in ("batch_size", "epochs", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.planned_epochs and self.planned_epochs < self.epochs:
+            raise ValueError(f"planned_epochs is {self.planned_epochs}; it must be 0 or at least epochs, {self.epochs}")
+        if not self.table_prior_count >= 0:
+            raise ValueError(f"table_prior_count is {self.table_prior_count}; it must be at least 0")
         for name in ("learning_rate", "table_learning_rate", "clip_norm", "epsilon"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")

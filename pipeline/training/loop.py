@@ -4,15 +4,14 @@ B batch, I dense inputs, F fields, D embedding width.
 """
 
 import contextlib
+import dataclasses
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torchrec.distributed import DistributedModelParallel
 from tqdm import tqdm
 
 from modules.embeddings import set_learning_rate
@@ -23,24 +22,39 @@ from pipeline.run.folder import RunFolder
 from pipeline.run.metrics_log import MetricsLog
 from pipeline.run.processes import Processes
 from pipeline.run.records.progress import MetricsLine
+from pipeline.training.best_pass import BestPass
 from pipeline.training.config import TrainingConfig
+from pipeline.training.schedule import LearningRates, learning_rates
 from pipeline.training.table_pipeline import TablePipeline
-from pipeline.training.trainee import StepPaths, Trainee
+from pipeline.training.trainee import StepPaths, Trainee, load_tables
 
 
 def train(
-    trainee: Trainee, stream: Stream, config: TrainingConfig, folder: RunFolder, stage: str, processes: Processes
+    trainee: Trainee,
+    stream: Stream,
+    config: TrainingConfig,
+    folder: RunFolder,
+    stage: str,
+    processes: Processes,
+    validate: Callable[[], float] | None = None,
 ) -> None:
-    """Train to the end of the stream, from the newest checkpoint if there is one; leaves a checkpoint at the end."""
+    """Train to the end of the stream, from the newest checkpoint if there is one; leaves a checkpoint at the end.
+
+    With `keep_best_pass`, `validate()` gives the validation log loss after each pass, and what is left at the end is
+    the best pass; training ends with the first pass that is worse.
+    """
     checkpoints = Checkpoints(folder.checkpoints(stage), processes)
-    step, losses = _resume(trainee, stream, checkpoints)
-    total_steps = len(stream)
+    step, losses, best = _resume(trainee, stream, checkpoints)
+    total_steps, pass_steps = len(stream), len(stream) // config.epochs
     log = MetricsLog(folder, stage, step) if processes.is_first else None
     progress = tqdm(total=total_steps, initial=step, desc=stage, unit="step", disable=not processes.is_first)
     tables = TablePipeline(trainee.embeddings, stream, stream.state_dict, processes.device)
-    while step < total_steps:
-        factor = learning_rate_factor(config, step, total_steps)
-        losses.add(train_step(trainee, trainee.draw_paths(step), tables, config, factor, processes))
+    while step < total_steps and not best.is_over:
+        if step % pass_steps == 0:
+            trainee.begin_pass(step // pass_steps, config)
+        rates = learning_rates(config, step, pass_steps)
+        torch.manual_seed(hash((trainee.seed, step, processes.rank)) & (2**63 - 1))  # for dropout, on any restart
+        losses.add(train_step(trainee, trainee.draw_paths(step), tables, config, rates, processes))
         step += 1
         progress.update()
         if step % config.log_every == 0 or step == total_steps:
@@ -49,9 +63,15 @@ def train(
                 raise ValueError(f"{stage}: the loss is {mean_loss} at step {step}; lower the learning rates")
             progress.set_postfix_str(f"log loss {mean_loss:.4f}")
             if log is not None:
-                log.write(MetricsLine(stage, step, step * config.batch_size, mean_loss, factor * config.learning_rate))
-        if (config.checkpoint_every and step % config.checkpoint_every == 0) or step == total_steps:
-            _save(trainee, tables, checkpoints, step, losses)
+                log.write(MetricsLine(stage, step, step * config.batch_size, mean_loss, rates.dense))
+        if config.keep_best_pass and step % pass_steps == 0:
+            assert validate is not None, "keep_best_pass needs validation rows"
+            best.take(validate(), step, trainee, checkpoints)
+        if config.checkpoint_every and step % config.checkpoint_every == 0 and step < total_steps:
+            _save(trainee, tables, checkpoints, step, losses, best)
+    best.restore(trainee, checkpoints)
+    _save(trainee, tables, checkpoints, step, losses, best)
+    best.drop(checkpoints)
     tables.close()
     progress.close()
     if log is not None:
@@ -83,15 +103,21 @@ def train_step(
     drawn: StepPaths,
     tables: TablePipeline,
     config: TrainingConfig,
-    factor: float,
+    rates: LearningRates,
     processes: Processes,
 ) -> Tensor:
-    """One step on the next of this rank's batches at a share of the peak learning rates; returns its mean log loss,
-    detached. One lookup serves all paths, and its backward updates the tables."""
-    set_learning_rate(trainee.embeddings, factor * config.table_learning_rate)
-    return tables.train_next(
-        lambda batch, embedded: dense_step(trainee, drawn, batch, embedded, config, factor, processes)
-    )
+    """One step on the next of this rank's batches; returns its mean log loss, detached.
+
+    One lookup serves all paths, and its backward updates the tables.
+    """
+    set_learning_rate(trainee.embeddings, rates.tables)
+
+    def dense_part(batch: Batch, embedded: Tensor) -> tuple[Tensor, Tensor]:
+        loss, gradient = dense_step(trainee, drawn, batch, embedded, config, rates.dense, processes)
+        trainee.prior.observe(gradient)
+        return loss, gradient
+
+    return tables.train_next(dense_part)
 
 
 def dense_step(
@@ -100,7 +126,7 @@ def dense_step(
     batch: Batch,
     embedded: Tensor,
     config: TrainingConfig,
-    factor: float,
+    learning_rate: float,
     processes: Processes,
 ) -> tuple[Tensor, Tensor]:
     """The dense part's share of a step: the slices' gradients are averaged over paths and ranks, clipped and applied.
@@ -118,7 +144,7 @@ def dense_step(
         sum_gradients(drawn.paths, drawn.slices)
     average_gradients(drawn.slices, processes)
     nn.utils.clip_grad_norm_([part.leaf for part in drawn.slices], config.clip_norm)
-    trainee.optimizer.step(drawn.slices, factor * config.learning_rate)
+    trainee.optimizer.step(drawn.slices, learning_rate)
     return mean_loss, torch.zeros_like(embedded) if embedded.grad is None else embedded.grad
 
 
@@ -151,51 +177,34 @@ def matrix_precision(config: TrainingConfig, device: torch.device) -> Iterator[N
         torch.set_float32_matmul_precision(before)
 
 
-def learning_rate_factor(config: TrainingConfig, step: int, total_steps: int) -> float:
-    """Share of the peak learning rates at a step: linear warm-up, then cosine to zero or constant.
-
-    >>> config = TrainingConfig(warm_up_share=0.1)
-    >>> [round(learning_rate_factor(config, step, 100), 3) for step in (0, 9, 10, 55, 99)]
-    [0.1, 1.0, 1.0, 0.5, 0.0]
-    """
-    warm_up_steps = max(1, round(config.warm_up_share * total_steps))
-    if step < warm_up_steps:
-        return (step + 1) / warm_up_steps
-    if config.schedule == "constant":
-        return 1.0
-    share = (step - warm_up_steps) / max(1, total_steps - warm_up_steps)
-    return 0.5 * (1 + math.cos(math.pi * share))
-
-
-def _resume(trainee: Trainee, stream: Stream, checkpoints: Checkpoints) -> tuple[int, RunningLoss]:
-    """Load the newest checkpoint, if any: steps done, and the losses since the last line of metrics."""
+def _resume(trainee: Trainee, stream: Stream, checkpoints: Checkpoints) -> tuple[int, RunningLoss, BestPass]:
+    """Load the newest checkpoint, if any: steps done, the losses since the last line of metrics, the best pass."""
     zero = torch.zeros((), device=checkpoints.processes.device)
     newest = checkpoints.newest()
     if newest is None:
-        return 0, RunningLoss(zero)
+        return 0, RunningLoss(zero), BestPass()
     tensors = trainee.tensors()
     progress = checkpoints.load(newest, tensors)
     load_tables(trainee.embeddings, tensors)
     stream.load_state_dict(progress["stream"])
     trainee.restore_generator(progress["generator"])
+    trainee.prior.load_state_dict(progress["prior"])
     sums = progress["loss_sum"]  # one per rank; on another number of ranks their mean stands for each
     world_size, rank = checkpoints.processes.world_size, checkpoints.processes.rank
     loss_sum = sums[rank] if len(sums) == world_size else sum(sums) / len(sums)
-    return progress["step"], RunningLoss(zero + loss_sum, progress["losses"])
+    return progress["step"], RunningLoss(zero + loss_sum, progress["losses"]), BestPass(**progress["best"])
 
 
-def load_tables(embeddings: DistributedModelParallel, tensors: dict[str, Any]) -> None:
-    """Put loaded tables and their optimizer's state back (the dense tensors were loaded in place)."""
-    embeddings.load_state_dict(tensors["embeddings"])
-    embeddings.fused_optimizer.load_state_dict(tensors["embedding_optimizer"])
-
-
-def _save(trainee: Trainee, tables: TablePipeline, checkpoints: Checkpoints, step: int, losses: RunningLoss) -> None:
+def _save(
+    trainee: Trainee, tables: TablePipeline, checkpoints: Checkpoints, step: int, losses: RunningLoss, best: BestPass
+) -> None:
     progress = {
         "step": step,
         "stream": tables.state_dict(),
         "generator": trainee.generator_state(),
+        "prior": trainee.prior.state_dict(),
         "loss_sum": checkpoints.processes.gather(float(losses.total)),
         "losses": losses.count,
+        "best": dataclasses.asdict(best),
     }
     checkpoints.save(step, trainee.tensors(), progress)

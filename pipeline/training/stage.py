@@ -1,5 +1,7 @@
 """A training stage of a run: its tables, its stream of rows, its checkpoints and its evaluation."""
 
+from collections.abc import Callable
+
 from torch import nn
 from torchrec.distributed import DistributedModelParallel
 
@@ -8,9 +10,9 @@ from pipeline.run.checkpoint import Checkpoints
 from pipeline.run.records.results import Metrics
 from pipeline.session import Session
 from pipeline.training.config import TrainingConfig
-from pipeline.training.loop import load_tables, train
+from pipeline.training.loop import train
 from pipeline.training.metrics import evaluate
-from pipeline.training.trainee import Trainee
+from pipeline.training.trainee import Trainee, load_tables
 
 
 def new_tables(session: Session, config: TrainingConfig) -> DistributedModelParallel:
@@ -31,8 +33,17 @@ def own_batch_size(session: Session, config: TrainingConfig) -> int:
     return config.batch_size // session.processes.world_size
 
 
-def train_to_end(session: Session, trainee: Trainee, config: TrainingConfig, stage: str) -> None:
-    """Train on the training split to the end of its passes, from the newest checkpoint of the stage."""
+def train_to_end(
+    session: Session,
+    trainee: Trainee,
+    config: TrainingConfig,
+    stage: str,
+    validate: Callable[[], float] | None = None,
+) -> None:
+    """Train on the training split to the end of its passes, from the newest checkpoint of the stage.
+
+    `validate()`: the validation log loss, for training that keeps its best pass.
+    """
     processes = session.processes
     stream = session.dataset.stream(
         "train",
@@ -42,7 +53,7 @@ def train_to_end(session: Session, trainee: Trainee, config: TrainingConfig, sta
         shuffle_seed=session.config.seed,
         epochs=config.epochs,
     )
-    train(trainee, stream, config, session.folder, stage, processes)
+    train(trainee, stream, config, session.folder, stage, processes, validate)
 
 
 def is_trained(session: Session, stage: str) -> bool:

@@ -7,6 +7,7 @@ from torch import nn
 from modules.baselines import BASELINES
 from modules.space import Architecture, multiply_accumulates, parameter_count
 from modules.supernet import OwnWeights, Subnet
+from modules.table_prior import TablePrior
 from pipeline.run.records.results import ModelKind, ModelResult, SplitMetrics, retrain_stage
 from pipeline.session import Session
 from pipeline.training.config import TrainingConfig
@@ -100,7 +101,13 @@ def train_standalone(session: Session, contender: Contender) -> Trained:
     if is_trained(session, stage):
         load_trained(session, trainee, stage)
     else:
-        train_to_end(session, trainee, session.config.retrain, stage)
+        train_to_end(
+            session,
+            trainee,
+            session.config.retrain,
+            stage,
+            lambda: evaluate_split(session, network, trainee, "valid").log_loss,
+        )
         valid, test = (evaluate_split(session, network, trainee, split) for split in ("valid", "test"))
         session.write(session.folder.result(stage), SplitMetrics(valid, test))
     return Trained(trainee, session.read(session.folder.result(stage), SplitMetrics))
@@ -110,9 +117,12 @@ def build_trainee(session: Session, network: nn.Module, config: TrainingConfig) 
     """New tables beside a standalone network, and what their training changes."""
     network.to(session.processes.device)
     parameters = dict(network.named_parameters())
+    embeddings = new_tables(session, config)
     return Trainee(
-        embeddings=new_tables(session, config),
+        embeddings=embeddings,
         parameters=parameters,
         draw_paths=whole(network),
         optimizer=dense_optimizer(config, parameters),
+        prior=TablePrior(embeddings, config.table_prior_count),
+        seed=session.config.seed,
     )

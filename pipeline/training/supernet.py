@@ -6,6 +6,7 @@ from torch import nn
 from modules.space import Architecture, single_operator_any_connection
 from modules.space.sampling import SAMPLERS, warmed_up
 from modules.supernet import Supernet, common_slices, extract
+from modules.table_prior import TablePrior
 from pipeline.session import Session
 from pipeline.training.stage import evaluate_split, load_trained, new_tables
 from pipeline.training.trainee import StepPaths, Trainee, dense_optimizer
@@ -35,11 +36,14 @@ def build_supernet(session: Session) -> tuple[Supernet, Trainee]:
         paths = [supernet.path(sample(session.space, generator)) for _ in range(count)]
         return StepPaths(tuple(paths[own]), common_slices(paths, parameters))
 
+    embeddings = new_tables(session, config)
     trainee = Trainee(
-        embeddings=new_tables(session, config),
+        embeddings=embeddings,
         parameters=parameters,
         draw_paths=draw_paths,
         optimizer=dense_optimizer(config, parameters),
+        prior=TablePrior(embeddings, config.table_prior_count),
+        seed=session.config.seed,
         generator_state=lambda: generator.bit_generator.state,
         restore_generator=lambda state: setattr(generator.bit_generator, "state", state),
     )

@@ -12,7 +12,9 @@ from typing import Any
 from torch import Tensor, nn
 from torchrec.distributed import DistributedModelParallel
 
+from modules.embeddings import draw_tables_anew
 from modules.supernet import Path, Slice, SlicedAdagrad, SlicedAdam, SlicedOptimizer, SlicedSGD
+from modules.table_prior import TablePrior
 from pipeline.training.config import TrainingConfig
 
 
@@ -38,10 +40,20 @@ class Trainee:
     """The networks and slices of a training step."""
     optimizer: SlicedOptimizer
     """Updates the slices."""
+    prior: TablePrior
+    """What the tables' accumulators hold beside what they have seen."""
+    seed: int = 0
+    """Of the tables' contents and of dropout, at least 0."""
     generator_state: Callable[[], Any] = lambda: None
     """The state of the generator that `draw_paths` draws from."""
     restore_generator: Callable[[Any], None] = lambda state: None
     """Restores such a state."""
+
+    def begin_pass(self, number: int, config: TrainingConfig) -> None:
+        """Prepare the pass of this number, from 0: tables that are not kept are drawn anew."""
+        if number and config.tables == "fresh":
+            draw_tables_anew(self.embeddings, self.seed, number)
+            self.prior.begin_anew()
 
     def tensors(self) -> dict[str, Any]:
         """What torch.distributed.checkpoint saves and loads in place."""
@@ -51,6 +63,12 @@ class Trainee:
             "dense": {name: parameter.detach() for name, parameter in self.parameters.items()},
             "dense_optimizer": self.optimizer.state_dict(),
         }
+
+
+def load_tables(embeddings: DistributedModelParallel, tensors: dict[str, Any]) -> None:
+    """Put loaded tables and their optimizer's state back (the dense tensors were loaded in place)."""
+    embeddings.load_state_dict(tensors["embeddings"])
+    embeddings.fused_optimizer.load_state_dict(tensors["embedding_optimizer"])
 
 
 def whole(network: nn.Module) -> Callable[[int], StepPaths]:

@@ -52,6 +52,7 @@ def test_the_same_command_again_changes_nothing(
     assert said == ["data", "supernet", "search", "retrain", "retrain", *["codesign"] * 5, "export", "found"]
 
 
+@pytest.mark.slow
 def test_killed_and_continued(finished: TinyRun, tmp_path: Path) -> None:
     """SIGKILL of the whole process group at seeded random moments, each time the same command again: in the end every
     reproduced file equals the undisturbed run's byte for byte, and no other file lies about."""
@@ -61,6 +62,7 @@ def test_killed_and_continued(finished: TinyRun, tmp_path: Path) -> None:
     assert differing(finished.folder, tmp_path) == []
 
 
+@pytest.mark.slow
 def test_on_two_ranks(finished: TinyRun, tmp_path: Path) -> None:
     """torchrun's two gloo processes finish the chain; and from the supernet that they left, one rank's search finds the
     same candidates and winners, byte for byte."""
@@ -174,6 +176,7 @@ BROKEN: dict[str, tuple[str, Callable[[str], str], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BROKEN)
 def test_broken_files(copied: TinyRun, case: str, capfd: pytest.CaptureFixture[str]) -> None:
     """The chain stops with one line naming the file, what is wrong in it and what to do, and changes nothing."""
@@ -208,6 +211,7 @@ def test_a_run_of_another_version_is_refused(copied: TinyRun, capfd: pytest.Capt
     assert after == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "missing", "progress"])
 def test_damaged_checkpoint(copied: TinyRun, damage: str, capfd: pytest.CaptureFixture[str]) -> None:
     """A run stopped in the middle of a stage with a damaged checkpoint says which file it is; with the folder removed,
@@ -236,6 +240,7 @@ def test_damaged_checkpoint(copied: TinyRun, damage: str, capfd: pytest.CaptureF
         assert result.read_bytes() == expected
 
 
+@pytest.mark.slow
 def test_disk_full(finished: TinyRun, tmp_path: Path) -> None:
     """With no room for a checkpoint the chain ends with one line and status 1, nothing half-written stays, and with
     room again the same command goes on to the undisturbed run's supernet."""

@@ -70,6 +70,7 @@ def test_the_naive_cost_is_the_models(session: Session) -> None:
         assert getattr(found(session).naive, field) == pytest.approx(getattr(cost, field))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [0, 2, 5])
 def test_resumes_from_its_measurements(copied: TinyRun, kept: int) -> None:
     """With none, some or all measurements on disk, the search ends with the same file."""

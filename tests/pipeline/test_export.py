@@ -31,6 +31,7 @@ torch.save(probability, sys.argv[3])
 """
 
 
+@pytest.mark.slow
 def test_ten_thousand_rows_in_a_fresh_process(copied: TinyRun, tmp_path: Path) -> None:
     """On 10,000 generated rows, most never trained on, a process with torch and fbgemm_gpu alone gives the
     probabilities of the trained model (sharded tables from its checkpoint, then the network) within 1e-6."""

@@ -127,7 +127,7 @@ def test_stopped_by_hand(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> 
         raise KeyboardInterrupt
 
     assert copied.program(interrupted) == 130
-    assert capfd.readouterr().err == "program: stopped; the same command goes on from here\n"
+    assert capfd.readouterr().err == "program: stopped; the same command resumes from here\n"
 
 
 RANK = """
@@ -142,6 +142,7 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 
+@pytest.mark.slow
 def test_two_ranks_are_refused_once(ranks: Ranks, tmp_path: Path) -> None:
     """More ranks than rows, a batch that ranks cannot share and an error on one rank alone: exit code 1, and the
     message is there exactly once."""

@@ -35,7 +35,7 @@ row to read; without dictionaries both double. Pages carry checksums, so that a 
 One page per column, where the default is 20,000 rows: zstd asks for the processor's kind at every page, which traps
 on a virtual machine, and four pages cost a fifth more to read."""
 OUT_OF_VOCABULARY_ROW = 1
-"""In a log numbered by a vocabulary: row of the values that were seen too seldom, or never."""
+"""In a click log numbered by a vocabulary: row of the values that were seen too seldom, or never."""
 _VERSION = 1
 
 
@@ -75,7 +75,7 @@ def read_prepared(metadata: pq.FileMetaData, path: str) -> Prepared | None:
 
 @functools.lru_cache(maxsize=8)
 def _parse(contents: bytes) -> Prepared:
-    """The files of a log say the same; parsing it for each would take as long as all the rest of opening."""
+    """The files of a click log say the same; parsing it for each would take as long as all the rest of opening."""
     document = json.loads(contents)
     if document.pop("version", None) != _VERSION:
         raise ValueError("was prepared by another version of this program; prepare it again")

@@ -33,7 +33,7 @@ _VERSION = 1
 
 @dataclasses.dataclass(frozen=True)
 class GenerateConfig:
-    """Settings of a generated log."""
+    """Settings of a generated click log."""
 
     folder: str
     """Where the files go: a new or empty folder, or one made by this program."""
@@ -67,7 +67,7 @@ class GenerateConfig:
 
 
 def generate(config: GenerateConfig) -> list[str]:
-    """Makes what is missing of the log and returns its files, in the order of the days.
+    """Makes what is missing of the click log and returns its files, in the order of the days.
 
     A folder of other settings is made anew; one that holds somebody else's files is a ValueError.
     """

@@ -245,7 +245,7 @@ class Preparation:
 
 
 def prepare(config: PrepareConfig) -> Path:
-    """Prepares the log, or this replica's share of it; returns the manifest's path.
+    """Prepares the click log, or this replica's share of it; returns the manifest's path.
 
     Bad input is a ValueError that names the file, what was found and what to do.
     """

@@ -54,10 +54,10 @@ def add_up(parts: Iterable[ColumnStatistics]) -> ColumnStatistics:
 def summary(
     schema: Schema, parts: list[dict[str, Any]], distinct: dict[str, int], seen: dict[str, int]
 ) -> dict[str, Any]:
-    """statistics.json: of the whole log.
+    """statistics.json: of the whole click log.
 
     `distinct` counts what the model can tell apart: dense inputs, and table rows other than that of missing. `seen`,
-    known where a vocabulary numbers the categories, counts the values of the log.
+    known where a vocabulary numbers the categories, counts the values in the click log.
     """
     rows = sum(part["rows"] for part in parts)
     columns = {}

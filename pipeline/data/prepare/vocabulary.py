@@ -116,7 +116,7 @@ class VocabularySize:
     """How many values a column has."""
 
     seen: int
-    """Distinct values in the log."""
+    """Distinct values in the click log."""
     kept: int
     """V, those with a row of their own."""
 
@@ -197,7 +197,7 @@ def _write_index(keys: npt.NDArray[np.uint64], index: Path, target: Path) -> Non
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     if (keys[1:] == keys[:-1]).any():
-        raise ValueError(f"{target}: two values share a 64-bit hash; number this log by hashing instead")
+        raise ValueError(f"{target}: two values share a 64-bit hash; number this click log by hashing instead")
     order += FIRST_ROW
     for suffix, array in ((".keys.npy", keys), (".rows.npy", order.astype(np.int32))):
         with atomic_write(index.with_suffix(suffix)) as handle:

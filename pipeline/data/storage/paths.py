@@ -90,7 +90,7 @@ def _glob(path: str) -> list[str]:
 
 
 def check_same_columns(path: str, columns: list[str], first_path: str, first_columns: list[str]) -> None:
-    """Files of one log have the same columns; a ValueError names both files and the difference."""
+    """Files of one click log have the same columns; a ValueError names both files and the difference."""
     if columns != first_columns and (different := sorted(set(columns) ^ set(first_columns))):
         raise ValueError(
             f"{path}: its columns differ from those of {first_path} in {different}; give files of one kind"

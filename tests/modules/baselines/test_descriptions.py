@@ -47,7 +47,7 @@ COUNTED_OTHERWISE = {ATEN.bmm: _pairs, ATEN.mul: _elementwise, ATEN.pow: _elemen
 @pytest.mark.parametrize("baseline", ALL, ids=lambda baseline: baseline.title)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_products_are_those_torch_runs(baseline: Baseline, shape: InputShape) -> None:
-    """Multiply-accumulates a row, squares and crosses included, are half of the FLOPs that torch's counter sees."""
+    """Multiply-accumulates per row, squares and crosses included, are half of the FLOPs that torch's counter sees."""
     network, batch = baseline.build(shape, torch.Generator().manual_seed(0)), 8
     with FlopCounterMode(display=False, custom_mapping=COUNTED_OTHERWISE) as counter:
         network(torch.randn(batch, shape.integers), torch.randn(batch, shape.fields, shape.embedding_width))

@@ -69,7 +69,7 @@ WHAT_TORCH_DOES_NOT_COUNT = {
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**32 - 1), SPACES, WIDE_SHAPES)
 def test_products_are_those_torch_runs(seed, space, shape):
-    """Products counted a row, elementwise ones and attention's included, are those that torch's counter sees run."""
+    """Products counted per row, elementwise ones and attention's included, are those that torch's counter sees run."""
     architecture = single_operator_any_connection(space, numpy.random.default_rng(seed))
     rows = 3
     network = Subnet(architecture, shape)

@@ -1,4 +1,4 @@
-"""Samplers: valid, seeded, and distributed as search_space.md says."""
+"""Samplers: valid, seeded, and distributed as NASRec has it."""
 
 import numpy
 import pytest

@@ -4,14 +4,14 @@ import numpy
 import pytest
 import torch
 
-from modules.space import InputShape, SearchSpace, single_operator_any_connection
+from modules.space import NASREC_FULL, InputShape, SearchSpace, single_operator_any_connection
 from modules.supernet import Slice, SlicedAdagrad, SlicedAdam, SlicedSGD, Supernet
 
 SHAPE = InputShape(3, 4, 4)
 SPACE = SearchSpace(
     "tiny",
-    ("fc", "dot_product", "sigmoid_gating", "sum"),
-    ("efc", "attention"),
+    NASREC_FULL.dense_operators,
+    NASREC_FULL.sparse_operators,
     dense_widths=(4, 8, 16),
     sparse_widths=(2, 4),
     num_blocks=4,

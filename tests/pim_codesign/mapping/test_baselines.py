@@ -90,7 +90,7 @@ def test_deepfm_branches_run_beside_each_other() -> None:
     """DeepFM's factorization machine waits for the embeddings and the dense vector, not for the deep part."""
     workload = workload_of_baseline(BASELINES["deepfm"], SHAPE)
     index = {stage.name: number for number, stage in enumerate(workload.stages)}
-    machine = workload.stages[index["factorization_machine"]]
+    machine = workload.stages[index["crossing"]]
     assert machine.depends == (0, index["dense_arch.model.2"])
-    assert index["factorization_machine"] in workload.stages[index["over"]].depends
+    assert index["crossing"] in workload.stages[index["over"]].depends
     assert index["deep.dense_module._mlp.2._linear"] in workload.stages[index["over"]].depends

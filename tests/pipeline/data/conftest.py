@@ -15,6 +15,70 @@ STALL_S = 2.0
 """How long a stalled answer hangs: beyond the patience that the tests set."""
 
 
+class Handler(BaseHTTPRequestHandler):
+    """Answers one connection."""
+
+    store: "S3Server"
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self._serve(body=False)
+
+    def do_GET(self) -> None:
+        self._serve(body=True)
+
+    def _serve(self, body: bool) -> None:
+        request = f"{self.command} {self.path}"
+        self.store.requests.append(request)
+        fault = self.store.fault(request, len(self.store.requests))
+        if fault == "stall":
+            time.sleep(STALL_S)
+        if fault == "drop":
+            self.close_connection = True
+            self.connection.close()
+        elif fault in ("503", "403"):
+            names = {"503": "SlowDown", "403": "AccessDenied"}
+            self._answer(int(fault), f"<Error><Code>{names[fault]}</Code></Error>".encode(), body)
+        else:
+            self._object(body, cut=fault == "cut")
+
+    def _object(self, body: bool, cut: bool) -> None:
+        parts = urlsplit(self.path)
+        key = unquote(parts.path).strip("/")
+        if "list-type" in parts.query:
+            self._answer(200, self.store.listing(key, parse_qs(parts.query)), body)
+        elif key not in self.store.objects:
+            bucket = any(name.startswith(key + "/") for name in self.store.objects) and "/" not in key
+            self._answer(200 if bucket else 404, b"", body)
+        elif (wanted := self.headers.get("Range")) and body:
+            contents = self.store.objects[key]
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            stop = min(len(contents), int(last) + 1 if last else len(contents))
+            if int(first) >= len(contents):
+                self._answer(416, b"", body)
+                return
+            header = {"Content-Range": f"bytes {first}-{stop - 1}/{len(contents)}"}
+            self._answer(206, contents[int(first) : stop], body, cut, header)
+        else:
+            self._answer(200, self.store.objects[key], body, cut)
+
+    def _answer(
+        self, status: int, contents: bytes, body: bool, cut: bool = False, headers: dict[str, str] | None = None
+    ) -> None:
+        self.send_response(status)
+        fixed = {"Content-Length": str(len(contents)), "Last-Modified": formatdate(0, usegmt=True)}
+        for name, value in {**fixed, "ETag": '"e"', **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(contents[: len(contents) // 2] if cut else contents)
+        if cut:
+            self.close_connection = True
+
+
 class S3Server:
     """Objects in memory; GET (with ranges), HEAD and ListObjectsV2 of the S3 protocol, path-style addresses."""
 
@@ -25,7 +89,7 @@ class S3Server:
         """Method and path of every request."""
         self.fault: Callable[[str, int], str] = lambda request, number: ""
         """(request, its number) → "" | "503" | "403" | "drop" | "cut" | "stall"."""
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("OwnHandler", (Handler,), {"store": self}))
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
@@ -33,71 +97,6 @@ class S3Server:
     def close(self) -> None:
         self._http.shutdown()
         self._http.server_close()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def do_HEAD(self) -> None:
-                self._serve(body=False)
-
-            def do_GET(self) -> None:
-                self._serve(body=True)
-
-            def _serve(self, body: bool) -> None:
-                request = f"{self.command} {self.path}"
-                server.requests.append(request)
-                fault = server.fault(request, len(server.requests))
-                if fault == "stall":
-                    time.sleep(STALL_S)
-                if fault == "drop":
-                    self.close_connection = True
-                    self.connection.close()
-                elif fault in ("503", "403"):
-                    names = {"503": "SlowDown", "403": "AccessDenied"}
-                    self._answer(int(fault), f"<Error><Code>{names[fault]}</Code></Error>".encode(), body)
-                else:
-                    self._object(body, cut=fault == "cut")
-
-            def _object(self, body: bool, cut: bool) -> None:
-                parts = urlsplit(self.path)
-                key = unquote(parts.path).strip("/")
-                if "list-type" in parts.query:
-                    self._answer(200, server.listing(key, parse_qs(parts.query)), body)
-                elif key not in server.objects:
-                    bucket = any(name.startswith(key + "/") for name in server.objects) and "/" not in key
-                    self._answer(200 if bucket else 404, b"", body)
-                elif (wanted := self.headers.get("Range")) and body:
-                    contents = server.objects[key]
-                    first, _, last = wanted.removeprefix("bytes=").partition("-")
-                    stop = min(len(contents), int(last) + 1 if last else len(contents))
-                    if int(first) >= len(contents):
-                        self._answer(416, b"", body)
-                        return
-                    header = {"Content-Range": f"bytes {first}-{stop - 1}/{len(contents)}"}
-                    self._answer(206, contents[int(first) : stop], body, cut, header)
-                else:
-                    self._answer(200, server.objects[key], body, cut)
-
-            def _answer(
-                self, status: int, contents: bytes, body: bool, cut: bool = False, headers: dict[str, str] | None = None
-            ) -> None:
-                self.send_response(status)
-                fixed = {"Content-Length": str(len(contents)), "Last-Modified": formatdate(0, usegmt=True)}
-                for name, value in {**fixed, "ETag": '"e"', **(headers or {})}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                if body:
-                    self.wfile.write(contents[: len(contents) // 2] if cut else contents)
-                if cut:
-                    self.close_connection = True
-
-        return Handler
 
     def listing(self, bucket: str, query: dict[str, list[str]]) -> bytes:
         """ListObjectsV2's answer, on one page."""

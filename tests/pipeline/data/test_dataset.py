@@ -1,6 +1,8 @@
 """pipeline/data/dataset.py: click logs of every kind opened, split and streamed; bad ones refused with the reason."""
 
+import dataclasses
 import gzip
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.data import DataConfig, Schema, open_dataset
-from pipeline.data.dataset import SPLITS, Dataset
-from pipeline.data.describe import describe
+from pipeline.data.dataset import QUARANTINE, SPLITS, Dataset
 from pipeline.data.formats.features import category_rows
 
 ROOT = Path(__file__).parents[3]
@@ -242,6 +243,7 @@ def test_train_drops_and_the_others_do_not(generated: Dataset) -> None:
         assert sum(sizes) == expected
 
 
+@pytest.mark.slow
 def test_ranks_open_at_once(tmp_path: Path) -> None:
     """Two processes that open the same settings at the same moment get the same, whole data."""
     code = (
@@ -255,12 +257,54 @@ def test_ranks_open_at_once(tmp_path: Path) -> None:
     assert all(process.returncode == 0 for process in processes)
 
 
-def test_describe(tmp_path: Path) -> None:
-    """The description names rows, label ratio, oracle and tables."""
-    text = describe(DataConfig(rows=2000), str(tmp_path))
-    assert "schema criteo: 13 integers, 26 categories" in text
-    assert "best possible log loss 0." in text
-    assert "cat_2: 20,000 rows" in text
+BAD_LINES = {"train": [3, 7], "valid": [1], "test": []}
+
+
+def write_splits_with_bad_lines(folder: Path) -> None:
+    """Files named train, valid and test; some of their lines are no rows."""
+    folder.mkdir()
+    for first, (split, bad) in zip((0, 100, 200), BAD_LINES.items(), strict=True):
+        lines = [f"{n % 2}\t{first + n}" for n in range(60)]
+        for number in bad:
+            lines[number - 1] = "no row"
+        (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n")
+    Schema("log", "label", (), ("row",), (10_000,), integer_ids=("row",), columns=("label", "row")).save(
+        folder / "schema.json"
+    )
+
+
+def test_bad_lines_are_set_aside(tmp_path: Path) -> None:
+    """Up to max_bad_rows lines of all splits together go to quarantine.jsonl; ranks and resumed runs deliver the other
+    rows once. One line more is refused, and without the setting the stream ends at the line."""
+    write_splits_with_bad_lines(tmp_path / "log")
+    config = DataConfig(path=str(tmp_path / "log"), max_bad_rows=3)
+    dataset = open_dataset(config, str(tmp_path / "out"))
+    quarantined = [json.loads(line) for line in (tmp_path / "out" / QUARANTINE).read_text().splitlines()]
+    assert [(Path(bad["file"]).stem, bad["line"]) for bad in quarantined] == [("train", 3), ("train", 7), ("valid", 1)]
+    expected = [1 + n for n in range(60) if n + 1 not in BAD_LINES["train"]]
+    assert delivered(dataset, "train") == expected
+    assert delivered(dataset, "valid") == list(range(102, 161))
+    assert dataset.label_ratio("valid") == pytest.approx(30 / 59)
+    streams = [dataset.stream("train", 4, rank, 2, shuffle_seed=1, drop_last=False) for rank in range(2)]
+    rows = [row for _ in range(3) for stream in streams for row in next(stream).ids[:, 0].tolist()]
+    again = open_dataset(config, str(tmp_path / "out")).stream("train", 5, shuffle_seed=1, drop_last=False)
+    again.load_state_dict(json.loads(json.dumps(streams[1].state_dict())))
+    for stream in streams:
+        stream.close()
+    assert sorted(rows + [row for batch in again for row in batch.ids[:, 0].tolist()]) == expected
+    for allowed in (1, 2):
+        with pytest.raises(ValueError, match=r"(?s)more than data.max_bad_rows = .*train.tsv:3: found 1 columns"):
+            open_dataset(dataclasses.replace(config, max_bad_rows=allowed), str(tmp_path / f"out_{allowed}"))
+    strict = open_dataset(dataclasses.replace(config, max_bad_rows=0), str(tmp_path / "out"))
+    with pytest.raises(ValueError, match=r"train.tsv:3: found 1 columns, expected 2; repair .* data.max_bad_rows"):
+        delivered(strict, "train")
+
+
+def test_bad_lines_of_what_has_none(tmp_path: Path) -> None:
+    """Parquet and generated data have no lines: the setting is refused, not ignored."""
+    write_parquet(tmp_path / "log.parquet", 0, 100)
+    with pytest.raises(ValueError, match=r"data.max_bad_rows is 2, but .*log.parquet is Parquet"):
+        open_dataset(DataConfig(path=str(tmp_path / "log.parquet"), max_bad_rows=2), str(tmp_path / "out"))
 
 
 @needs_real_data

@@ -187,6 +187,7 @@ def test_command_and_configuration_are_shown_escaped(page: Page, report: str) ->
     assert {"torch", "torchrec", "torchx", "pyarrow", "iopath"} <= versions.keys()
 
 
+@pytest.mark.slow
 def test_same_run_same_bytes(report: str, finished_run: Path, tmp_path: Path) -> None:
     """A fresh process with other hash seeds writes the same bytes."""
     folder = shutil.copytree(finished_run, tmp_path / finished_run.name)
@@ -205,6 +206,7 @@ OPTIONAL = ["timings", "metrics", "model", "codesign", "results", "winners", "ca
 ABSENT = [*([name] for name in OPTIONAL), *(OPTIONAL[:last] for last in (2, 5, 7)), OPTIONAL[2:6]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("absent", ABSENT, ids="+".join)
 def test_any_part_may_be_absent(write_run: Callable[..., Path], tmp_path: Path, absent: list[str]) -> None:
     """The report is written without any of the optional files, is sound, and says which are absent."""

@@ -193,6 +193,7 @@ with join("cpu") as processes:
 """
 
 
+@pytest.mark.slow
 def test_saved_on_two_ranks_loaded_on_one(ranks: Ranks, tmp_path: Path) -> None:
     """Sharded tables saved on two ranks come back whole on one. Two ranks share the checking of files; both hear of
     damage that one of them has found."""

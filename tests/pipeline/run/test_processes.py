@@ -31,6 +31,7 @@ with join("cpu") as processes:
 """
 
 
+@pytest.mark.slow
 def test_two_ranks_agree(ranks: Ranks) -> None:
     """gather keeps the ranks' order, mean leaves its argument alone, on_first gives rank 0's value and error to all,
     and of a message that both have, one is the first to say it."""

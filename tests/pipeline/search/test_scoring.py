@@ -165,6 +165,7 @@ def scores(processes: Processes) -> list[float]:
     return score_all(supernet(), architectures(7), *rows, ScoringConfig(), processes)
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_ranks_or_threads(ranks: Ranks) -> None:
     """Seven candidates on two ranks (one has four, one three) and on one rank with one and three threads: the same bits
     in the same order, each that of the candidate scored alone; the number of threads is put back."""

@@ -88,6 +88,7 @@ def test_fresh_process_with_torch_and_fbgemm_alone(exported: Path, tmp_path: Pat
     torch.testing.assert_close(torch.load(files[2]), expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_same_weights_give_the_same_bytes(exported: Path, tmp_path: Path) -> None:
     """Exported again, under another name and after other things were scripted here, model.pt is byte-identical."""
     torch.jit.script(BASELINES["dlrm"].build(SHAPE, None))
@@ -117,6 +118,7 @@ def test_description(exported: Path) -> None:
     assert description["versions"]["torch"] == importlib.metadata.version("torch")
 
 
+@pytest.mark.slow
 def test_baseline_is_exported_too(tmp_path: Path) -> None:
     """DLRM with DCN-v2, torchrec's own modules inside, gives the same probabilities out of model.pt."""
     tables, interaction = embedding_tables(), BASELINES["dlrm_dcn"].build(SHAPE, torch.Generator().manual_seed(2))

@@ -31,6 +31,7 @@ from pipeline.run.folder import RunFolder
 from pipeline.run.processes import Processes, join
 from pipeline.training import loop
 from pipeline.training.loop import train, train_step
+from pipeline.training.schedule import LearningRates
 from pipeline.training.supernet import build_supernet
 from pipeline.training.table_pipeline import TablePipeline
 from pipeline.training.trainee import StepPaths, Trainee
@@ -136,11 +137,23 @@ def weights(trainee: Trainee) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in {**local, **dense, **states}.items()}
 
 
+def at_peak(config: SupernetConfig) -> LearningRates:
+    """The peak rates."""
+    return LearningRates.at_share(config, 1.0)
+
+
 def take_steps(config: SupernetConfig, steps: int, processes: Processes) -> dict[str, Tensor]:
     """Weights after the steps."""
     trainee = new_trainee(config, processes)
     for step, batch in enumerate(Rows(processes, steps)):
-        train_step(trainee, trainee.draw_paths(step), one(trainee, batch, processes), config, 1.0, processes)
+        train_step(
+            trainee,
+            trainee.draw_paths(step),
+            one(trainee, batch, processes),
+            config,
+            at_peak(config),
+            processes,
+        )
     return weights(trainee)
 
 
@@ -171,7 +184,14 @@ def bytes_reduced(config: SupernetConfig, steps: int, processes: Processes) -> l
     found = []
     for step, batch in enumerate(Rows(processes, steps)):
         sent.clear()
-        train_step(trainee, trainee.draw_paths(step), one(trainee, batch, processes), config, 1.0, processes)
+        train_step(
+            trainee,
+            trainee.draw_paths(step),
+            one(trainee, batch, processes),
+            config,
+            at_peak(config),
+            processes,
+        )
         found.append([len(sent), sum(sent), 4 * parameter_count(single_operator_any_connection(SPACE, draws), SHAPE)])
     return found
 
@@ -198,6 +218,7 @@ def of_ranks(folder: Path, count: int) -> list[dict[str, Tensor]]:
     return [torch.load(folder / f"{rank}.pt") for rank in range(count)]
 
 
+@pytest.mark.slow
 def test_two_ranks_with_half_the_rows_are_one_with_all(ranks: Ranks, tmp_path: Path) -> None:
     """After 50 steps every weight and state equals one process's to 1e-6; dense ones are bit-equal on both ranks."""
     with join("cpu") as processes:
@@ -257,6 +278,7 @@ def test_several_paths_a_step_are_their_mean(optimizer: Any) -> None:
         torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_distinct_paths_are_averaged_over_their_union(ranks: Ranks, tmp_path: Path) -> None:
     """Two ranks with two paths of their own each: the step of the mean of all four losses, the same on both."""
     changes: dict[str, Any] = {"distinct_paths": True, "paths_per_step": 2, "table_learning_rate": 1e-12}
@@ -267,6 +289,7 @@ def test_distinct_paths_are_averaged_over_their_union(ranks: Ranks, tmp_path: Pa
         torch.testing.assert_close(first[name], value, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_bytes_reduced_are_the_active_weights(ranks: Ranks, tmp_path: Path) -> None:
     """Each step all-reduces once, exactly four bytes for every parameter of its sub-network."""
     for process in ranks(2, RANK, __file__, "bytes", str(tmp_path), "{}", "8"):
@@ -274,6 +297,7 @@ def test_bytes_reduced_are_the_active_weights(ranks: Ranks, tmp_path: Path) -> N
             assert (count, sent) == (1, expected)
 
 
+@pytest.mark.slow
 def test_a_killed_rank_ends_the_other_and_the_run_goes_on(ranks: Ranks, tmp_path: Path) -> None:
     """Rank 1 is killed before step 7: rank 0 ends with an error within 60 s, and the same command goes on from step 6
     to the very weights of a run that nothing stopped, with distinct paths and their generator too."""
@@ -303,7 +327,16 @@ def test_bf16_products_keep_float32_weights() -> None:
             trainee = new_trainee(config, processes)
             for step, batch in enumerate(Rows(processes, 3)):  # the head starts at zero: the first losses are equal
                 tables = one(trainee, batch, processes)
-                loss = float(train_step(trainee, trainee.draw_paths(step), tables, config, 1.0, processes))
+                loss = float(
+                    train_step(
+                        trainee,
+                        trainee.draw_paths(step),
+                        tables,
+                        config,
+                        at_peak(config),
+                        processes,
+                    )
+                )
             losses.append(loss)
             assert all(parameter.dtype == torch.float32 for parameter in trainee.parameters.values())
     assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.02)

@@ -1,25 +1,23 @@
 """The trainer: the schedule against its formula, a step against torch's own optimizers, ranks against one process."""
 
 import json
-import math
 import subprocess
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, embedding
 from torchrec import EmbeddingBagConfig
 
 from modules.embeddings import shard_embeddings
 from modules.supernet import SlicedAdagrad
+from modules.table_prior import TablePrior
 from pipeline.data import Batch
 from pipeline.run.processes import Processes, join
 from pipeline.training.config import TrainingConfig
-from pipeline.training.loop import learning_rate_factor, train_step
+from pipeline.training.loop import train_step
+from pipeline.training.schedule import LearningRates
 from pipeline.training.table_pipeline import TablePipeline
 from pipeline.training.trainee import Trainee, whole
 
@@ -29,23 +27,6 @@ TABLES = [
 ]
 CONFIG = TrainingConfig(batch_size=32, learning_rate=0.05, table_learning_rate=0.3, clip_norm=0.5, initial_square=0.1)
 FACTORS = (0.5, 1.0, 0.25)
-
-
-@given(st.floats(0, 1), st.integers(1, 500), st.sampled_from(["cosine", "constant"]))
-def test_learning_rate_factor(share: float, total: int, schedule: Any) -> None:
-    """Rises linearly to 1 at the end of the warm-up (never 0, at least one step), then the cosine or 1; in (0, 1]."""
-    config = TrainingConfig(warm_up_share=share, schedule=schedule)
-    warm_up = max(1, round(share * total))
-    for step in range(total):
-        found = learning_rate_factor(config, step, total)
-        assert 0 < found <= 1
-        if step < warm_up:
-            assert found == pytest.approx((step + 1) / warm_up)
-        elif schedule == "constant":
-            assert found == 1
-        else:
-            angle = math.pi * (step - warm_up) / (total - warm_up)
-            assert found == pytest.approx(math.cos(angle / 2) ** 2)
 
 
 def one(trainee: Trainee, batch: Batch, processes: Processes) -> TablePipeline:
@@ -83,12 +64,12 @@ def trained() -> tuple[list[float], dict[str, Tensor]]:
         parameters = dict(network.named_parameters())
         path = whole(network)
         optimizer = SlicedAdagrad(parameters, CONFIG.epsilon, CONFIG.initial_square)
-        trainee = Trainee(sharded, parameters, path, optimizer)
+        trainee = Trainee(sharded, parameters, path, optimizer, TablePrior(sharded, 0))
         dense, ids, label = rows()
         batch = Batch.of_ids(dense, ids, label, list("uvw"))
         losses = [
-            float(train_step(trainee, path(step), one(trainee, batch, processes), CONFIG, factor, processes))
-            for step, factor in enumerate(FACTORS)
+            float(train_step(trainee, path(step), one(trainee, batch, processes), CONFIG, rates, processes))
+            for step, rates in enumerate(LearningRates.at_share(CONFIG, factor) for factor in FACTORS)
         ]
         tables = {name: table.local_shards()[0].tensor for name, table in sharded.state_dict().items()}
         return losses, {name: value.detach().clone() for name, value in {**tables, **parameters}.items()}
@@ -134,6 +115,7 @@ shared = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(shared)
 from modules.embeddings import shard_embeddings
 from modules.supernet import SlicedAdagrad
+from modules.table_prior import TablePrior
 from pipeline.data import Batch
 from pipeline.run.processes import join
 from pipeline.training.trainee import Trainee, whole
@@ -145,20 +127,22 @@ with join("cpu") as processes:
     network = shared.Interaction()
     parameters = dict(network.named_parameters())
     optimizer = SlicedAdagrad(parameters, config.epsilon, config.initial_square)
-    trainee = Trainee(sharded, parameters, whole(network), optimizer)
+    trainee = Trainee(sharded, parameters, whole(network), optimizer, shared.TablePrior(sharded, 0))
     dense, ids, label = shared.rows()
     own = slice(16 * rank, 16 * rank + 16)
     batch = Batch.of_ids(dense[own], ids[:, own].contiguous(), label[own], list("uvw"))
     losses = []
     for step, factor in enumerate(shared.FACTORS):
+        rates = shared.LearningRates.at_share(config, factor)
         tables = shared.one(trainee, batch, processes)
-        losses.append(processes.mean(train_step(trainee, trainee.draw_paths(step), tables, config, factor, processes)))
+        losses.append(processes.mean(train_step(trainee, trainee.draw_paths(step), tables, config, rates, processes)))
     tables = {name: table.local_shards()[0].tensor for name, table in sharded.state_dict().items()
               if table.local_shards()}
     print(json.dumps([losses, {name: value.tolist() for name, value in {**tables, **parameters}.items()}]))
 """
 
 
+@pytest.mark.slow
 def test_two_ranks_step_as_one(ranks: Ranks) -> None:
     """Two ranks with half of the rows each make the losses and weights of one process with all of them, to rounding;
     dense weights are bit-equal on both."""

@@ -149,6 +149,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_two_ranks_find_what_one_finds(tmp_path: Path) -> None:
     """Two real gloo processes that share 10,001 rows, one row and none: on both the metrics of one process that has
     them all, bit for bit; a rank without rows takes part, and without any rows both get the error and none hangs."""

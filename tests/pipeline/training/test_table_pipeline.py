@@ -79,6 +79,7 @@ def test_the_pipeline_trains_the_same() -> None:
     assert len(set(plain[0])) == STEPS
 
 
+@pytest.mark.slow
 def test_the_pipeline_trains_the_same_on_two_ranks(ranks: Ranks) -> None:
     """The same on two ranks, each with rows and tables of its own."""
     for process in ranks(2, RANK, __file__):

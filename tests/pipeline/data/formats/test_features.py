@@ -33,6 +33,7 @@ def row_by_hand(text: str | None, table_size: int) -> int:
     return 1 + text_hash(text) % (table_size - 1) if text else 0
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(TEXTS, st.integers(2, 2**31 - 1), st.sampled_from([pa.string(), pa.large_string()]), st.integers(0, 5))
 def test_text_rows(texts: list[str | None], table_size: int, kind: pa.DataType, skipped: int) -> None:

@@ -80,6 +80,7 @@ def test_units_are_the_file(tmp_path: Path, name: str, end: str, last: str, monk
 RUNS = st.lists(st.tuples(st.integers(1, 8), st.integers(1, 9), st.floats(0, 1)), min_size=1, max_size=3)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.integers(1, 60), min_size=1, max_size=3),

@@ -221,6 +221,7 @@ PLAIN = st.builds(lambda *row: b"%d,%d,%s" % row, st.integers(0, 1), st.integers
 LINES = st.lists(st.one_of(PLAIN, PLAIN, st.sampled_from(NASTY)), min_size=1, max_size=12)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     LINES,

@@ -103,6 +103,7 @@ def test_foreign_folder(tmp_path: Path) -> None:
     assert (tmp_path / "day_0.parquet").read_bytes() == b"mine"
 
 
+@pytest.mark.slow
 def test_killed_and_run_again(tmp_path: Path) -> None:
     """Killed in the middle and run again, the program ends with the bytes of an uninterrupted run."""
     options = ["--rows", "40000", "--days", "20", "--format", "tsv"]

@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -69,6 +68,7 @@ REAL_FILES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real data (../shared/data) are absent")
 @pytest.mark.parametrize("numbering", ["hash", "vocabulary"])
 @pytest.mark.parametrize("file, schema_name", REAL_FILES)
@@ -137,6 +137,7 @@ def whole(raw_days: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dic
     return contents(folder), time.monotonic() - started
 
 
+@pytest.mark.slow
 def test_killed_and_run_again(raw_days: Path, whole: tuple[dict[str, bytes], float], tmp_path: Path) -> None:
     """Killed outright at random moments, then run to the end: the same bytes as without a stop, and nothing beside."""
     expected, seconds = whole
@@ -190,6 +191,7 @@ def replica(raw: Path, folder: Path, number: int) -> list[str]:
     return command(raw, folder, "--replica", str(number), "--replicas", "2", "--processes", "1")
 
 
+@pytest.mark.slow
 def test_replicas_and_a_lost_one(
     raw_days: Path, whole: tuple[dict[str, bytes], float], start: Start, tmp_path: Path
 ) -> None:
@@ -265,6 +267,7 @@ def test_trained_on_as_it_is(tmp_path: Path) -> None:
     assert rows(tmp_path / "out", "") == rows(raw, "criteo")
 
 
+@pytest.mark.slow
 def test_row_groups(raw_days: Path, tmp_path: Path) -> None:
     """Row groups are full but for the last of a file."""
     big = tmp_path / "day.tsv"
@@ -297,20 +300,10 @@ def test_too_many_bad_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_refusals(tmp_path: Path) -> None:
     """Mistakes are ValueErrors that name the file or field and what to do."""
     raw = write_log(tmp_path / "raw", rows=10)
-    with pytest.raises(ValueError, match="min_count is 2, which is for --numbering vocabulary"):
-        config(raw, tmp_path / "out", min_count=2)
-    with pytest.raises(ValueError, match=r"folder is 's3://logs/out'; give one of a file system"):
-        PrepareConfig(path=str(raw), schema="criteo", folder="s3://logs/out")
-    with pytest.raises(ValueError, match="replica is 2; use 0 to 1"):
-        config(raw, tmp_path / "out", replica=2, replicas=2)
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").touch()
-    with pytest.raises(ValueError, match=r"mine: holds \['thesis.tex'\], which are not of a preparation"):
-        prepare(config(raw, tmp_path / "mine"))
     prepare(config(raw, tmp_path / "out"))
     with pytest.raises(ValueError, match="was prepared or begun with other numbering and min_count"):
         prepare(config(raw, tmp_path / "out", numbering="vocabulary", min_count=3))
-    with pytest.raises(ValueError, match="is Parquet; prepare reads raw text"):
+    with pytest.raises(ValueError, match=r"is Parquet, .*; prepare reads raw text"):
         prepare(config(tmp_path / "out", tmp_path / "again"))
     (raw / "day_1.tsv").write_bytes(gzip.decompress((raw / "day_1.gz").read_bytes()))
     with pytest.raises(ValueError, match=r"day_1.tsv and .*day_1.gz would both become day_1-00000.parquet"):
@@ -321,6 +314,7 @@ def test_refusals(tmp_path: Path) -> None:
         prepare(config(raw, tmp_path / "cut"))
 
 
+@pytest.mark.slow
 def test_one_replica_stops_the_others(start: Start, tmp_path: Path) -> None:
     """Where one replica cannot go on, the others end with its reason instead of waiting for ever."""
     raw, folder = write_log(tmp_path / "raw", days=2, rows=50), tmp_path / "out"
@@ -332,34 +326,6 @@ def test_one_replica_stops_the_others(start: Start, tmp_path: Path) -> None:
     assert [process.returncode for process in processes] == [1, 1]
     assert "another replica stopped" in said[0]
     assert all("day_1.gz: 50 of the first 50 lines are not rows" in each for each in said)
-
-
-def test_from_a_store_that_falters(tmp_path: Path, s3: Any) -> None:
-    """Raw days on s3://, every third answer an error, a dropped or a cut connection: the bytes that local days give."""
-    raw = write_log(tmp_path / "raw", days=2)
-    prepare(config(raw, tmp_path / "local", numbering="vocabulary", min_count=2))
-    for path in raw.iterdir():
-        s3.objects[f"logs/raw/{path.name}"] = path.read_bytes()
-    faults = ("503", "drop", "cut")
-    s3.fault = lambda request, count: faults[count // 3 % 3] if count % 3 == 0 else None
-    prepare(config(Path("raw"), tmp_path / "stored", path="s3://logs/raw", numbering="vocabulary", min_count=2))
-    assert len(s3.requests) > 6
-    local, stored = contents(tmp_path / "local"), contents(tmp_path / "stored")
-    assert local.keys() == stored.keys()
-    differing = {name for name in local if local[name] != stored[name]}
-    assert differing <= {"manifest.json"}, "all but the paths of the sources"
-
-
-def test_a_store_without_the_file(tmp_path: Path, s3: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    """A path that holds nothing, and a store that refuses, end the program with one line and leave no result."""
-    arguments = ["--schema", "criteo", "--folder", str(tmp_path / "out"), "--path"]
-    assert main([*arguments, "s3://logs/none"]) == 1
-    assert "s3://logs/none" in capfd.readouterr().err.strip().splitlines()[-1]
-    s3.objects["logs/raw/day_0.gz"] = gzip.compress(b"x")
-    s3.fault = lambda request, count: "403"
-    assert main([*arguments, "s3://logs/raw/day_0.gz"]) == 1
-    assert "s3://logs/raw/day_0.gz" in capfd.readouterr().err.strip().splitlines()[-1]
-    assert not list(tmp_path.glob("out/*.parquet")) and not (tmp_path / "out" / "manifest.json").exists()
 
 
 def test_files_of_different_schemas(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def counted(folder: Path, logs: list[list[pa.RecordBatch]]) -> list[Path]:
     return paths
 
 
+@pytest.mark.slow
 @settings(max_examples=10)  # each starts seven databases
 @given(logs=files, min_count=st.sampled_from([1, 2, 4]))
 def test_brute_force(tmp_path_factory: pytest.TempPathFactory, logs: list[list[Row]], min_count: int) -> None:
@@ -90,6 +91,7 @@ def test_the_most_frequent_are_kept(tmp_path: Path) -> None:
     assert found.tolist() == [2, 3, 4, 1, 1, 0]
 
 
+@pytest.mark.slow
 def test_more_values_than_memory(tmp_path: Path) -> None:
     """Values that do not fit into DuckDB's memory are counted all the same, and its spill folder is gone after."""
     distinct = 3_000_000

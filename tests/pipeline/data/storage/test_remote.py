@@ -83,6 +83,7 @@ def test_passing_errors(s3: Any, tmp_path: Path, kind: str, fault: str, monkeypa
     assert delivered(open_dataset(config, str(tmp_path))) == list(range(ROWS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["parquet", "tsv.gz"])
 def test_slow_reads(s3: Any, tmp_path: Path, kind: str) -> None:
     """An answer that does not come in time is asked for again."""
@@ -134,6 +135,7 @@ def test_refused_at_once(s3: Any, tmp_path: Path) -> None:
     assert len(s3.requests) == before + 1
 
 
+@pytest.mark.slow
 def test_program_ends(s3: Any, tmp_path: Path) -> None:
     """A program whose path keeps failing ends with one line, an exit code above zero, and no hang."""
     put_log(s3, "parquet")

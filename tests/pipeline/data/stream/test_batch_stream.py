@@ -63,7 +63,7 @@ def streams_of(split: Split, world: int, batch: int, **options: Any) -> list[Str
 RUNS = st.lists(st.tuples(st.integers(1, 8), st.integers(1, 9), st.floats(0, 1)), min_size=1, max_size=4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=4), st.integers(1, 40), RUNS, st.none() | st.integers(0, 99))
 def test_every_row_once_across_restarts(
     file_rows: list[int], group_rows: int, runs: list[tuple[int, int, float]], seed: int | None
@@ -92,6 +92,7 @@ def test_every_row_once_across_restarts(
         assert all(next(stream, None) is None for stream in streams)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 4), st.integers(1, 8), st.floats(0, 1), st.integers(1, 3))
 def test_resume_repeats_the_uninterrupted_run(world: int, batch: int, share: float, epochs: int) -> None:

@@ -23,7 +23,7 @@ def handed_out(assignment: Assignment, steps: int) -> list[int]:
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, 200), SIZES, SIZES, SIZES, st.booleans())
 def test_an_assignment_covers_everything_once(rows: int, world: int, batch: int, shards: int, drop_last: bool) -> None:
     """Over all steps every position is handed out once, but for the number said to be dropped."""
@@ -34,7 +34,7 @@ def test_an_assignment_covers_everything_once(rows: int, world: int, batch: int,
     assert drop_last or sorted(seen) == list(range(rows))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(1, 200), SIZES, SIZES, SIZES, st.booleans())
 def test_batches_are_full_and_never_empty(rows: int, world: int, batch: int, shards: int, drop_last: bool) -> None:
     """Every batch but the last has exactly B rows; the last at most B + 1; none is empty unless rows < ranks."""
@@ -48,7 +48,7 @@ def test_batches_are_full_and_never_empty(rows: int, world: int, batch: int, sha
             assert not drop_last or sizes[-1] == batch
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, 300), st.lists(st.tuples(SIZES, SIZES, st.floats(0, 1)), min_size=1, max_size=5), SIZES)
 def test_restarts_on_other_ranks(rows: int, runs: list[tuple[int, int, float]], shards: int) -> None:
     """Runs on different numbers of ranks, each stopped anywhere, hand out every position exactly once together."""
