@@ -22,9 +22,10 @@ from pipeline.training.config import TrainingConfig
 class ModelConfig:
     """What is searched."""
 
-    space: Literal["nasrec_small", "nasrec_full"] = "nasrec_small"
-    """NASRec-Small (fc, dot product; EFC) or NASRec-Full (gating, sum and attention too: a supernet step costs over
-    twice as much, and it takes more rows to become good)."""
+    space: Literal["nasrec_small", "nasrec_full", "open"] = "nasrec_small"
+    """NASRec-Small (fc, dot product; EFC), NASRec-Full (gating, sum and attention too: a supernet step costs over
+    twice as much, and it takes more rows to become good), or open (what hand-made models are made of as well, a free
+    depth and a head that reads any outputs: docs/search_space.md)."""
     embedding_width: int = 16
     """Width D of every embedding vector, at least 1 (FBGEMM's kernels on CUDA want a multiple of 4)."""
 

@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 import numpy
 
-from modules.space import Architecture, Block, SearchSpace, single_operator_any_connection
-from modules.space.sampling import draw_inputs
+from modules.space import Architecture, SearchSpace, mutate, single_operator_any_connection
 from pipeline.run.records.candidates import Candidate
 from pipeline.run.records.codec import from_plain, to_plain
 from pipeline.search.proposals import Proposals, check_state, generator_state
@@ -144,7 +143,14 @@ class RegularizedEvolution:
 
     def _mutation_of(self, parent: Architecture) -> Callable[[], Architecture]:
         mutations = mutations_per_child(self._generation - 1, self._config.generations)
-        return lambda: mutate(parent, mutations, self._space, self._generator)
+
+        def draw() -> Architecture:
+            child = parent
+            for _ in range(mutations):
+                child = mutate(child, self._space, self._generator)
+            return child
+
+        return draw
 
     def _tournament_winner(self) -> Candidate:
         """The best of a random part of the population; the older one where scores tie."""
@@ -161,40 +167,3 @@ def mutations_per_child(generation: int, generations: int) -> int:
     [6, 5, 5, 4, 1]
     """
     return (generations - generation) // max(20, generations // 5) + 1
-
-
-def mutate(
-    architecture: Architecture, mutations: int, space: SearchSpace, generator: numpy.random.Generator
-) -> Architecture:
-    """The architecture after that many mutations: each time a random block has one of its fields drawn anew."""
-    blocks = list(architecture.blocks)
-    for _ in range(mutations):
-        index = int(generator.integers(len(blocks)))
-        blocks[index] = _mutate_block(blocks[index], index + 1, space, generator)
-    return Architecture(tuple(blocks))
-
-
-def _mutate_block(block: Block, number: int, space: SearchSpace, generator: numpy.random.Generator) -> Block:
-    """Block `number` (from 1) with, as likely as not, a connection field drawn anew, else another one."""
-
-    def one_of(options: Sequence[Any]) -> Any:
-        return options[int(generator.integers(len(options)))]
-
-    others = ["operators", "dense_width", "sparse_width", "dense_to_sparse", "sparse_to_dense"]
-    field = one_of(space.connections if generator.random() < 0.5 else others)
-    changes: dict[str, Any] = {}
-    match field:
-        case "dense_inputs" | "sparse_inputs":
-            changes[field] = draw_inputs(space, number, generator)
-        case "left" | "right":
-            changes[field] = int(generator.integers(number))
-        case "operators":
-            changes["dense_operators"] = (one_of(space.dense_operators),)
-            changes["sparse_operators"] = (one_of(space.sparse_operators),)
-        case "dense_width":
-            changes[field] = one_of(space.dense_widths)
-        case "sparse_width":
-            changes[field] = one_of(space.sparse_widths)
-        case _:
-            changes[field] = getattr(space, field) if generator.integers(2) else None
-    return dataclasses.replace(block, **changes)

@@ -7,9 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modules.space import NASREC_FULL, NASREC_SMALL, Architecture, Block, SearchSpace, single_operator_any_connection
+from modules.space import (
+    NASREC_FULL,
+    NASREC_SMALL,
+    Architecture,
+    Block,
+    SearchSpace,
+    mutate,
+    single_operator_any_connection,
+)
 from pipeline.run.records.candidates import Candidate
-from pipeline.search.evolution import EvolutionConfig, RegularizedEvolution, mutate, mutations_per_child
+from pipeline.search.evolution import EvolutionConfig, RegularizedEvolution, mutations_per_child
 
 FIELDS_OF_A_MUTATION = {
     **{name: {name} for name in (field.name for field in dataclasses.fields(Block))},
@@ -35,7 +43,9 @@ def test_mutations_stay_in_the_space_and_are_counted(space: SearchSpace, seed: i
     """A mutated architecture is valid and differs in at most that many blocks, one kind of field per mutation."""
     generator = numpy.random.default_rng(seed)
     parent = single_operator_any_connection(space, generator)
-    child = mutate(parent, mutations, space, generator)
+    child = parent
+    for _ in range(mutations):
+        child = mutate(child, space, generator)
     space.check(child)
     changed = [
         (number, frozenset(FIELDS_OF_A_MUTATION[field]))
@@ -53,7 +63,7 @@ def test_a_mutation_changes_a_connection_half_the_time() -> None:
     changes = dict.fromkeys(("dense_width", "sparse_width", "dense_to_sparse", "left", "dense_inputs"), 0)
     trials = 20_000
     for _ in range(trials):
-        child = mutate(parent, 1, NASREC_FULL, generator)
+        child = mutate(parent, NASREC_FULL, generator)
         for field in changes:
             changes[field] += any(
                 getattr(before, field) != getattr(after, field)
