@@ -1,5 +1,6 @@
 """Training as a stage: what it measures, what it leaves, and that it is done once."""
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from modules.supernet import extract
+from pipeline import train
 from pipeline.run.files import read_json
 from pipeline.run.processes import join
 from pipeline.session import Session, open_session
@@ -103,3 +105,14 @@ def test_extracted_from_the_loaded_supernet(session: Session) -> None:
         expected = supernet(rows.dense, rows.embedded, architecture)
         found = extract(supernet, architecture)(rows.dense, rows.embedded)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_supernet_keeps_its_best_pass(copied: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With keep_best_pass the supernet is validated after each pass, and a worse one ends its training."""
+    training = dataclasses.replace(copied.config.supernet, epochs=3, keep_best_pass=True)
+    config = dataclasses.replace(copied.config, run="passes", supernet=training)
+    losses = [0.5, 0.6]
+    monkeypatch.setattr(train, "validate_supernet", lambda *_: losses.pop(0) if losses else 0.5)
+    with join("cpu") as processes, open_session(config, processes) as opened:
+        assert train_supernet(opened) == 0.5
+    assert not losses
