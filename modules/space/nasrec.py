@@ -52,7 +52,8 @@ def from_nasrec_json(data: Any) -> Architecture:
 
 
 def _block(micro: dict[str, Any], macro: dict[str, Any], config: NasrecConfig) -> Block:
-    operators = [config.operators[index] for index in micro["active_nodes"]]
+    nodes = dict(enumerate(config.operators))  # a negative id is none, and not one from the end
+    operators = [nodes[index] for index in micro["active_nodes"]]
     (left,), (right,) = macro["dense_left_idx"], macro["dense_right_idx"]
     return Block(
         dense_operators=tuple(operator for operator in operators if operator.branch == "dense"),

@@ -25,6 +25,8 @@ class HoldsMatrices(Protocol):
 def with_matrices_as_modules(model: nn.Module) -> nn.Module:
     """A deep copy that computes the same and has every static matrix as an `nn.Linear` or a supernet `Linear`."""
     result = copy.deepcopy(model)
+    if isinstance(result, HoldsMatrices):  # the model itself stands in no other module's place
+        return result.with_matrices_as_modules()
     for name, module in list(result.named_modules()):
         if isinstance(module, HoldsMatrices):
             replace(result, name, module.with_matrices_as_modules())

@@ -1,13 +1,14 @@
-"""Each baseline's description against its real network: every weight is described, and counts are torch's."""
+"""What a baseline is: its description against its real network, and the pieces that descriptions are made of."""
 
 import math
 
 import pytest
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from modules.baselines import BASELINES, DLRM, DLRMDCN, Baseline, DeepFM
-from modules.baselines.baseline import STEM
+from modules.baselines.baseline import STEM, check_layer_sizes, perceptron
 from modules.operators import InputShape, check_steps
 
 SHAPES = [InputShape(13, 26, 16), InputShape(1, 3, 4), InputShape(5, 1, 6)]
@@ -75,3 +76,41 @@ def test_hand_counts() -> None:
     papers = DeepFM(5, (7, 6), crossing="same_position")
     assert papers.multiply_accumulates(shape) == matrices + 16 + 4
     assert papers.parameter_count(shape) == deepfm.parameter_count(shape)
+
+
+@pytest.mark.parametrize("part", ["title", "build", "steps"])
+def test_a_baseline_that_forgets_a_part_cannot_be_constructed(part: str) -> None:
+    """Every part is asked for by name."""
+    given = {name: getattr(DLRM, name) for name in ("title", "build", "steps") if name != part}
+    with pytest.raises(TypeError, match=part):
+        type("Forgetful", (Baseline,), given)()
+
+
+@pytest.mark.parametrize("sizes", [(3,), (3, 1), (4, 7, 2, 5)])
+def test_a_perceptron_is_described_as_torch_builds_it(sizes: tuple[int, ...]) -> None:
+    """Each linear layer with its bias is one step, which waits for the one before; the first for what is given."""
+    layers = {f"layer_{n}": nn.Linear(sizes[n], sizes[n + 1]) for n in range(len(sizes) - 1)}
+    steps = list(perceptron(list(layers), sizes, STEM))
+    assert [step.name for step in steps] == list(layers)
+    assert [step.waits_for for step in steps] == [STEM, *((name,) for name in layers)][: len(steps)]
+    for step, layer in zip(steps, layers.values(), strict=True):
+        assert (step.matrix.outputs, step.matrix.inputs) == tuple(layer.weight.shape)
+        assert step.parameters() == sum(parameter.numel() for parameter in layer.parameters())
+        assert step.elementwise_operations == layer.out_features
+
+
+def test_a_perceptron_has_a_name_for_every_layer() -> None:
+    """Names and sizes that do not fit are an error, not a shorter network."""
+    for names in (["a"], ["a", "b", "c"]):
+        with pytest.raises(ValueError):
+            list(perceptron(names, (3, 5, 1), STEM))
+
+
+@pytest.mark.parametrize(("sizes", "allowed"), [((), True), ((1,), True), ((8, 1, 3), True), ((8, 0), False)])
+def test_layers_have_units(sizes: tuple[int, ...], allowed: bool) -> None:
+    """No layer is a possible choice, a layer without units is none: it is named with its field."""
+    if allowed:
+        check_layer_sizes("Own.layers", sizes)
+    else:
+        with pytest.raises(ValueError, match=r"Own\.layers is \(8, 0\)"):
+            check_layer_sizes("Own.layers", sizes)
