@@ -42,7 +42,7 @@ OPERATIONS = 6
 class ProfileConfig:
     """Profile the supernet's training step by operator."""
 
-    space: Literal["nasrec_full", "nasrec_small"] = "nasrec_full"
+    space: Literal["nasrec_full", "nasrec_small", "open"] = "nasrec_full"
     """The search space."""
     sampler: str = "single_operator_any_connection"
     """Which paths: single_operator_any_connection, single_path, any_path, full_path."""

@@ -13,7 +13,13 @@ def train_supernet(session: Session) -> float:
     path = session.folder.result(SUPERNET)
     if not is_trained(session, SUPERNET):
         supernet, trainee = build_supernet(session)
-        train_to_end(session, trainee, session.config.supernet, SUPERNET)
+        train_to_end(
+            session,
+            trainee,
+            session.config.supernet,
+            SUPERNET,
+            lambda: validate_supernet(session, supernet, trainee),
+        )
         session.write(path, SupernetResult(validate_supernet(session, supernet, trainee)))
     log_loss = session.read(path, SupernetResult).valid_log_loss
     session.say(f"supernet   {session.space.name}: validation log loss {log_loss:.4f} (mean of random paths)")

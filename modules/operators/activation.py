@@ -11,7 +11,7 @@ ACTIVATIONS = ("none", "relu", "silu")
 def activate(x: Tensor, activation: str) -> Tensor:
     """Apply the activation to the result of a layer, which it may overwrite."""
     if activation == "relu":
-        return torch.relu_(x)
+        return torch.relu(x) if torch.jit.is_scripting() else torch.relu_(x)  # scripted, x may be a view of a weight
     if activation == "silu":
         return functional.silu(x)
     return x

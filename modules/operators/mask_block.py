@@ -162,7 +162,7 @@ class MaskBlockNetwork(nn.Module):
         if len(self.vectors) > 0:
             parts.append(self.normed(sparse[0]))
         parts += [dense[i] for i in self.inputs]
-        hidden = torch.relu_(self.aggregate(flattened_stem(dense, sparse, self.stem_vectors)))  # [B, k]
+        hidden = activate(self.aggregate(flattened_stem(dense, sparse, self.stem_vectors)), "relu")  # [B, k]
         masked: list[Tensor] = []
         for index, mask in enumerate(self.masks.values()):
             masked.append(mask(hidden) * parts[index])

@@ -69,6 +69,7 @@ def test_unsharded_tables_are_the_trained_ones(copied: TinyRun) -> None:
             assert torch.equal(own, other)
 
 
+@pytest.mark.slow
 def test_exported_again_when_the_files_do_not_belong_together(copied: TinyRun) -> None:
     """A model.pt that is not the one model.json describes is exported anew: the same bytes."""
     expected = (copied.path / "model.pt").read_bytes()

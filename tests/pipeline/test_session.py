@@ -106,6 +106,7 @@ def test_another_configuration(copied: TinyRun, capfd: pytest.CaptureFixture[str
     assert after == before
 
 
+@pytest.mark.slow
 def test_a_second_writer(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
     """While one session is open, the same command elsewhere ends at once with the first one's process id."""
 

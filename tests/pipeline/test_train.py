@@ -74,6 +74,7 @@ def test_a_finished_stage_is_not_trained_again(copied: TinyRun) -> None:
     assert {path: path.stat().st_mtime_ns for path in copied.path.glob("checkpoints/supernet/**/*")} == before
 
 
+@pytest.mark.slow
 def test_a_stage_without_its_checkpoint_is_trained_again(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
     """A checkpoint removed by hand is made anew, and with it the same result."""
     result = copied.path / "checkpoints" / "supernet" / "result.json"

@@ -1,6 +1,6 @@
 """Models that people made, as architectures of the open space: one file each, with the published formula as its test.
 
-They are contenders of a search from its beginning, and can be mutated. What they have in common is in blocks.py.
+They can be trained beside a search's winners, and mutated. What they have in common is in blocks.py.
 """
 
 from collections.abc import Callable

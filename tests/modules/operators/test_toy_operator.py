@@ -5,6 +5,7 @@ B batch, I integers, F fields, D embedding width, d and n a block's widths, W an
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,8 @@ from modules.space.sampling import SAMPLERS
 from modules.supernet import OwnWeights, SlicedAdagrad, Subnet, Supernet, extract
 from pim_codesign import Hardware, evaluate, workload_of_subnet
 from pim_codesign import Mapping as ChipMapping
+from pipeline.report.drawing.architecture_svg import draw_svg
+from pipeline.report.drawing.terminal import draw_text
 
 SHAPE = InputShape(5, 4, 8)
 
@@ -262,3 +265,18 @@ def test_it_is_mapped_on_the_chip() -> None:
             assert operations == [8, 5 * 2 * 8, 5 * project.outputs]
         cost = evaluate(workload, Hardware(), ChipMapping.uniform(workload))
         assert 0 < cost.latency_us < 1e6 and 0 < cost.energy_nj < 1e9
+
+
+def test_it_is_drawn() -> None:
+    """Picture and terminal drawing call it by its title, in its outline, and join it to all that it reads."""
+    for architecture in architectures(5):
+        picture, text = draw_svg(architecture, SHAPE), draw_text(architecture, SHAPE)
+        for number, (block, alive) in enumerate(zip(architecture.blocks, live(architecture), strict=True), start=1):
+            if FieldGate() not in block.dense_operators:
+                continue
+            (box,) = re.findall(rf'<g class="operator" data-node="d{number}".*?</g>', picture)
+            assert "Field" in box and "<path" in box and "<rect" not in box  # a hexagon
+            wires = set(re.findall(rf'data-from="(\w+)" data-to="d{number}" data-role="input"', picture))
+            read = {f"d{output}" for output in block.dense_inputs} | {f"s{output}" for output in block.sparse_inputs}
+            assert wires == (read if alive.dense else set())
+            assert "Field gate" in text

@@ -56,6 +56,7 @@ def test_mutations_stay_in_the_space_and_are_counted(space: SearchSpace, seed: i
     assert len(set(changed)) <= mutations
 
 
+@pytest.mark.slow
 def test_a_mutation_changes_a_connection_half_the_time() -> None:
     """Over 20,000 single mutations each field changes as often as the published scheme says (within 4 sigma)."""
     generator = numpy.random.default_rng(5)

@@ -18,6 +18,7 @@ from modules.space import NASREC_FULL, InputShape, single_operator_any_connectio
 from modules.supernet import Subnet
 from pipeline.data.schema import Schema
 from pipeline.run.files import read_json, sha256
+from pipeline.run.records.codec import to_plain
 from pipeline.run.records.model_card import Provenance
 from pipeline.run.records.results import Metrics, SplitMetrics
 from pipeline.serving.torchscript_model import ExportedModel, write_model
@@ -78,6 +79,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_fresh_process_with_torch_and_fbgemm_alone(exported: Path, tmp_path: Path) -> None:
     """Its probabilities on 2,000 rows are those of torchrec's tables and the subnet here, within 1e-6."""
     dense, ids = random_inputs(ROWS)
@@ -114,7 +116,7 @@ def test_description(exported: Path) -> None:
     assert ids["table_rows"] == [50, 2, 7, 300]
     assert Schema.from_json(description["schema"]) == SCHEMA
     assert description["architecture"] == json.loads(json.dumps(ARCHITECTURE.to_json()))
-    assert description["metrics"] == {"log_loss": 0.5}
+    assert description["metrics"] == {"valid": to_plain(METRICS), "test": to_plain(METRICS)}
     assert description["versions"]["torch"] == importlib.metadata.version("torch")
 
 
@@ -168,6 +170,7 @@ class Moody(nn.Module):
         return torch.randn_like(dense).sum(1)
 
 
+@pytest.mark.slow
 def test_a_model_that_answers_otherwise_elsewhere_is_not_written(tmp_path: Path) -> None:
     """When the fresh process disagrees, export raises, the old model.pt stays and nothing is left behind."""
     path = tmp_path / "model.pt"
@@ -179,6 +182,7 @@ def test_a_model_that_answers_otherwise_elsewhere_is_not_written(tmp_path: Path)
     assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
 
 
+@pytest.mark.slow
 def test_a_model_that_torchscript_refuses(tmp_path: Path) -> None:
     """The error carries TorchScript's own complaint."""
     with pytest.raises(RuntimeError, match=r"(?s)scripting the model failed .*integer literal"):

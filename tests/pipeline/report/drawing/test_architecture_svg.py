@@ -37,9 +37,7 @@ def read(svg: str) -> tuple[Any, ...]:
     root = ElementTree.fromstring(svg)
     boxes, texts = {}, {}
     for group in root.iter(f"{SVG}g"):
-        rect = group.find(f"{SVG}rect")
-        x, y, width, height = (float(rect.get(key)) for key in ("x", "y", "width", "height"))
-        boxes[group.get("data-node")] = (x, y, x + width, y + height)
+        boxes[group.get("data-node")] = bounds(group)
         texts[group.get("data-node")] = [text.text or "" for text in group.findall(f"{SVG}text")]
     wires = [
         (path.get("data-from"), path.get("data-to"), path.get("data-role"), path.get("d"))
@@ -47,6 +45,22 @@ def read(svg: str) -> tuple[Any, ...]:
         if path.get("class") == "wire"
     ]
     return boxes, wires, texts
+
+
+def bounds(group: ElementTree.Element) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of an operator's outline: a rectangle, or a path of M, h and l commands."""
+    rect, outline = group.find(f"{SVG}rect"), group.find(f"{SVG}path")
+    if rect is not None:
+        x, y, width, height = (float(rect.get(key, "")) for key in ("x", "y", "width", "height"))
+        return x, y, x + width, y + height
+    assert outline is not None
+    x, y, points = 0.0, 0.0, []
+    for command, numbers in re.findall(r"([Mhl])([^Mhlz]*)", outline.get("d", "")):
+        dx, dy = [*(float(value) for value in numbers.split()), 0.0][:2]
+        x, y = (dx, dy) if command == "M" else (x + dx, y + dy)
+        points.append((x, y))
+    xs, ys = zip(*points, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)
 
 
 def corners(path: str) -> list[tuple[float, float]]:
