@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from modules.operators.activation import activation_operations
+from modules.operators.activation import activate, activation_operations
 from modules.operators.ending import ENDING_OPTIONS, Ending, norm_or_nothing
 from modules.operators.flatten import flattened_stem
 from modules.operators.inputs import STEM_READS, Columns, Inputs, Read, StemShape
