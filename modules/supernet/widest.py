@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from modules.operators import Head, InputShape, LayerNorm, Linear, Matrix, Norm, Stem
+from modules.operators import Head, InputShape, LayerNorm, Linear, Matrix, Norm, Stem, check_steps
 from modules.space.plan import STEM_BLOCK, Part, Slots, block_part, stem_part
 from modules.space.search_space import SearchSpace
 from modules.supernet.subnet import RESIDUAL_NORM_SCALE
@@ -105,7 +105,9 @@ def _own(stem: Stem, slots: Slots, shape: InputShape) -> Slots:
 
 
 def _extents(parts: Iterable[Part]) -> Iterator[tuple[str, Extent]]:
+    """How large each part's layers are. Raises ValueError for a description that cannot be built."""
     for part in parts:
+        check_steps(part.path, part.steps, part.operator.reads(part.block))
         for step in part.steps:
             if step.matrix is not None:
                 yield part.layer_path(step.name), _of_matrix(step.matrix)
