@@ -27,7 +27,13 @@ from pipeline.report.drawing.style import (
 from pipeline.report.drawing.wiring import operator_titles
 
 _LEGEND_HEIGHT = 26.0
-_ROLES = {"input": "joined input", "left": "left operand", "right": "right operand", "head": "input of the head"}
+_ROLES = {
+    "input": "joined input",
+    "left": "left operand",
+    "right": "right operand",
+    "stem": "vectors of the stem",
+    "head": "input of the head",
+}
 
 
 def draw_svg(architecture: Architecture, shape: InputShape | None = None) -> str:

@@ -19,10 +19,11 @@ RAIL_GAP, CORNER, CHIP = 12.0, 7.0, 24.0
 MARGIN, HEADER = 8.0, 26.0
 
 # Ports: distance from a box's left edge.
-TAP = {"input": 14.0, "left": 30.0, "right": 46.0}  # from a rail above
+TAP = {"input": 14.0, "left": 30.0, "right": 46.0, "stem": 30.0}  # from a rail above; operands dense, stem sparse
 SPARSE_TAP = 22.0  # a dot product's sparse inputs, from the rails below
 MERGER_DOWN, MERGER_UP, RISER = 38.0, 58.0, 76.0
-DIRECT = {"input": 0.0, "left": -10.0, "right": 10.0}  # straight from the left neighbour: distance from the middle
+# Straight from the left neighbour: distance from the middle.
+DIRECT = {"input": 0.0, "left": -10.0, "right": 10.0, "stem": 10.0}
 
 
 @dataclass(frozen=True)
