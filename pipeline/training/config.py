@@ -66,7 +66,7 @@ class TrainingConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
         if not 0 <= self.warm_up_share <= 1:
             raise ValueError(f"warm_up_share is {self.warm_up_share}; it is a share, 0 to 1")
-        if self.initial_square < 0:
+        if not self.initial_square >= 0:
             raise ValueError(f"initial_square is {self.initial_square}; it must be at least 0")
         if self.checkpoint_every < 0:
             raise ValueError(f"checkpoint_every is {self.checkpoint_every}; use 0 for one checkpoint at the end")

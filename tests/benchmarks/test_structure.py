@@ -85,7 +85,7 @@ def project(folder: Path, files: dict[str, str]) -> list[Source]:
         ("x = ['sum']", ["'sum'"]),
         ("x = f'{y}.dense.sum'", ["'.dense.sum'"]),
         ("x = f'{y}.dense_to_sparse'; network.head = x['head.weight']", []),
-        ("x = Head()", ["Head"]),
+        ("x = Head()", []),
         ("x = 'use dot_product here'", ["'use dot_product here'"]),
         ("x = dict(dot_product=1)", ["dot_product"]),
         ("def dot_product(): ...", ["dot_product"]),

@@ -1,0 +1,61 @@
+"""pipeline/training/frozen_rows.py: the split's own rows, as looked up one by one, in the stream's order."""
+
+import pytest
+import torch
+
+from pipeline.session import Session
+from pipeline.training import frozen_rows
+from pipeline.training.frozen_rows import FrozenRows, load_frozen_rows
+from pipeline.training.stage import new_tables
+
+
+def columns(rows: FrozenRows) -> list[torch.Tensor]:
+    """The three columns."""
+    return [rows.dense, rows.embedded, rows.label]
+
+
+@pytest.mark.parametrize("chunk_rows", [2048, 7])
+def test_rows_are_the_splits(session: Session, monkeypatch: pytest.MonkeyPatch, chunk_rows: int) -> None:
+    """Dense inputs and labels are the data set's; a field's vector is the table's row of its id; in chunks of any size.
+
+    Fewer rows are the first of all; more than there are is all.
+    """
+    monkeypatch.setattr(frozen_rows, "CHUNK_ROWS", chunk_rows)
+    tables = new_tables(session, session.config.supernet)
+    every = load_frozen_rows(tables, session.dataset, "valid", 10**9, session.processes)
+    (batch,) = session.dataset.stream("valid", session.dataset.rows("valid"))
+    assert torch.equal(every.dense, batch.dense) and torch.equal(every.label, batch.label)
+    contents = {name.split(".")[-2]: table.local_shards()[0].tensor for name, table in tables.state_dict().items()}
+    schema, keyed = session.dataset.schema, batch.sparse.to_dict()
+    for field, (column, table) in enumerate(zip(schema.categories, schema.table_names, strict=True)):
+        assert torch.equal(every.embedded[:, field], contents[table][keyed[column].values()])
+    assert not every.embedded.requires_grad
+    for count in (1, 7, 8, 50):
+        some = load_frozen_rows(tables, session.dataset, "valid", count, session.processes)
+        assert all(torch.equal(one, whole[:count]) for one, whole in zip(columns(some), columns(every), strict=True))
+
+
+def test_a_shuffle_keeps_rows_together(session: Session) -> None:
+    """Rows in another order, the same for a seed: each with its own vectors and label."""
+    tables = new_tables(session, session.config.supernet)
+    plain, first, again, other = (
+        load_frozen_rows(tables, session.dataset, "valid", 10**9, session.processes, shuffle_seed=seed)
+        for seed in (None, 1, 1, 2)
+    )
+    rows = [
+        torch.cat([one.dense, one.embedded.flatten(1), one.label[:, None]], dim=1).tolist()
+        for one in (plain, first, again, other)
+    ]
+    assert rows[1] == rows[2] and rows[1] not in (rows[0], rows[3])
+    assert sorted(rows[0]) == sorted(rows[1]) == sorted(rows[3])
+
+
+@pytest.mark.parametrize("count", [1, frozen_rows.CHUNK_ROWS, frozen_rows.CHUNK_ROWS + 1])
+def test_chunks_are_the_rows_again(count: int) -> None:
+    """Joined they are the rows; all but the last have CHUNK_ROWS."""
+    rows = FrozenRows(torch.rand(count, 2), torch.rand(count, 3, 4), torch.rand(count))
+    chunks = rows.chunks()
+    sizes = [len(chunk.label) for chunk in chunks]
+    assert set(sizes[:-1]) <= {frozen_rows.CHUNK_ROWS} and 0 < sizes[-1] <= frozen_rows.CHUNK_ROWS
+    for place, column in enumerate(columns(rows)):
+        assert torch.equal(torch.cat([columns(chunk)[place] for chunk in chunks]), column)

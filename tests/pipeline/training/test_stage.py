@@ -1,0 +1,76 @@
+"""pipeline/training/stage.py: a stage's checkpoints decide what is done, and its evaluation is over the whole split."""
+
+import dataclasses
+import shutil
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from pipeline.session import Session
+from pipeline.training.stage import evaluate_split, is_trained, load_trained, new_tables, own_batch_size, train_to_end
+from pipeline.training.standalone import build_baseline, build_trainee
+from pipeline.training.supernet import SUPERNET, build_supernet
+
+DEEPFM = "retrain/baseline/deepfm"
+
+
+class FirstInput(nn.Module):
+    """The logit is the first dense input less 1."""
+
+    def forward(self, dense: torch.Tensor, sparse: torch.Tensor) -> torch.Tensor:
+        """Dense [B, I], sparse [B, F, D] → logit [B]."""
+        return dense[:, 0] - 1
+
+
+def test_a_stage_is_trained_with_result_and_weights(session: Session) -> None:
+    """Without its result or without its checkpoint it is not; an unknown stage is not."""
+    assert is_trained(session, SUPERNET) and is_trained(session, DEEPFM) and not is_trained(session, "retrain/given/x")
+    session.folder.result(SUPERNET).unlink()
+    (checkpoint,) = session.folder.checkpoints(DEEPFM).glob("step_*")
+    shutil.rmtree(checkpoint)
+    assert not is_trained(session, SUPERNET) and not is_trained(session, DEEPFM)
+
+
+def test_loading_needs_a_checkpoint(session: Session) -> None:
+    """Without one a ValueError names the folder and the program to run."""
+    _, trainee = build_supernet(session)
+    with pytest.raises(ValueError, match=r"checkpoints/nowhere: no checkpoint; .*python -m pipeline\.train"):
+        load_trained(session, trainee, "nowhere")
+
+
+def test_evaluation_is_over_all_rows(session: Session) -> None:
+    """The log loss is torch's over every row of the split, each once, whatever is left over from full batches."""
+    trainee = build_trainee(session, FirstInput(), session.config.retrain)
+    for split in ("valid", "test"):
+        batches = list(session.dataset.stream(split, 7, drop_last=False))
+        logit = torch.cat([batch.dense[:, 0] for batch in batches]).double() - 1
+        label = torch.cat([batch.label for batch in batches]).double()
+        found = evaluate_split(session, FirstInput(), trainee, split)
+        assert found.rows == len(label) == session.dataset.rows(split)
+        assert found.log_loss == pytest.approx(float(binary_cross_entropy_with_logits(logit, label)), rel=1e-6)
+
+
+def test_training_is_repeatable(session: Session) -> None:
+    """Trained again under another stage's name, a baseline has the weights that its own stage left, to the last bit."""
+    recipe = session.config.retrain
+    networks = [build_baseline(session, "deepfm").network for _ in range(2)]
+    trained, again = (build_trainee(session, network, recipe) for network in networks)
+    load_trained(session, trained, DEEPFM)
+    train_to_end(session, again, recipe, "retrain/baseline/again")
+    for name, parameter in trained.parameters.items():
+        assert torch.equal(parameter, again.parameters[name]), name
+    for one, other in zip(*(trainee.embeddings.state_dict().values() for trainee in (trained, again)), strict=True):
+        assert torch.equal(one.local_shards()[0].tensor, other.local_shards()[0].tensor)
+
+
+def test_tables_follow_the_recipe(session: Session) -> None:
+    """A table a field, as wide as the embeddings; with the recipe's rate; ranks share a step's rows."""
+    recipe = dataclasses.replace(session.config.retrain, table_learning_rate=0.375, batch_size=12)
+    tables = new_tables(session, recipe)
+    sizes = sorted(tuple(table.shape) for table in tables.state_dict().values())
+    assert sizes == sorted((rows, session.config.model.embedding_width) for rows in session.dataset.schema.table_sizes)
+    assert {group["lr"] for group in tables.fused_optimizer.param_groups} == {0.375}
+    halves = dataclasses.replace(session, processes=dataclasses.replace(session.processes, world_size=2))
+    assert (own_batch_size(session, recipe), own_batch_size(halves, recipe)) == (12, 6)
