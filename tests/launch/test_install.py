@@ -40,6 +40,7 @@ def test_wrong_build(tmp_path: Path) -> None:
     assert result.returncode == 1 and "BUILD=rocm; it is cpu or cuda" in result.stderr
 
 
+@pytest.mark.slow
 def test_no_torch_to_be_had(tmp_path: Path) -> None:
     """Without a CPU wheel on the machine and without the index, the message names the variable to set."""
     index = (tmp_path / "index").as_uri()

@@ -40,6 +40,7 @@ def test_slurm_numbers_the_replicas() -> None:
     assert [f"--replica {number} --replicas 3" in script for number in range(4)] == [True, True, True, False]
 
 
+@pytest.mark.slow
 def test_two_replicas_through_torchx(tmp_path: Path) -> None:
     """TorchX starts two replicas on this machine, which leave one whole result of both replicas' files."""
     (tmp_path / "raw").mkdir()

@@ -71,6 +71,7 @@ def test_two_processes(run: Run) -> None:
     assert {"rank 0 of 2 got ['x']", "rank 1 of 2 got ['x']"} <= set(result.stdout.splitlines())
 
 
+@pytest.mark.slow
 def test_two_nodes(run: Run) -> None:
     """`-j 2x1` starts an agent a node, which meet; TorchX prefixes the lines of several replicas."""
     result = run("probe.py", "-j", "2x1", "--", "say", "$x")

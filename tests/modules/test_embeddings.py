@@ -133,6 +133,7 @@ with join("cpu") as processes:
 """
 
 
+@pytest.mark.slow
 def test_two_ranks_hold_and_learn_what_one_does(ranks: Ranks, sharded: DistributedModelParallel) -> None:
     """Each rank holds some tables; looked-up rows are bit-equal to one rank's, and after two steps, each rank with half
     of the rows and the loss a mean, they agree to rounding."""

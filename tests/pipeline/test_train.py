@@ -107,6 +107,7 @@ def test_extracted_from_the_loaded_supernet(session: Session) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_supernet_keeps_its_best_pass(copied: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """With keep_best_pass the supernet is validated after each pass, and a worse one ends its training."""
     training = dataclasses.replace(copied.config.supernet, epochs=3, keep_best_pass=True)

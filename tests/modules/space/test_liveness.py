@@ -4,6 +4,7 @@ import dataclasses
 
 import networkx
 import numpy
+import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -102,6 +103,7 @@ def with_field(architecture: Architecture, index: int, field: str, donor: Archit
 
 
 @given(SEEDS, SEEDS)
+@pytest.mark.slow
 def test_canonical_forms_differ_exactly_by_what_is_live(seed, other):
     """Every dead choice may be another without changing the form, and every live choice that changes, changes it."""
     architecture, donor = draw(seed), draw(other)
@@ -115,6 +117,7 @@ def test_canonical_forms_differ_exactly_by_what_is_live(seed, other):
 
 @settings(max_examples=15, deadline=None)
 @given(SEEDS, SEEDS)
+@pytest.mark.slow
 def test_equal_canonical_forms_are_the_same_function(seed, other):
     """Take over what another architecture says of all dead choices: same form, same logits to the bit."""
     architecture, donor = draw(seed), draw(other)

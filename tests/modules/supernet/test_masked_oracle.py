@@ -172,6 +172,7 @@ def frappe_batches(rows, steps):
 
 
 @pytest.mark.skipif(not FRAPPE.exists(), reason="the Frappe log is not at ../shared/data/frappe")
+@pytest.mark.slow
 def test_loss_curves_on_frappe_are_the_masked_ones():
     """200 steps in float32 on real rows, same paths and seed: every loss equals the masked oracle's to 1e-5."""
     batches, sizes = frappe_batches(rows=64, steps=200)

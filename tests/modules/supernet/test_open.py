@@ -98,6 +98,7 @@ def test_sliced_equals_the_masked_oracle(supernet, architectures, rows):
     assert {re.sub(r"\d+", "N", name) for name in parameters} == {re.sub(r"\d+", "N", name) for name in masked.used}
 
 
+@pytest.mark.slow
 def test_extracted_equals_the_supernet(supernet, architectures, rows):
     """Logits and gradients to 1e-12; the extracted network has the slices' numbers of parameters and no other."""
     for architecture in architectures:

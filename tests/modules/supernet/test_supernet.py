@@ -26,6 +26,7 @@ RANDOM_ARCHITECTURES = 200
 
 
 @pytest.mark.parametrize("space", [NASREC_SMALL, NASREC_FULL], ids=lambda space: space.name)
+@pytest.mark.slow
 def test_supernet_equals_extracted_network(space):
     """200 random architectures: outputs and gradients of supernet and extracted network agree to 1e-12 in float64."""
     generator = torch.Generator().manual_seed(0)
@@ -36,6 +37,7 @@ def test_supernet_equals_extracted_network(space):
 
 
 @pytest.mark.parametrize("sampler", [single_path, any_path, full_path])
+@pytest.mark.slow
 def test_other_paths_equal_extracted_networks(sampler):
     """The same for the paths that only training takes: several operators a block, all inputs."""
     generator = torch.Generator().manual_seed(0)
@@ -46,6 +48,7 @@ def test_other_paths_equal_extracted_networks(sampler):
 
 
 @pytest.mark.parametrize("shape", [InputShape(1, 10, 10), InputShape(2000, 3, 4)], ids=["frappe-like", "wide"])
+@pytest.mark.slow
 def test_other_input_shapes(shape):
     """One dense input, a width that 8 heads do not divide, and more dense inputs than the widest output."""
     generator = torch.Generator().manual_seed(0)
@@ -100,6 +103,7 @@ def assert_same(supernet, architecture, generator, rows=4, tolerance=1e-12):
     assert not sliced
 
 
+@pytest.mark.slow
 def test_gradients_reach_only_active_slices():
     """Plain autograd through `forward`: each parameter's gradient is the path's slices, zero everywhere else."""
     generator = torch.Generator().manual_seed(3)

@@ -119,6 +119,7 @@ def test_v13_narrow_converters(adc_bits: int, low: float, high: float, tolerance
     assert low - tolerance <= _relative_error(found, inputs @ weights.T) <= high + tolerance
 
 
+@pytest.mark.slow
 def test_v15_log_normal_cells() -> None:
     """V15: σ = .1 gives a relative error of about .088 within 10 %, and the error is linear in σ up to .1."""
     weights, inputs, weight_step, input_step = _v13_layer()

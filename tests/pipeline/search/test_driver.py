@@ -17,7 +17,7 @@ from modules.space import (
 )
 from modules.supernet import Supernet, extract
 from pipeline.run.folder import RunFolder
-from pipeline.run.processes import Processes, join
+from pipeline.run.processes import Processes, cpu_threads, join
 from pipeline.run.records.candidates import Candidate
 from pipeline.search import driver as search_module
 from pipeline.search.config import ScoringConfig
@@ -64,7 +64,8 @@ def test_candidates_hold_their_own_scores_and_costs(supernet: Supernet, tmp_path
     assert [candidate.generation for candidate in found] == [0] * 4 + [1] * 2 + [2] * 2 + [3] * 2
     for candidate in found:
         NASREC_SMALL.check(candidate.architecture)
-        assert candidate.score == score(extract(supernet, candidate.architecture), None, rows(), SCORING)
+        with cpu_threads(1):  # as the search scores
+            assert candidate.score == score(extract(supernet, candidate.architecture), None, rows(), SCORING)
         assert candidate.multiply_accumulates == multiply_accumulates(candidate.architecture, supernet.shape)
         assert candidate.parameters == parameter_count(candidate.architecture, supernet.shape)
 
