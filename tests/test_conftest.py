@@ -8,6 +8,8 @@ from pathlib import Path
 TESTS = """
 import pytest
 
+import pytest
+
 @pytest.mark.skipif(True, reason="the real data (../shared/data) are absent")
 @pytest.mark.parametrize("log", ["a", "b"])
 def test_real(log): ...
@@ -27,6 +29,7 @@ def end_of_run(folder: Path, *options: str) -> str:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120).stdout
 
 
+@pytest.mark.slow
 def test_tests_without_their_logs_are_named(tmp_path: Path) -> None:
     """Each test that was skipped for want of ../shared is listed with its reason; other skipped tests are not."""
     lines = end_of_run(tmp_path).splitlines()
@@ -36,6 +39,7 @@ def test_tests_without_their_logs_are_named(tmp_path: Path) -> None:
     assert listed == [f"SKIPPED test_logs.py::test_real[{log}]: {reason}" for log in "ab"]
 
 
+@pytest.mark.slow
 def test_nothing_is_said_when_nothing_is_missing(tmp_path: Path) -> None:
     """A run whose tests all found their logs ends without the section."""
     assert "real logs" not in end_of_run(tmp_path, "-k", "other or passes")

@@ -13,6 +13,7 @@ from modules.space import NASREC_SMALL, InputShape, multiply_accumulates, single
 SMALL = ["--space", "nasrec_small", "--steps", "2", "--batch-size", "4", "--embedding-width", "4", "--fields", "3"]
 
 
+@pytest.mark.slow
 def test_counts_every_operation_of_the_paths() -> None:
     """Operations over the operators are six a multiply-accumulate and row, the head's left out; all parts took time."""
     config = ProfileConfig(space="nasrec_small", steps=3, batch_size=4, integers=2, fields=3, embedding_width=4)

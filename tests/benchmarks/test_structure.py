@@ -119,6 +119,7 @@ def test_an_operator_without_a_name_is_refused(tmp_path: Path) -> None:
         lambda size: st.lists(st.lists(st.booleans(), min_size=size, max_size=size), min_size=size, max_size=size)
     )
 )
+@pytest.mark.slow
 def test_circles_are_the_strong_components(arrows: list[list[bool]]) -> None:
     """Circles are scipy's strongly connected components of more than one node, and the nodes with a loop."""
     nodes = [f"{index}.py" for index in range(len(arrows))]
@@ -213,6 +214,7 @@ def test_a_folder_without_packages_is_refused(tmp_path: Path) -> None:
         measure(tmp_path)
 
 
+@pytest.mark.slow
 def test_this_project() -> None:
     """No file of this project imports upwards or in a circle, and no function is longer than 60 lines."""
     _, figures = measure(ROOT)

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
     [("", 0), ("import sys; sys.exit(7)", 7), ("import os; os.kill(os.getpid(), 9)", 137)],
     ids=["success", "exit 7", "kill -9"],
 )
+@pytest.mark.slow
 def test_status(tmp_path: Path, body: str, status: int) -> None:
     """Status 0, a rank's own status, or 128 + the signal it died of; a failure is told in a line, not in a stack."""
     script = tmp_path / "rank.py"

@@ -54,6 +54,7 @@ def test_only_the_component_is_rewritten(rest: list[str]) -> None:
     assert with_function(["--", f"{file}:search", *rest]) == ["--", f"{file}:search", *rest]
 
 
+@pytest.mark.slow
 def test_output_goes_straight_through(run: Run) -> None:
     """A lone replica's stdout is torchx's stdout and its stderr torchx's stderr, without prefixes; builtins too."""
     result = run("probe.py", "--", "say", "two words", "$HOME ${app_id} $$")
@@ -108,6 +109,7 @@ def test_the_child_sees_the_terminal(torchx: list[str], probe: Path) -> None:
 
 
 @pytest.mark.parametrize("j", ["1x1", "1x2"])
+@pytest.mark.slow
 def test_failure_is_reported(run: Run, j: str) -> None:
     """A failing rank fails the command, and no stack of TorchX or torchrun hides what the program said."""
     result = run("probe.py", "-j", j, "--", "fail", "7")
@@ -116,6 +118,7 @@ def test_failure_is_reported(run: Run, j: str) -> None:
 
 
 @pytest.mark.parametrize(("j", "sent"), [("1x1", signal.SIGINT), ("1x2", signal.SIGTERM)])
+@pytest.mark.slow
 def test_stopping(torchx: list[str], probe: Path, j: str, sent: signal.Signals) -> None:
     """Ctrl-C (or SIGTERM) ends every rank, and the command with the usual status."""
     command = [*torchx, "run", "probe.py", "-j", j, "--", "wait"]

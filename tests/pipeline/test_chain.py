@@ -42,6 +42,7 @@ def test_a_run_leaves_whole_files_only(finished: TinyRun) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_same_command_again_changes_nothing(
     copied: TinyRun, finished: TinyRun, capfd: pytest.CaptureFixture[str]
 ) -> None:

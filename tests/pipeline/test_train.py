@@ -45,6 +45,7 @@ def test_result_is_the_mean_log_loss_of_the_validation_paths(session: Session) -
     assert found == pytest.approx(sum(losses) / 2, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_training_has_moved_every_kind_of_weight(session: Session) -> None:
     """Against a new supernet of the same seed: tables, dense weights and both optimizers' states have changed."""
     _, new = build_supernet(session)

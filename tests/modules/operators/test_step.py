@@ -101,6 +101,7 @@ def test_steps_stand_in_an_order_in_which_they_can_be_computed(description, rand
 
 @settings(max_examples=50)
 @given(descriptions())
+@pytest.mark.slow
 def test_what_is_read_is_what_is_waited_for(description):
     """An output too many or too few in `reads` is refused, whichever it is."""
     steps, reads = description

@@ -201,6 +201,7 @@ def test_it_is_trained() -> None:
 
 
 @pytest.mark.parametrize("layer_norm", [True, False])
+@pytest.mark.slow
 def test_it_is_extracted_scripted_and_counted(layer_norm: bool) -> None:
     """The supernet's logits are the extracted network's; scripted it is the same; counts are torch's and a walk's."""
     supernet = Supernet(SPACE, SHAPE, torch.Generator().manual_seed(0)).double()

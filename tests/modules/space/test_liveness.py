@@ -152,6 +152,7 @@ def test_canonical_forms_of_the_open_space_are_the_same_networks(seed):
 
 @settings(deadline=None)
 @given(SEEDS, st.data())
+@pytest.mark.slow
 def test_stem_head_and_options_matter_where_they_are_live(seed, data):
     """Another stem is another network exactly where a live operator or the head reads it, and so are options."""
     architecture = single_operator_any_connection(OPEN, numpy.random.default_rng(seed))

@@ -27,6 +27,7 @@ SPACES = st.sampled_from([NASREC_SMALL, NASREC_FULL, OPEN])
 
 @settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), SPACES)
+@pytest.mark.slow
 def test_searchable_samples_lie_in_the_space(seed, space):
     """The method's sampler and single-path give candidates, any-path and full-path training paths."""
     generator = numpy.random.default_rng(seed)
@@ -60,6 +61,7 @@ def test_number_of_inputs_is_one_plus_binomial(outputs):
     assert outputs == 1 or stats.chisquare(uses).pvalue > 1e-3
 
 
+@pytest.mark.slow
 def test_warm_up_draws_the_full_path_less_and_less():
     """The full path's share falls linearly from 1 to 0."""
 

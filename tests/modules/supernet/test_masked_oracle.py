@@ -130,6 +130,7 @@ class MaskedSupernet:
 
 
 @pytest.mark.parametrize("shape", [InputShape(3, 4, 4), InputShape(20, 3, 6)], ids=["narrow", "wide"])
+@pytest.mark.slow
 def test_values_and_gradients_are_the_masked_ones(shape):
     """Float64, random paths of every strategy: logits and all gradients to 1e-11, exact zeros where no slice is.
 

@@ -76,6 +76,7 @@ def test_the_networks_have_every_operator_and_every_option(architectures):
     assert {len(architecture.blocks) for architecture in architectures} == set(SMALL.depths)
 
 
+@pytest.mark.slow
 def test_sliced_equals_the_masked_oracle(supernet, architectures, rows):
     """Logits and all gradients, zeros where no slice is; together the networks use every kind of parameter."""
     parameters = supernet.parameters_by_name()
@@ -152,6 +153,7 @@ WIDE = InputShape(3, 4, 32)
 """Heads at least 4 wide: attention is torch's own."""
 
 
+@pytest.mark.slow
 def test_counts_are_those_torch_runs(architectures):
     """Multiply-accumulates, elementwise ones included, are half of the operations that torch's counter sees."""
     dense, sparse = torch.rand(2, WIDE.integers), torch.rand(2, WIDE.fields, WIDE.embedding_width)

@@ -19,6 +19,7 @@ SPACE = SearchSpace(
 
 
 @pytest.mark.parametrize("initial_square", [0.0, 0.1])
+@pytest.mark.slow
 def test_equals_dense_adagrad_over_100_steps(initial_square):
     """100 steps of other paths: weights equal torch.optim.Adagrad's on full tensors to 1e-12 in float64."""
     sliced, dense = (Supernet(SPACE, SHAPE, torch.Generator().manual_seed(0)).double() for _ in range(2))

@@ -31,6 +31,7 @@ def inputs(shape, rows=4):
 @pytest.mark.parametrize("layer_norm", [True, False])
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("space", [NASREC_SMALL, NASREC_FULL], ids=lambda space: space.name)
+@pytest.mark.slow
 def test_scripted_network_is_the_same(space, seed, layer_norm):
     """torch.jit.script of any architecture gives the same logits, with dead parts and with several operators.
 

@@ -138,6 +138,7 @@ def test_slices_are_views_and_hold_the_subnets_parameters():
 
 
 @pytest.mark.parametrize("sampler", [single_operator_any_connection, any_path])
+@pytest.mark.slow
 def test_common_slices_hold_the_sum_of_several_paths(sampler):
     """Disjoint rectangles that share the parameters' memory; their gradients are the sum over the paths, each once."""
     supernet = Supernet(NASREC_FULL, InputShape(3, 4, 8), torch.Generator().manual_seed(0)).double()

@@ -35,6 +35,7 @@ def test_hand_made_models_are_slices(supernet, name):
     assert torch.allclose(supernet(*rows(), architecture), own(*rows()), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_any_combination_of_options_is_a_slice(supernet):
     """Operators with all options drawn independently of one another: no slice reaches beyond its parameter."""
     draws = numpy.random.default_rng(0)

@@ -26,6 +26,7 @@ def chips(draw: st.DrawFn) -> Hardware:
 
 
 @given(st.lists(chips(), min_size=1, max_size=5))
+@pytest.mark.slow
 def test_each_chip_has_its_own_constants(population: list[Hardware]) -> None:
     """Row p of every column is what chip p's own options and technology give, whichever chips stand beside it."""
     columns = HardwareColumns(population)

@@ -80,6 +80,7 @@ def test_v11_energy_of_a_layer() -> None:
 
 @settings(max_examples=60)
 @given(st.integers(0, 10_000))
+@pytest.mark.slow
 def test_v16_energy_rises_with_bits(seed: int) -> None:
     """V16: energy rises with converter bits, and from 4 to 8 weight or activation bits; it never falls in between."""
     generator = numpy.random.default_rng(seed)

@@ -109,6 +109,7 @@ def _relative_error(found: numpy.ndarray, expected: numpy.ndarray) -> float:
         (5, 0.18, 0.20, 0.03),
     ],
 )
+@pytest.mark.slow
 def test_v13_narrow_converters(adc_bits: int, low: float, high: float, tolerance: float) -> None:
     """V13: error relative to float with LSB 1 and clipping: .0110 at 9 to 7 bits, .022–.025 at 6, .18–.20 at 5."""
     weights, inputs, weight_step, input_step = _v13_layer()

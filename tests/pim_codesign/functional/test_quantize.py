@@ -111,6 +111,7 @@ def test_every_matrix_gets_its_operators_bits(build: Callable[[], tuple[nn.Modul
 
 
 @pytest.mark.parametrize("build", MODELS)
+@pytest.mark.slow
 def test_many_bits_are_the_float_model(build: Callable[[], tuple[nn.Module, tuple[str, ...]]]) -> None:
     """At 16 bits, unclipped, the logits are the float model's to a few thousandths of their spread; 8 bits are near."""
     model, operators = build()

@@ -61,6 +61,7 @@ def test_stages_are_the_matrices_of_the_real_network(architecture: Architecture)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES[:6])
+@pytest.mark.slow
 def test_dependencies_are_those_of_the_real_network(architecture: Architecture) -> None:
     """Stage j is after stage i exactly when disturbing the output of matrix i changes the input of matrix j."""
     subnet = Subnet(architecture, SHAPE, torch.Generator().manual_seed(0)).double()

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +26,7 @@ def questions(draw: st.DrawFn) -> tuple[Hardware, dict[str, Any], set[str]]:
 
 @settings(max_examples=150, deadline=None)
 @given(questions())
+@pytest.mark.slow
 def test_it_is_possible_keeps_what_is_fixed_and_is_refused_only_when_there_is_none(
     question: tuple[Hardware, dict[str, Any], set[str]],
 ) -> None:

@@ -64,6 +64,7 @@ def served_row(rules: dict[str, Any], table_rows: int, column: str, text: str) -
 
 @pytest.mark.parametrize("max_table_rows", [2**31 - 1, 11])
 @pytest.mark.parametrize("kind", ["raw", "hash", "vocabulary"])
+@pytest.mark.slow
 def test_a_server_finds_the_trained_ids(tmp_path: Path, kind: str, max_table_rows: int) -> None:
     """For raw logs and prepared ones of both numberings, in tables of full size and in smaller ones."""
     rows, schema = raw_rows(tmp_path / "raw")

@@ -8,6 +8,7 @@ import pytest
 from pipeline.report.__main__ import main
 
 
+@pytest.mark.slow
 def test_writes_the_report_of_a_named_run(
     write_run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

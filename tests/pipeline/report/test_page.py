@@ -238,6 +238,7 @@ def test_unusual_runs(write_run: Callable[..., Path], tmp_path: Path) -> None:
     assert "No baseline was trained beside it" in text and "no log loss was measured" in text
 
 
+@pytest.mark.slow
 def test_one_label_only(write_run: Callable[..., Path], tmp_path: Path) -> None:
     """Where the test rows have one label only there is no AUC, entropy or calibration: the report says so."""
     folder = write_run(tmp_path / "run", count=3)

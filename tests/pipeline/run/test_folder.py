@@ -103,6 +103,7 @@ with RunFolder(Path(sys.argv[1])).locked():
 """
 
 
+@pytest.mark.slow
 def test_one_writer(tmp_path: Path) -> None:
     """While a process holds the folder, another is refused and told which it is; after SIGKILL it is free at once, and
     the partial files that the killed one left are gone."""

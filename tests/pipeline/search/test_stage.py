@@ -11,6 +11,7 @@ TinyRun = Any
 WRITTEN = ("winners.json", "candidates.jsonl", "search_state.json")
 
 
+@pytest.mark.slow
 def test_searched_again_the_files_are_the_same(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
     """From the supernet's checkpoint alone the search writes what the chain's did, byte for byte, and says its best."""
     expected = {name: (copied.path / name).read_bytes() for name in WRITTEN}

@@ -97,6 +97,7 @@ def test_candidates_are_valid_new_and_as_many_as_configured(name: str, space: Se
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(seed=st.integers(0, 2**32), n=st.integers(1, 30))
 @settings(max_examples=15)
+@pytest.mark.slow
 def test_the_seed_decides_and_the_portion_does_not(name: str, seed: int, n: int) -> None:
     """Equal seeds give equal candidates however many are asked at a time; another seed gives others."""
     candidates = run(strategy_of(SMALL_SEARCHES[name], seed), n)
@@ -107,6 +108,7 @@ def test_the_seed_decides_and_the_portion_does_not(name: str, seed: int, n: int)
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(seed=st.integers(0, 2**32), stop=st.integers(0, 21), lost=st.integers(0, 4))
 @settings(max_examples=25)
+@pytest.mark.slow
 def test_resuming_gives_the_same_sequence(name: str, seed: int, stop: int, lost: int) -> None:
     """Saved after any number of candidates, with some asked and never scored, the search continues identically."""
     whole = run(strategy_of(SMALL_SEARCHES[name], seed))

@@ -269,6 +269,7 @@ def oracle(config: SupernetConfig, world_size: int, steps: int) -> dict[str, Ten
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "sgd"])
+@pytest.mark.slow
 def test_several_paths_a_step_are_their_mean(optimizer: Any) -> None:
     """Three paths on one lookup: the step of the mean of their losses on whole parameters."""
     config = dataclasses.replace(BASE, paths_per_step=3, optimizer=optimizer, table_learning_rate=1e-12)

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import pytest
 import torch
 
 from modules.supernet import Path
@@ -54,6 +55,7 @@ def test_the_steps_slices_hold_its_paths(session: Session) -> None:
         assert bool((masks[part.name][part.index] == 1).all())
 
 
+@pytest.mark.slow
 def test_ranks_share_paths_or_have_their_own(session: Session) -> None:
     """Without distinct_paths both ranks train the same; with it, each a part of one draw; the slices are common."""
     for distinct in (False, True):
@@ -69,6 +71,7 @@ def test_ranks_share_paths_or_have_their_own(session: Session) -> None:
         assert drawn == paths[0] + paths[1] if distinct else drawn[:2] == paths[0]
 
 
+@pytest.mark.slow
 def test_a_warm_up_begins_with_the_full_path(session: Session) -> None:
     """The first step of a warm-up trains more than any sampled path; after it the sampler alone draws."""
     sizes = []

@@ -28,6 +28,7 @@ def test_a_killed_worker() -> None:
         list(run_tasks(os._exit, [9, 9], processes=2, threads=1))
 
 
+@pytest.mark.slow
 def test_workers_end_with_their_parent() -> None:
     """When the parent is killed, its processes stop in the middle of their tasks."""
     code = """

@@ -62,6 +62,7 @@ def put_log(server: Any, kind: str) -> DataConfig:
 
 
 @pytest.mark.parametrize("kind", ["parquet", "tsv.gz"])
+@pytest.mark.slow
 def test_s3(s3: Any, tmp_path: Path, kind: str) -> None:
     """A folder in S3 lists, brings its schema and streams every row, as Parquet and as compressed text."""
     config = put_log(s3, kind)
@@ -74,6 +75,7 @@ def test_s3(s3: Any, tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["parquet", "tsv.gz"])
 @pytest.mark.parametrize("fault", ["503", "drop", "cut"])
+@pytest.mark.slow
 def test_passing_errors(s3: Any, tmp_path: Path, kind: str, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a quarter of the answers are errors, lost connections or half bodies, every row still comes once."""
     config = put_log(s3, kind)
@@ -111,6 +113,7 @@ def test_many_files(s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("fault", ["503", "drop", "stall"])
+@pytest.mark.slow
 def test_failing_for_good(s3: Any, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that fails while streaming ends the stream with the path, the attempts and the cause."""
     config = put_log(s3, "parquet")

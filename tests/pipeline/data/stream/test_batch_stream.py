@@ -65,6 +65,7 @@ RUNS = st.lists(st.tuples(st.integers(1, 8), st.integers(1, 9), st.floats(0, 1))
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=4), st.integers(1, 40), RUNS, st.none() | st.integers(0, 99))
+@pytest.mark.slow
 def test_every_row_once_across_restarts(
     file_rows: list[int], group_rows: int, runs: list[tuple[int, int, float]], seed: int | None
 ) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,6 +51,7 @@ def test_batches_are_full_and_never_empty(rows: int, world: int, batch: int, sha
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 300), st.lists(st.tuples(SIZES, SIZES, st.floats(0, 1)), min_size=1, max_size=5), SIZES)
+@pytest.mark.slow
 def test_restarts_on_other_ranks(rows: int, runs: list[tuple[int, int, float]], shards: int) -> None:
     """Runs on different numbers of ranks, each stopped anywhere, hand out every position exactly once together."""
     segments: list[Segment] = []

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 import numpy
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,6 +100,7 @@ def test_wires_join_their_boxes(architecture: Architecture) -> None:
 
 
 @given(architectures)
+@pytest.mark.slow
 def test_wires_cross_no_box(architecture: Architecture) -> None:
     """No wire runs through the inside of any box."""
     boxes, wires, _ = read(draw_svg(architecture, SHAPE))
@@ -158,6 +160,7 @@ def test_boxes_are_apart_and_say_what_they_are(architecture: Architecture) -> No
 
 
 @given(architectures)
+@pytest.mark.slow
 def test_without_a_shape_the_wiring_is_the_same(architecture: Architecture) -> None:
     """The shape only adds the stems' widths and the wires' thickness."""
     assert read(draw_svg(architecture))[:2] == read(draw_svg(architecture, SHAPE))[:2]

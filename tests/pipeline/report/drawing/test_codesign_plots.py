@@ -33,6 +33,7 @@ def test_far_points_are_counted_not_hidden(codesign: Codesign) -> None:
     assert "above the frames" not in pareto_panels(codesign).caption
 
 
+@pytest.mark.slow
 def test_baselines_outside_the_frame_are_named(codesign: Codesign) -> None:
     """A baseline far from the model's own mappings does not squeeze them: the caption has its log loss instead."""
     first, *others = codesign.baselines
