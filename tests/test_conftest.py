@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-TESTS = """
 import pytest
 
+TESTS = """
 import pytest
 
 @pytest.mark.skipif(True, reason="the real data (../shared/data) are absent")
