@@ -38,6 +38,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
         (["dist.ddp", "-j", "1x2", "--script", "x.py"], "torchrun --rdzv_backend c10d"),
     ],
 )
+@pytest.mark.slow
 def test_dry_runs(run: Run, arguments: list[str], program_line: str) -> None:
     """Files, file:function and builtins all resolve, and the program's arguments arrive as they were written."""
     result = run("--dryrun", *arguments, cwd=ROOT)
@@ -90,6 +91,7 @@ def test_log_files_on_request(run: Run, probe: Path) -> None:
     assert log.read_text() == "rank 0 of 1 got []\n"
 
 
+@pytest.mark.slow
 def test_the_child_sees_the_terminal(torchx: list[str], probe: Path) -> None:
     """On a terminal the program writes to that terminal, so progress bars know its width and may use colours."""
     leader, follower = pty.openpty()
@@ -158,6 +160,7 @@ def test_mistakes(run: Run, tmp_path: Path, arguments: list[str], said: str) -> 
     assert said in result.stderr and "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_the_users_choice_of_gpus_stands(run: Run, probe: Path) -> None:
     """TorchX would hand out GPU 0 of the machine; CUDA_VISIBLE_DEVICES in the user's shell goes before it."""
     tool = probe / "bin" / "nvidia-smi"

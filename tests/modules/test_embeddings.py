@@ -91,6 +91,7 @@ def test_backward_is_row_wise_adagrad(sharded: DistributedModelParallel) -> None
 
 
 @given(st.data())
+@pytest.mark.slow
 def test_a_shard_is_a_part_of_the_whole(data: st.DataObject) -> None:
     """Any rectangle of a table of several chunks is filled as in the whole table."""
     rows, width = 2 * ROWS_A_CHUNK + 10, 3

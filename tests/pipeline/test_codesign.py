@@ -49,6 +49,7 @@ def test_float_log_loss_is_the_winners(session: Session) -> None:
     assert (found(session).model, found(session).quality_rows) == ("winner_1", 100)
 
 
+@pytest.mark.slow
 def test_measured_points_are_measured(session: Session) -> None:
     """The log loss of the naive mapping, of each reported point and of the baseline is that of the network quantized
     with the point's bits."""

@@ -34,6 +34,7 @@ def results(session: Session) -> Results:
     return session.read(session.folder.results, Results)
 
 
+@pytest.mark.slow
 def test_metrics_are_those_of_the_saved_networks(session: Session) -> None:
     """For every model: the checkpoint's network on looked-up rows of each split gives the metrics in results.json."""
     models = results(session).models

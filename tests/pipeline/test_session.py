@@ -29,6 +29,7 @@ def nothing(session: Session) -> None:
     """A stage with nothing to do."""
 
 
+@pytest.mark.slow
 def test_streams_are_independent(finished: TinyRun, tmp_path: Path) -> None:
     """Each stream (and for weights each name) gives its own numbers, the same each time and another seed others."""
 
@@ -95,6 +96,7 @@ def test_wrong_commands(case: str, tmp_path: Path, capfd: pytest.CaptureFixture[
     assert not list(tmp_path.glob("runs/default/config.json"))
 
 
+@pytest.mark.slow
 def test_another_configuration(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
     """The same run with other settings is refused, saying which differ; nothing in its folder changes."""
     before = {path: path.read_bytes() for path in copied.path.rglob("*") if path.is_file() and path.name != "lock"}

@@ -30,6 +30,7 @@ def session(copied: TinyRun) -> Iterator[Session]:
         yield opened
 
 
+@pytest.mark.slow
 def test_result_is_the_mean_log_loss_of_the_validation_paths(session: Session) -> None:
     """result.json's figure is that of the loaded supernet, run as a supernet on the validation rows."""
     supernet, trainee = load_supernet(session)
@@ -97,6 +98,7 @@ def test_a_diverging_loss_stops_the_run(finished: TinyRun, tmp_path: Path, capfd
     assert not (run.path / "checkpoints" / "supernet" / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_extracted_from_the_loaded_supernet(session: Session) -> None:
     """A sub-network extracted from the checkpoint gives the supernet's logits."""
     supernet, trainee = load_supernet(session)

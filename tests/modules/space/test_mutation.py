@@ -58,6 +58,7 @@ def test_nasrecs_mutation_changes_one_field_of_one_block(space):
     assert set(space.connections) <= set(counts)
 
 
+@pytest.mark.slow
 def test_every_kind_of_mutation_happens_in_the_open_space():
     """Depth up and down, head, stem, options alone, operators; blocks stay live; most mutants are other networks."""
     generator = numpy.random.default_rng(0)

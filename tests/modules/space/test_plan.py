@@ -68,6 +68,7 @@ def test_paths_and_counts_are_those_of_the_built_network(space, seed):
 @SPACES
 @settings(max_examples=10)
 @given(SEEDS)
+@pytest.mark.slow
 def test_widths_are_those_of_the_computed_outputs(space, seed):
     """What each block hands on has the described numbers and vectors, wherever something reads it."""
     architecture = draw(space, seed)

@@ -75,6 +75,7 @@ def test_warm_up_draws_the_full_path_less_and_less():
     assert share(50) == pytest.approx(0.5, abs=0.1)
 
 
+@pytest.mark.slow
 def test_random_networks_of_the_open_space_are_shallow_and_cheap():
     """Median below half a million multiply-accumulates at 26 fields and D = 16; mostly 1 to 5 blocks, all live."""
     generator, shape = numpy.random.default_rng(0), InputShape(13, 26, 16)

@@ -78,6 +78,7 @@ def test_full_path_is_for_training_only():
 
 
 @pytest.mark.parametrize("merger", [None, SparseToDense()], ids=["one merger", "two mergers"])
+@pytest.mark.slow
 def test_size_counts_what_check_accepts(merger):
     """`size` of a tiny space equals the brute-force number of accepted architectures."""
     space = SearchSpace(

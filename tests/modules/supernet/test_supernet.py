@@ -192,6 +192,7 @@ def test_architecture_outside_the_space_is_refused():
         supernet.path(dataclasses.replace(architecture, blocks=(block, *architecture.blocks[1:])))
 
 
+@pytest.mark.slow
 def test_the_same_generator_gives_the_same_weights():
     """Initial weights come from the generator handed in, and from nothing else."""
     shape = InputShape(3, 4, 8)

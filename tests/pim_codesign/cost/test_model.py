@@ -99,6 +99,7 @@ def test_v16_energy_rises_with_bits(seed: int) -> None:
 
 @settings(max_examples=60)
 @given(st.integers(0, 10_000))
+@pytest.mark.slow
 def test_v16_arrays_utilization_and_rows(seed: int) -> None:
     """V16: arrays fall with R, utilization is at most 1, and latency does not depend on R while m/f < t_read."""
     generator = numpy.random.default_rng(seed)
@@ -175,6 +176,7 @@ def test_the_equations_written_out(seed: int) -> None:
 
 @settings(max_examples=40)
 @given(st.integers(0, 10_000))
+@pytest.mark.slow
 def test_a_population_is_its_points(seed: int) -> None:
     """Costing many points at once gives what costing each alone gives; the breakdowns add up to the totals."""
     workload = searched(seed % 7)

@@ -77,6 +77,7 @@ def test_a_layer_is_the_integer_product(bits: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("build", MODELS)
+@pytest.mark.slow
 def test_every_matrix_gets_its_operators_bits(build: Callable[[], tuple[nn.Module, tuple[str, ...]]]) -> None:
     """Each layer of the quantized model computes the oracle at its own operator's bits; the model is unchanged."""
     model, operators = build()

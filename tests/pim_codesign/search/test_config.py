@@ -49,6 +49,7 @@ def test_an_option_on_the_command_line_is_fixed(name: str) -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(st.data())
+@pytest.mark.slow
 def test_any_options_leave_only_possible_chips(data: st.DataObject) -> None:
     """Whatever is fixed, every genome is repaired to a chip that has it and converts without loss; repairing it again
     changes nothing, and the naive genome is the base chip."""

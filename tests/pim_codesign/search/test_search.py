@@ -113,6 +113,7 @@ def test_the_same_generator_gives_the_same_result(result: CodesignResult) -> Non
     assert json.dumps(again.to_json()) == json.dumps(result.to_json())
 
 
+@pytest.mark.slow
 def test_a_stopped_search_replays_its_measurements(result: CodesignResult) -> None:
     """Stopped at any measurement and run again with what was measured, it measures the rest and ends the same."""
 

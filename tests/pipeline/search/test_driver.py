@@ -71,6 +71,7 @@ def test_candidates_hold_their_own_scores_and_costs(supernet: Supernet, tmp_path
 
 
 @pytest.mark.parametrize("saves", [1, 2, 3])
+@pytest.mark.slow
 def test_stopped_after_any_save(
     supernet: Supernet, tmp_path: Path, processes: Processes, monkeypatch: pytest.MonkeyPatch, saves: int
 ) -> None:

@@ -48,6 +48,7 @@ def architectures(count: int) -> list[Any]:
     return [single_operator_any_connection(NASREC_SMALL, generator) for _ in range(count)]
 
 
+@pytest.mark.slow
 def test_rows_looked_up_are_the_tables_rows(copied: TinyRun) -> None:
     """The first rows of a split, in the stream's order, each field the row of its table; all rows where fewer are there
     than asked for, and a shuffle is the same each time."""

@@ -154,6 +154,7 @@ def test_telling_what_was_not_asked(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.slow
 def test_a_used_up_space_ends_the_search(name: str) -> None:
     """In a space of 16 networks each is proposed once, and then nothing more, though the budget is larger."""
     tiny = SearchSpace(

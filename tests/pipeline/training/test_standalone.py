@@ -49,6 +49,7 @@ def test_a_trainee_is_the_whole_network(session: Session) -> None:
     assert [part.name for part in trainee.draw_paths(0).slices] == names == list(trainee.tensors()["dense"])
 
 
+@pytest.mark.slow
 def test_a_finished_stage_is_only_loaded(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its result is the file's, its weights the checkpoint's; without the checkpoint it is trained again, the same."""
     folder = session.folder.checkpoints("retrain/baseline/deepfm")

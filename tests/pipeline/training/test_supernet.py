@@ -23,6 +23,7 @@ def rectangles(path: Path) -> list[tuple[Any, ...]]:
     return [(part.name, *((one.start, one.stop) for one in part.index)) for part in path.slices]
 
 
+@pytest.mark.slow
 def test_steps_draw_new_paths_and_a_restart_the_same(session: Session) -> None:
     """Each step has paths of its own; from a step's generator state they are drawn again, by a new supernet too."""
     own = changed(session, paths_per_step=2)

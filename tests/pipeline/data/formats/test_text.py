@@ -151,6 +151,7 @@ def test_compressed_text_is_read_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert sorted(opened) == sorted({unit.path for unit in log.units})
 
 
+@pytest.mark.slow
 def test_shuffled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files and the rows within blocks are shuffled by the seed; a plain file's blocks too."""
     small_units(monkeypatch, unit=2000)

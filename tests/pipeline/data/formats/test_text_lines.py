@@ -114,6 +114,7 @@ fields = st.sampled_from(
 
 
 @given(st.lists(st.lists(fields, min_size=1, max_size=4), min_size=1, max_size=6), st.sampled_from(["\t", ","]))
+@pytest.mark.slow
 def test_a_line_is_judged_alone(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[bytes]], delimiter: str
 ) -> None:

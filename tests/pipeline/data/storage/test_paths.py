@@ -77,6 +77,7 @@ def test_two_splits_in_a_name() -> None:
         split_of_name("train_test.csv")
 
 
+@pytest.mark.slow
 def test_lock_excludes_and_dies_with_its_holder(tmp_path: Path) -> None:
     """While another process is inside we wait; when it is killed we get in."""
     code = (

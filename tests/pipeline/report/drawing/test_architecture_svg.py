@@ -81,6 +81,7 @@ def corners(path: str) -> list[tuple[float, float]]:
 
 
 @given(architectures)
+@pytest.mark.slow
 def test_every_live_edge_is_drawn_once(architecture: Architecture) -> None:
     """The wires are the live edges, each once, and nothing else."""
     _, wires, _ = read(draw_svg(architecture, SHAPE))
@@ -89,6 +90,7 @@ def test_every_live_edge_is_drawn_once(architecture: Architecture) -> None:
 
 
 @given(architectures)
+@pytest.mark.slow
 def test_wires_join_their_boxes(architecture: Architecture) -> None:
     """A wire begins on the border of the box it is read from and ends on the border of the box that reads it."""
     boxes, wires, _ = read(draw_svg(architecture, SHAPE))
@@ -111,6 +113,7 @@ def test_wires_cross_no_box(architecture: Architecture) -> None:
 
 
 @given(architectures)
+@pytest.mark.slow
 def test_rails_belong_to_one_output(architecture: Architecture) -> None:
     """Two wires that run along each other horizontally come from the same output: a join is never ambiguous."""
     _, wires, _ = read(draw_svg(architecture, SHAPE))
@@ -126,6 +129,7 @@ def test_rails_belong_to_one_output(architecture: Architecture) -> None:
 
 
 @given(architectures)
+@pytest.mark.slow
 def test_stems_belong_to_one_box(architecture: Architecture) -> None:
     """Two wires that run along each other vertically share their source or their reader."""
     _, wires, _ = read(draw_svg(architecture, SHAPE))
@@ -141,6 +145,7 @@ def test_stems_belong_to_one_box(architecture: Architecture) -> None:
 
 
 @given(architectures)
+@pytest.mark.slow
 def test_boxes_are_apart_and_say_what_they_are(architecture: Architecture) -> None:
     """One box an operator, none overlapping; each names its operators and its width; dead ones are marked."""
     svg = draw_svg(architecture, SHAPE)

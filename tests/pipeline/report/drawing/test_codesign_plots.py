@@ -25,6 +25,7 @@ def test_every_marked_mapping_can_be_hovered(codesign: Codesign) -> None:
         assert svg.count(f"<title>{describe(point)}</title>") >= 4
 
 
+@pytest.mark.slow
 def test_far_points_are_counted_not_hidden(codesign: Codesign) -> None:
     """Pareto points of so high a loss that they are outside the frame are counted in the caption."""
     far = [dataclasses.replace(point, log_loss=0.9) for point in codesign.pareto[:3]]

@@ -24,6 +24,7 @@ def candidates(*scores: float) -> tuple[Candidate, ...]:
 
 
 @given(st.integers(0, 2**32), st.floats(allow_nan=False, allow_infinity=False))
+@pytest.mark.slow
 def test_json_gives_the_candidate_back(seed: int, score: float) -> None:
     """Through JSON text and back a candidate is equal to itself, the score to the last bit."""
     architecture = single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(seed))
