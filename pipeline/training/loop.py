@@ -67,7 +67,8 @@ def train(
         if config.keep_best_pass and step % pass_steps == 0:
             assert validate is not None, "keep_best_pass needs validation rows"
             best.take(validate(), step, trainee, checkpoints)
-        if config.checkpoint_every and step % config.checkpoint_every == 0 and step < total_steps:
+        is_last = step == total_steps or best.is_over
+        if config.checkpoint_every and step % config.checkpoint_every == 0 and not is_last:
             _save(trainee, tables, checkpoints, step, losses, best)
     best.restore(trainee, checkpoints)
     _save(trainee, tables, checkpoints, step, losses, best)

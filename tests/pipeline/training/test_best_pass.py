@@ -136,6 +136,17 @@ def test_resumed_is_uninterrupted(tmp_path: Path, tables: str, stop: int) -> Non
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("losses", [[0.5, 0.4, 0.3], [0.5, 0.4, 0.45]])
+def test_killed_before_its_result_is_written(tmp_path: Path, losses: list[float]) -> None:
+    """A stage whose last checkpoint is there and whose result is not resumes with the same weights, trained no more."""
+    config = config_of(tables="fresh", table_prior_count=2.0)
+    finished, _ = train_with(tmp_path, config, losses)
+    resumed, passes = train_with(tmp_path, config, losses)
+    assert not passes
+    for one, other in zip(finished, resumed, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
 def test_fresh_tables_are_drawn_anew_in_each_pass(tmp_path: Path) -> None:
     """A row that no batch of a pass holds differs between passes with fresh tables, and is the same with kept ones."""
     table = {}
