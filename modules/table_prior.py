@@ -24,14 +24,13 @@ DECAY = 0.98
 class TablePrior:
     """Keeps `count` · m in every row's accumulator of sharded tables with fused row-wise Adagrad.
 
-    `every`: steps between corrections of the accumulators, at least 1; a correction touches each row once.
+    With a count above 0 each step corrects every row's accumulator: one number a row, beside the row's D weights.
     """
 
-    def __init__(self, embeddings: DistributedModelParallel, count: float, every: int = 1) -> None:
+    def __init__(self, embeddings: DistributedModelParallel, count: float) -> None:
         if not count >= 0:
             raise ValueError(f"the tables' prior count is {count}; it must be at least 0")
-        assert every >= 1
-        self.count, self.every = count, every
+        self.count = count
         self._accumulators = list(accumulators(embeddings))
         self.steps = 0
         self.mean_square = 0.0
@@ -53,8 +52,7 @@ class TablePrior:
             square /= ranks**3  # the mean over ranks, of gradients that are each divided by their number
         found = float(square)
         self.mean_square = found if self.steps == 0 else DECAY * self.mean_square + (1 - DECAY) * found
-        if self.steps % self.every == 0:
-            self._hold(self.count * self.mean_square)
+        self._hold(self.count * self.mean_square)
         self.steps += 1
 
     @torch.no_grad()

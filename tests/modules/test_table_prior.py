@@ -77,17 +77,6 @@ def test_tables_begun_anew_keep_the_prior_alone(tables: DistributedModelParallel
     assert (resumed.steps, resumed.mean_square, resumed.held) == (1, 9.0, 36.0)
 
 
-def test_corrections_between_steps_are_left_out(tables: DistributedModelParallel) -> None:
-    """With `every` = 3 the accumulators follow the mean at steps 0 and 3 only."""
-    prior = TablePrior(tables, 1.0, every=3)
-    held = []
-    for step in range(5):
-        prior.observe(torch.full((1, 2, WIDTH), float(step + 1)))
-        held.append(prior.held)
-    assert held[0] == held[1] == held[2] == 1.0
-    assert held[3] == held[4] == pytest.approx(((1.0 * DECAY + 4 * 0.02) * DECAY + 9 * 0.02) * DECAY + 16 * 0.02)
-
-
 @pytest.mark.parametrize("count", [-1.0, float("nan")])
 def test_a_negative_count_is_refused(tables: DistributedModelParallel, count: float) -> None:
     """The error names the value."""
