@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.codesign import codesign
 from pipeline.export import export_best
+from pipeline.race.stage import race
 from pipeline.report import draw_text, write_report
 from pipeline.retrain import retrain
 from pipeline.run.architecture_files import read_architectures
@@ -21,13 +22,14 @@ from pipeline.train import train_supernet
 
 
 def run_chain(session: Session) -> None:
-    """Data → supernet → search → retrain → co-design → export → report."""
+    """Data → supernet → search → race → retrain → co-design → export → report."""
     given = session.config.retrain.architectures
     session.processes.on_first(lambda: read_architectures(given, session.space))  # an error now, not after hours
     describe_data(session)
     stages: dict[str, Callable[[Session], Any]] = {
         "supernet": train_supernet,
         "search": search_supernet,
+        "race": race,
         "retrain": retrain,
         "codesign": codesign,
         "export": export_best,
@@ -36,7 +38,6 @@ def run_chain(session: Session) -> None:
         _timed(session, name, stage)
     report = session.processes.on_first(lambda: write_report(session.folder.path, command_line()))
     best = session.read(session.folder.results, Results).best_model
-    assert best.architecture is not None, "the best model is a winner"
     session.say("\n" + draw_text(best.architecture, session.shape))
     session.say(f"\nfound      {best.title}; model {session.folder.model}; report {report}")
 

@@ -6,12 +6,13 @@ from typing import Literal
 
 import tyro
 
-from modules.baselines import BASELINES
 from modules.space.sampling import SAMPLERS
 from modules.space.search_space import SPACES
 from pim_codesign import CodesignConfig
 from pipeline.data import DataConfig
+from pipeline.race.config import RaceConfig
 from pipeline.run.processes import Device
+from pipeline.run.records.recipe import TrainingRecipe
 from pipeline.search.config import ScoringConfig
 from pipeline.search.evolution import EvolutionConfig
 from pipeline.search.strategy import SearchConfig
@@ -22,12 +23,13 @@ from pipeline.training.config import TrainingConfig
 class ModelConfig:
     """What is searched."""
 
-    space: Literal["nasrec_small", "nasrec_full", "open"] = "nasrec_small"
-    """NASRec-Small (fc, dot product; EFC), NASRec-Full (gating, sum and attention too: a supernet step costs over
-    twice as much, and it takes more rows to become good), or open (what hand-made models are made of as well, a free
-    depth and a head that reads any outputs: docs/search_space.md)."""
+    space: Literal["nasrec_small", "nasrec_full", "open"] = "open"
+    """open (NASRec's operators and those that hand-made models are made of, a free depth, a head that reads any
+    outputs: docs/search_space.md), or as published NASRec-Small (fc, dot product; EFC) or NASRec-Full (gating, sum and
+    attention too)."""
     embedding_width: int = 16
-    """Width D of every embedding vector, at least 1 (FBGEMM's kernels on CUDA want a multiple of 4)."""
+    """Width D of every embedding vector in the supernet, and where the race's recipes start; at least 1 (FBGEMM's
+    kernels on CUDA want a multiple of 4)."""
 
     def __post_init__(self) -> None:
         if self.space not in SPACES:
@@ -62,31 +64,42 @@ class SupernetConfig(TrainingConfig):
 
 
 @dataclass(frozen=True)
-class RetrainConfig(TrainingConfig):
-    """How winners and baselines are trained from scratch: the same recipe for all of them."""
+class RetrainConfig:
+    """How the race's finalists are trained to the end: each with its own recipe, several times."""
 
-    winners: int = 3
-    """Best candidates to retrain, at least 1."""
-    baselines: tuple[str, ...] = ("dlrm", "dlrm_dcn", "deepfm")
-    """Models trained beside them on the same data and budget: dlrm, dlrm_dcn, deepfm."""
+    seeds: int = 3
+    """Trainings of each finalist, with different seeds, at least 1: they say how much of a difference is luck."""
     architectures: tuple[str, ...] = ()
-    """JSON files of further architectures to train beside them: this project's format, or NasRec's own."""
+    """JSON files of further architectures to race and train: this project's format, or NasRec's own."""
     layer_norm: bool = True
-    """Whether searched networks keep the supernet's layer norms, or have biases in their place as the published
-    final models do (attention's residual norms stay). Baselines have none."""
+    """Whether networks of NASRec's spaces keep the supernet's layer norms, or have biases in their place as the
+    published final models do (attention's residual norms stay)."""
+    log_every: int = 50
+    """Steps between lines in metrics.jsonl, at least 1."""
+    checkpoint_every: int = 1_000
+    """Steps between checkpoints; 0: only at the end."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.winners < 1:
-            raise ValueError(f"retrain.winners is {self.winners}; it must be at least 1")
-        for name in self.baselines:
-            if name not in BASELINES:
-                raise ValueError(f"retrain.baselines: unknown model {name!r}; known are {list(BASELINES)}")
+        for name, least in (("seeds", 1), ("log_every", 1), ("checkpoint_every", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"retrain.{name} is {getattr(self, name)}; it must be at least {least}")
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What is written as model.pt."""
+
+    model: str = ""
+    """Name of the model of results.json to export; empty: the best by validation, of any kind."""
+    ensemble: bool = False
+    """Export the mean of the model's seeds' logits as one model.pt, with each seed's tables in it; off: the seed with
+    the least validation log loss alone."""
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Stream click logs, train the supernet, search it, retrain the winners, map the best to ReRAM, export, report."""
+    """Stream click logs, train the supernet, search it, race the best from scratch against hand-made models, train the
+    finalists, map the winner to ReRAM, export it, report."""
 
     run: str = "default"
     """Name of the run: its folder under --runs. The same command again resumes where it stopped."""
@@ -94,6 +107,9 @@ class RunConfig:
     """Folder that holds the runs."""
     seed: int = 0
     """Seed of every draw of the run, at least 0. (The generated data have --data.seed.)"""
+    minutes: float = 0.0
+    """Wall-clock minutes that the race and the finalists' trainings may take on these processes, converted once into
+    rows; 0: the budget is race.passes."""
     device: Device = "auto"
     """cpu, cuda, or auto: CUDA where there is one."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -106,19 +122,25 @@ class RunConfig:
     """How many candidates are scored, and how they are chosen: the settings of one strategy."""
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     """How a candidate is judged."""
+    race: RaceConfig = field(default_factory=RaceConfig)
+    """The race of contenders from scratch."""
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
-    """Training of winners and baselines from scratch."""
+    """Training of the finalists."""
     codesign: CodesignConfig = field(default_factory=lambda: CodesignConfig(log_loss_measurements=40))
     """Search of the winner's ReRAM mapping."""
+    export: ExportConfig = field(default_factory=ExportConfig)
+    """Which model is exported."""
 
     def __post_init__(self) -> None:
         if not self.run or "/" in self.run or self.run.startswith("."):
             raise ValueError(f"run is {self.run!r}; give a plain folder name")
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}; it must be at least 0")
+        if self.minutes < 0:
+            raise ValueError(f"minutes is {self.minutes}; it must be at least 0")
 
 
-FREE_FIELDS = frozenset({"runs", "device", "data.read_threads"})
+FREE_FIELDS = frozenset({"runs", "device", "data.read_threads", "race.workers", "export.model", "export.ensemble"})
 """Fields that may differ when a run is resumed: they do not change what is computed."""
 
 
@@ -130,7 +152,10 @@ def quick() -> RunConfig:
         supernet=SupernetConfig(validation_paths=2),
         search=EvolutionConfig(initial_population=8, generations=2, tournament=4, children=4),
         scoring=ScoringConfig(fine_tune_rows=2_048, valid_rows=2_000),
-        retrain=RetrainConfig(winners=1),
+        race=RaceConfig(
+            passes=16, handmade=("dlrm", "dcn_v2_parallel"), from_supernet=1, random=4, children=2, tuning_trials=0
+        ),
+        retrain=RetrainConfig(seeds=2),
         codesign=CodesignConfig(population=16, generations=10, rounds=2, log_loss_measurements=8),
     )
 
@@ -143,7 +168,8 @@ def criteo_kaggle() -> RunConfig:
         supernet=SupernetConfig(path_warm_up_steps=15_000, checkpoint_every=2_000, log_every=500),
         search=EvolutionConfig(initial_population=128, generations=240, tournament=64, children=8),
         scoring=ScoringConfig(fine_tune_rows=256_000, valid_rows=1_228_800),
-        retrain=RetrainConfig(winners=15, batch_size=512, checkpoint_every=2_000, log_every=500),
+        race=RaceConfig(recipe=TrainingRecipe(batch_size=512, table_learning_rate=1.6, table_prior_count=128.0)),
+        retrain=RetrainConfig(checkpoint_every=2_000, log_every=500),
     )
 
 
@@ -155,7 +181,13 @@ def criteo_terabyte() -> RunConfig:
         supernet=SupernetConfig(batch_size=16_384, path_warm_up_steps=15_000, checkpoint_every=5_000, log_every=500),
         search=EvolutionConfig(initial_population=128, generations=240, tournament=64, children=8),
         scoring=ScoringConfig(fine_tune_rows=256_000, valid_rows=1_228_800),
-        retrain=RetrainConfig(winners=5, batch_size=16_384, checkpoint_every=5_000, log_every=500),
+        race=RaceConfig(
+            track="one_pass",
+            trained="together",
+            max_rows=40_000_000,
+            recipe=TrainingRecipe(batch_size=16_384, table_learning_rate=1.6, table_prior_count=128.0),
+        ),
+        retrain=RetrainConfig(seeds=1, checkpoint_every=5_000, log_every=500),
     )
 
 

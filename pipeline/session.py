@@ -187,7 +187,7 @@ def _check_ranks(config: RunConfig, dataset: Dataset, world_size: int) -> None:
                 f"more ranks than rows: split {split!r} has {dataset.rows(split)} rows for {world_size} ranks; "
                 "use fewer processes or more data"
             )
-    for stage, training in (("supernet", config.supernet), ("retrain", config.retrain)):
+    for stage, training in (("supernet", config.supernet), ("race.recipe", config.race.recipe)):
         batch_size, rows = training.batch_size, dataset.rows("train")
         if batch_size % world_size:
             raise ValueError(

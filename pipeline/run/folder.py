@@ -30,6 +30,9 @@ class RunFolder:
         self.candidates = path / "candidates.jsonl"
         self.search_state = path / "search_state.json"
         self.winners = path / "winners.json"
+        self.race_trials = path / "race.jsonl"
+        self.race = path / "race.json"
+        self.race_outcomes = path / "race"
         self.results = path / "results.json"
         self.codesign = path / "codesign.json"
         self.codesign_measurements = path / "codesign_measurements.json"
@@ -39,12 +42,16 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"
 
     def checkpoints(self, stage: str) -> Path:
-        """Folder of a training stage's checkpoints, for example `supernet` or `retrain/winner/winner_1`."""
+        """Folder of a training stage's checkpoints, for example `supernet` or `retrain/handmade/dlrm/seed_0`."""
         return self.path / "checkpoints" / stage
 
     def result(self, stage: str) -> Path:
         """File that a finished training stage leaves: what it measured."""
         return self.checkpoints(stage) / "result.json"
+
+    def logits(self, stage: str, split: str, ranks: int) -> Path:
+        """File of a trained network's logits on a split's rows, in the order in which so many ranks read them."""
+        return self.checkpoints(stage) / f"{split}_logits_of_{ranks}.npy"
 
     @contextmanager
     def locked(self) -> Iterator[None]:

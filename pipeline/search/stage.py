@@ -45,5 +45,5 @@ def _winners(session: Session, candidates: tuple[Candidate, ...]) -> Winners:
         strategy=config.search.strategy,
         candidates=len(candidates),
         supernet_valid_log_loss=session.read(session.folder.result(SUPERNET), SupernetResult).valid_log_loss,
-        winners=best_candidates(candidates, config.retrain.winners),
+        winners=best_candidates(candidates, max(1, config.race.from_supernet)),
     )

@@ -70,10 +70,10 @@ class Evaluation:
 
         Rank 0 gathers the rows of all ranks. Raises ValueError when there are none.
         """
-        clicked, not_clicked = _joined(self._clicked), _joined(self._not_clicked)
         if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size(group) == 1:
-            return _metrics(clicked, not_clicked)
-        clicked, not_clicked = _gathered(clicked, group), _gathered(not_clicked, group)
+            return self.own_metrics()
+        clicked, not_clicked = _joined(self._clicked), _joined(self._not_clicked)
+        clicked, not_clicked = gathered(clicked, group), gathered(not_clicked, group)
         outcome: list[Metrics | str | None] = [None]
         if dist.get_rank(group) == 0:
             try:
@@ -85,6 +85,10 @@ class Evaluation:
             raise ValueError(outcome[0])
         return outcome[0]
 
+    def own_metrics(self) -> Metrics:
+        """The metrics of the rows added on this rank alone. Raises ValueError when there are none."""
+        return _metrics(_joined(self._clicked), _joined(self._not_clicked))
+
 
 def _joined(parts: list[numpy.ndarray]) -> numpy.ndarray:
     """The parts as one float32 array; the list then holds that array only."""
@@ -92,8 +96,10 @@ def _joined(parts: list[numpy.ndarray]) -> numpy.ndarray:
     return parts[0]
 
 
-def _gathered(values: numpy.ndarray, group: dist.ProcessGroup | None) -> numpy.ndarray:
+def gathered(values: numpy.ndarray, group: dist.ProcessGroup | None = None) -> numpy.ndarray:
     """On the group's first rank the values of all ranks, elsewhere nothing. One rank sends at a time: no padding."""
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size(group) == 1:
+        return values
     device = torch.device("cuda" if dist.get_backend(group) == "nccl" else "cpu")
     size = dist.get_world_size(group)
     lengths = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(size)]

@@ -12,6 +12,7 @@ from pipeline.session import Session
 from pipeline.training.config import TrainingConfig
 from pipeline.training.loop import train
 from pipeline.training.metrics import evaluate
+from pipeline.training.row_logits import RowLogits, row_logits
 from pipeline.training.trainee import Trainee, load_tables
 
 
@@ -80,3 +81,12 @@ def evaluate_split(session: Session, network: nn.Module, trainee: Trainee, split
         split, batch_size=4096, rank=processes.rank, world_size=processes.world_size, shuffle_seed=None
     )
     return evaluate(network, trainee.embeddings, stream, processes)
+
+
+def split_logits(session: Session, network: nn.Module, trainee: Trainee, split: str) -> RowLogits:
+    """A network's logits on a split's rows, on rank 0."""
+    processes = session.processes
+    stream = session.dataset.stream(
+        split, batch_size=4096, rank=processes.rank, world_size=processes.world_size, shuffle_seed=None
+    )
+    return row_logits(network, trainee.embeddings, stream, processes)

@@ -1,45 +1,49 @@
-"""A standalone network as something to train: a searched architecture or a baseline, built and trained from scratch."""
+"""A standalone network as something to train: an architecture with its recipe and seed, trained from scratch."""
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
 
-from modules.baselines import BASELINES
-from modules.space import Architecture, multiply_accumulates, parameter_count
+from modules.space import Architecture
 from modules.supernet import OwnWeights, Subnet
 from modules.table_prior import TablePrior
+from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import ModelKind, ModelResult, SplitMetrics, retrain_stage
 from pipeline.session import Session
-from pipeline.training.config import TrainingConfig
-from pipeline.training.stage import evaluate_split, is_trained, load_trained, new_tables, train_to_end
+from pipeline.training.config import TrainingConfig, training_config
+from pipeline.training.row_logits import RowLogits
+from pipeline.training.stage import evaluate_split, is_trained, load_trained, new_tables, split_logits, train_to_end
 from pipeline.training.trainee import Trainee, dense_optimizer, whole
+
+JUDGED = ("valid", "test")
+"""The splits whose logits a trained network leaves."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A network to train from scratch."""
+    """A network to train from scratch, with one seed."""
 
+    session: Session
+    """The run's session with the contender's embedding width and seed."""
     name: str
     """Its name among those of its kind."""
     kind: ModelKind
     """Where it comes from."""
-    title: str
-    """What tables and pictures call it."""
-    network: nn.Module
+    architecture: Architecture
+    """What it computes."""
+    recipe: Recipe
+    """How it is trained."""
+    seed: int
+    """Which of its trainings this is, from 0."""
+    network: Subnet
     """Untrained."""
-    architecture: Architecture | None
-    """None for a baseline."""
-    multiply_accumulates: int
-    """Multiply-accumulates per row, embeddings not counted."""
-    parameters: int
-    """Parameters, embedding tables not counted."""
-    supernet_score: float | None = None
-    """A winner's validation log loss on the supernet's weights, nats per row."""
 
     @property
     def stage(self) -> str:
         """Its training stage in the run folder."""
-        return retrain_stage(self.kind, self.name)
+        return retrain_stage(self.kind, self.name, self.seed)
 
 
 @dataclass(frozen=True)
@@ -50,67 +54,74 @@ class Trained:
     """Its tables and dense parameters."""
     metrics: SplitMetrics
     """On the validation and test rows."""
+    logits: Mapping[str, RowLogits]
+    """Its logits on the rows of each split of JUDGED; on rank 0 alone, empty elsewhere."""
 
 
-def build_searched(
-    session: Session, kind: ModelKind, name: str, architecture: Architecture, score: float | None = None
+def build(
+    session: Session, kind: ModelKind, name: str, architecture: Architecture, recipe: Recipe, seed: int = 0
 ) -> Contender:
-    """An untrained network of a winner or of a given architecture; its initial weights follow from its name."""
-    layer_norm = session.config.retrain.layer_norm
-    weights = OwnWeights(session.torch_generator("weights", name), layer_norm)
+    """An untrained network; its initial weights follow from the run's seed, its own, and its name."""
+    own = with_recipe(session, recipe, seed)
+    return Contender(own, name, kind, architecture, recipe, seed, build_network(own, name, architecture))
+
+
+def build_network(session: Session, name: str, architecture: Architecture) -> Subnet:
+    """An untrained network for the session's embedding width; its weights follow from the seed and the name."""
+    weights = OwnWeights(session.torch_generator("weights", name), session.config.retrain.layer_norm)
     subnet = Subnet(architecture, session.shape, weights=weights)
     nn.init.zeros_(dict(subnet.named_parameters())["head.weight"])  # as the supernet starts
-    return Contender(
-        name=name,
-        kind=kind,
-        title=name.replace("_", " ").capitalize(),
-        network=subnet,
-        architecture=architecture,
-        multiply_accumulates=multiply_accumulates(architecture, session.shape),
-        parameters=parameter_count(architecture, session.shape, layer_norm),
-        supernet_score=score,
+    return subnet
+
+
+def with_recipe(session: Session, recipe: Recipe, seed: int = 0) -> Session:
+    """The session with a recipe's embedding width, and the `seed`-th of the run's seeds for trainings."""
+    config = session.config
+    model = dataclasses.replace(config.model, embedding_width=recipe.embedding_width)
+    return dataclasses.replace(
+        session, config=dataclasses.replace(config, model=model, seed=config.seed + seed * SEED_DISTANCE)
     )
 
 
-def build_baseline(session: Session, name: str) -> Contender:
-    """An untrained baseline of `modules.baselines.BASELINES`; its initial weights follow from its name."""
-    baseline = BASELINES[name]
-    network = baseline.build(session.shape, session.torch_generator("weights", name))
-    return Contender(
-        name=name,
-        kind="baseline",
-        title=baseline.title,
-        network=network,
-        architecture=None,
-        multiply_accumulates=baseline.multiply_accumulates(session.shape),
-        parameters=baseline.parameter_count(session.shape),
-    )
+SEED_DISTANCE = 7919
+"""How far apart the seeds of a model's trainings are, so that runs of neighbouring seeds share none."""
 
 
-def rebuild(session: Session, model: ModelResult) -> Contender:
-    """The untrained network of a model in results.json, to load its trained weights into."""
-    if model.architecture is None:
-        return build_baseline(session, model.name)
-    return build_searched(session, model.kind, model.name, model.architecture, model.supernet_score)
+def rebuild(session: Session, model: ModelResult, seed: int = 0) -> Contender:
+    """The untrained network of a model in results.json, to load one of its seeds' weights into."""
+    return build(session, model.kind, model.name, model.architecture, model.recipe, seed)
 
 
-def train_standalone(session: Session, contender: Contender) -> Trained:
-    """Train a network from scratch as its stage, to the end; if that is done, only load it."""
-    stage, network = contender.stage, contender.network
-    trainee = build_trainee(session, network, session.config.retrain)
+def train_standalone(contender: Contender) -> Trained:
+    """Train a network from scratch as its stage, to the end; if that is done, only load it.
+
+    Beside the checkpoint lie its logits, so that models can be compared row by row and averaged.
+    """
+    session, stage, network = contender.session, contender.stage, contender.network
+    retrain, path = session.config.retrain, session.folder.result(stage)
+    config = training_config(contender.recipe, retrain.log_every, retrain.checkpoint_every)
+    trainee = build_trainee(session, network, config)
     if is_trained(session, stage):
         load_trained(session, trainee, stage)
     else:
         train_to_end(
-            session,
-            trainee,
-            session.config.retrain,
-            stage,
-            lambda: evaluate_split(session, network, trainee, "valid").log_loss,
+            session, trainee, config, stage, lambda: evaluate_split(session, network, trainee, "valid").log_loss
         )
-        valid, test = (evaluate_split(session, network, trainee, split) for split in ("valid", "test"))
-        session.write(session.folder.result(stage), SplitMetrics(valid, test))
-    return Trained(trainee, session.read(session.folder.result(stage), SplitMetrics))
+    logits = {split: _logits(contender, trainee, split) for split in JUDGED}
+    if not session.exists(path):
+        judged = {split: session.processes.on_first(lambda own=own: own.metrics()) for split, own in logits.items()}
+        session.write(path, SplitMetrics(**judged))
+    return Trained(trainee, session.read(path, SplitMetrics), logits)
+
+
+def _logits(contender: Contender, trainee: Trainee, split: str) -> RowLogits:
+    """The logits of a trained network on a split's rows; read where they were written on this number of ranks."""
+    session = contender.session
+    path = session.folder.logits(contender.stage, split, session.processes.world_size)
+    if not session.exists(path):
+        found = split_logits(session, contender.network, trainee, split)
+        session.processes.on_first(lambda: found.write(path))
+    return RowLogits.read(path) if session.processes.is_first else RowLogits.none()
 
 
 def build_trainee(session: Session, network: nn.Module, config: TrainingConfig) -> Trainee:

@@ -9,7 +9,10 @@
 | `search_state.json` | `candidates.SearchState` | search |
 | `candidates.jsonl` | `candidates.Candidate`, one per line | search |
 | `winners.json` | `candidates.Winners` | search |
-| `checkpoints/retrain/<kind>/<name>/result.json` | `results.SplitMetrics` | retrain |
+| `race/budget.json`, `race/<trial>.json` | `pipeline.race.outcomes`: while the race lasts | race |
+| `race.jsonl` | `race.Trial`, one per line | race |
+| `race.json` | `race.RaceResult` | race |
+| `checkpoints/retrain/<kind>/<name>/seed_<n>/result.json` | `results.SplitMetrics` | retrain |
 | `results.json` | `results.Results` | retrain |
 | `codesign.json` | `codesign.Codesign` | codesign |
 | `codesign_measurements.json` | `codesign.LogLosses` | codesign |

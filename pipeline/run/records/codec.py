@@ -7,6 +7,7 @@ Every file but the line files (.jsonl) begins with "format", the version of its 
 refused; so is, as a whole, a run folder whose config.json has no version or another one (`check_run_format`).
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -20,12 +21,12 @@ from cattrs.cols import homogenous_tuple_structure_factory, mapping_structure_fa
 from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn
 
-from modules.space import Architecture, SearchSpace
+from modules.space import OPEN, Architecture, SearchSpace
 from pipeline.run.files import atomic_write, read_json, write_json
 
 T = TypeVar("T")
 
-RUN_FORMAT = 2
+RUN_FORMAT = 3
 """Version of a run folder: of config.json and of every file whose record does not say a version of its own."""
 
 _WRITE_AGAIN = "repair the file, or remove it: the same command writes it again"
@@ -169,13 +170,23 @@ def _converter(space: SearchSpace | None) -> Converter:
 
     def architecture(value: Any, _: type) -> Architecture:
         assert space is not None, "records with architectures are read with the run's space"
-        found = Architecture.from_json(value, space)
-        space.check(found)
-        return found
+        try:
+            return _architecture_of(value, space)
+        except ValueError:  # hand-made models are of the open space whatever the run's is
+            if space is not OPEN:
+                with contextlib.suppress(ValueError):
+                    return _architecture_of(value, OPEN)
+            raise
 
     converter.register_structure_hook(Architecture, architecture)
     converter.register_unstructure_hook(Architecture, lambda value: value.to_json())
     return converter
+
+
+def _architecture_of(value: Any, space: SearchSpace) -> Architecture:
+    found = Architecture.from_json(value, space)
+    space.check(found)
+    return found
 
 
 def _checked(read: Callable[[Any, Any], Any], plain: type, expected: str) -> Callable[[Any, Any], Any]:

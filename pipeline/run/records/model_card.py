@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from modules.space import Architecture
+from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import SplitMetrics
 
 
@@ -25,19 +26,21 @@ class Provenance:
 
     numbering: dict[str, Any]
     """How raw values become ids."""
-    architecture: Architecture | None
-    """None for a baseline."""
-    recipe: dict[str, Any]
-    """The training configuration."""
+    architecture: Architecture
+    """Its network."""
+    recipe: Recipe
+    """How it was trained."""
+    seeds: tuple[int, ...]
+    """Seeds of the trainings whose logits it averages; one for a single model."""
     metrics: SplitMetrics | None
-    """The trained model's; None where it was not evaluated."""
+    """The exported model's; None where it was not evaluated."""
 
 
 @dataclass(frozen=True)
 class ModelCard:
     """model.json: what a server must know to feed model.pt, and what this model is."""
 
-    FORMAT: ClassVar[int] = 1
+    FORMAT: ClassVar[int] = 2
 
     model: ModelFile
     """The file described."""
@@ -49,11 +52,13 @@ class ModelCard:
     """The data's schema."""
     numbering: dict[str, Any]
     """How raw values become ids."""
-    architecture: Architecture | None
-    """None for a baseline."""
-    recipe: dict[str, Any]
-    """The training configuration."""
+    architecture: Architecture
+    """Its network."""
+    recipe: Recipe
+    """How it was trained."""
+    seeds: tuple[int, ...]
+    """Seeds of the trainings whose logits it averages; one for a single model."""
     metrics: SplitMetrics | None
-    """The trained model's; None where it was not evaluated."""
+    """The exported model's; None where it was not evaluated."""
     versions: dict[str, str]
     """Versions of what made the model."""

@@ -8,7 +8,7 @@ class MetricsLine:
     """One line of metrics.jsonl."""
 
     stage: str
-    """The training stage, for example `supernet` or `retrain/winner/winner_1`."""
+    """The training stage, for example `supernet` or `retrain/handmade/dlrm/seed_0`."""
     step: int
     """Training steps done."""
     rows: int

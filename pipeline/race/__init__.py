@@ -1,0 +1,1 @@
+"""The race: contenders trained from scratch against one another on growing shares of rows, recipes and all."""

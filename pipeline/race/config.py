@@ -1,0 +1,77 @@
+"""The settings of the race from scratch: its budget, its tracks, who takes part, and how many reach the end."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from modules.space.handmade import HANDMADE
+from pipeline.run.records.recipe import TrainingRecipe
+
+
+@dataclass(frozen=True)
+class RaceConfig:
+    """How contenders are trained from scratch against one another, on growing shares of the rows."""
+
+    track: Literal["tuned", "one_pass"] = "tuned"
+    """Recipes open to every contender: tuned (embedding width, passes, tables kept or fresh, their rate and prior), or
+    one_pass (a single pass, as production logs and the published method have it)."""
+    passes: float = 70.0
+    """Budget of the race and of the finalists' trainings together, in passes over the training rows, above 0. Given
+    `--minutes`, it follows from the time that the race's first trainings take."""
+    max_rows: int = 2_000_000
+    """Training rows of a pass that the race uses at most, at least 1; finalists are trained on all of them."""
+    valid_rows: int = 200_000
+    """Validation rows that judge a training of the race at most (the first of a seeded shuffle), at least 1."""
+    screening_share: float = 0.25
+    """Share of a pass's rows on which new contenders are screened, above 0 to 1."""
+    promoted_share: float = 0.3
+    """A screened contender is trained on all rows if it is among this share of the best screened, above 0 to 1."""
+    handmade: tuple[str, ...] = tuple(HANDMADE)
+    """Hand-made models that take part, by name (docs/search_space.md lists them)."""
+    from_supernet: int = 3
+    """Best candidates of the supernet's search that take part, at least 0."""
+    random: int = 12
+    """Random architectures that take part, at least 0."""
+    children: int = 8
+    """Mutations of leading contenders that a generation screens, at least 1."""
+    tournament: int = 3
+    """Whole-trained contenders that compete to be a child's parent, at least 1."""
+    population: int = 10
+    """Best whole-trained contenders that may be parents, at least 1."""
+    finalists: int = 2
+    """Best searched contenders that get recipe trials of their own, at least 1."""
+    handmade_finalists: int = 2
+    """Best hand-made contenders that get as many, at least 0."""
+    tuning_trials: int = 2
+    """Recipes beside the common one that each finalist tries, at least 0; the one_pass track has its own."""
+    retrained: int = 1
+    """Finalists of each kind, searched and hand-made, that are trained to the end with several seeds, at least 1."""
+    recipe: TrainingRecipe = field(
+        default_factory=lambda: TrainingRecipe(table_learning_rate=1.6, table_prior_count=128.0)
+    )
+    """Where the recipes start; the race varies passes, tables, their rate and prior, and the embedding width, which
+    starts at `model.embedding_width`."""
+    trained: Literal["apart", "together"] = "apart"
+    """apart: each contender by a process of its own with one thread, which holds its tables whole, so that results do
+    not depend on the number of ranks. together: by all ranks jointly, for tables that one process cannot hold."""
+    workers: int = 0
+    """Processes of a rank that train contenders at the same time (apart, on CPU); 0: one a core of the rank's."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_rows", "valid_rows", "children", "tournament", "population", "finalists", "retrained"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"race.{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("from_supernet", "random", "handmade_finalists", "tuning_trials", "workers"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"race.{name} is {getattr(self, name)}; it must be at least 0")
+        for name in ("screening_share", "promoted_share"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"race.{name} is {getattr(self, name)}; it is a share, above 0 to 1")
+        if not self.passes > 0:
+            raise ValueError(f"race.passes is {self.passes}; it must be above 0")
+        for name in self.handmade:
+            if name not in HANDMADE:
+                raise ValueError(f"race.handmade: unknown model {name!r}; known are {list(HANDMADE)}")
+        if len(set(self.handmade)) < len(self.handmade):
+            raise ValueError(f"race.handmade is {self.handmade}; name each model once")
+        if self.recipe.epochs != 1:
+            raise ValueError(f"race.recipe.epochs is {self.recipe.epochs}; the race chooses passes, so it starts at 1")
