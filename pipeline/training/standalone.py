@@ -9,10 +9,10 @@ from torch import nn
 from modules.space import Architecture
 from modules.supernet import OwnWeights, Subnet
 from modules.table_prior import TablePrior
-from pipeline.run.records.recipe import Recipe
+from pipeline.run.records.recipe import Recipe, TrainingRecipe
 from pipeline.run.records.results import ModelKind, ModelResult, SplitMetrics, retrain_stage
 from pipeline.session import Session
-from pipeline.training.config import TrainingConfig, training_config
+from pipeline.training.config import training_config
 from pipeline.training.row_logits import RowLogits
 from pipeline.training.stage import evaluate_split, is_trained, load_trained, new_tables, split_logits, train_to_end
 from pipeline.training.trainee import Trainee, dense_optimizer, whole
@@ -109,7 +109,7 @@ def train_standalone(contender: Contender) -> Trained:
         )
     logits = {split: _logits(contender, trainee, split) for split in JUDGED}
     if not session.exists(path):
-        judged = {split: session.processes.on_first(lambda own=own: own.metrics()) for split, own in logits.items()}
+        judged = {split: session.processes.on_first(own.metrics) for split, own in logits.items()}
         session.write(path, SplitMetrics(**judged))
     return Trained(trainee, session.read(path, SplitMetrics), logits)
 
@@ -124,7 +124,7 @@ def _logits(contender: Contender, trainee: Trainee, split: str) -> RowLogits:
     return RowLogits.read(path) if session.processes.is_first else RowLogits.none()
 
 
-def build_trainee(session: Session, network: nn.Module, config: TrainingConfig) -> Trainee:
+def build_trainee(session: Session, network: nn.Module, config: TrainingRecipe) -> Trainee:
     """New tables beside a standalone network, and what their training changes."""
     network.to(session.processes.device)
     parameters = dict(network.named_parameters())
