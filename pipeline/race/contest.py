@@ -13,13 +13,14 @@ from tqdm import tqdm
 
 from modules.space import Architecture, canonical, multiply_accumulates, parameter_count
 from pipeline.race.entry import Entry, loss
+from pipeline.race.outcomes import train_all
 from pipeline.race.trial_training import Job, Outcome
-from pipeline.race.workers import Workers, worker_count
 from pipeline.run.records.race import Trial
 from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import ModelKind
 from pipeline.session import Session
 from pipeline.training.standalone import with_recipe
+from pipeline.training.workers import Workers, worker_count
 
 BUSY_SHARE = 0.85
 """Share of the wall clock in which workers train: the rest is spent waiting for a round's last one."""
@@ -78,16 +79,14 @@ class Contest:
             for place, one in enumerate(requests)
         ]
         self._bar.set_postfix_str(f"{round_name}, best {self._best_loss():.4f}")
-        before = self.rows_used
-        outcomes = self._team.run(jobs, lambda outcome: self._show(outcome))
+        outcomes = train_all(self.session, self._team, jobs, self._show)
         found = [self._record(round_name, *pair) for pair in zip(requests, outcomes, strict=True)]
         self._bar.n = self.rows_used
         self._bar.refresh()
-        assert self.rows_used >= before
         return found
 
     def set_budget(self) -> None:
-        """Given `--minutes`, convert them into rows by the time that the trainings so far took, which their files say."""
+        """Given `--minutes`, convert them into rows by the time that the trainings so far took (their files say it)."""
         minutes = self.session.config.minutes
         if minutes and self._seconds > 0:
             at_once = 1

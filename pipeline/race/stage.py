@@ -4,11 +4,11 @@ import shutil
 
 from pipeline.race.contest import Contest
 from pipeline.race.rounds import find_recipe, run_finals, run_generations, screen_entrants
-from pipeline.race.workers import workers
 from pipeline.run.records.candidates import Winners
 from pipeline.run.records.codec import write_lines
 from pipeline.run.records.race import Finalist, RaceResult
 from pipeline.session import Session
+from pipeline.training.workers import workers
 
 
 def race(session: Session) -> RaceResult:

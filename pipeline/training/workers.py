@@ -1,7 +1,7 @@
-"""Who trains the race's contenders: processes with one thread each, or all ranks together; outcomes are files.
+"""Who trains models from scratch: processes with one thread each, each alone, or all ranks together.
 
-A training is a function of its job alone, so it does not matter which process does it, nor on how many ranks. What is
-done is a file in the run's folder: a race that was stopped reads it, and trains only what is missing.
+A training apart from others is a function of its input alone: it does not matter which process does it, nor on how many
+ranks the run is.
 """
 
 import contextlib
@@ -10,21 +10,20 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Protocol
+from typing import Any, TypeVar
 
 import torch
+from tqdm import tqdm
 
 from pipeline.config import RunConfig
 from pipeline.data import open_dataset
-from pipeline.race.trial_training import Job, Outcome, run_job
 from pipeline.run.folder import RunFolder
 from pipeline.run.processes import Device, Processes, join
-from pipeline.run.records.codec import read_record, to_plain, write_record
 from pipeline.session import Session
 
 LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK")
@@ -33,37 +32,39 @@ ORPHAN_CHECK_S = 2.0
 """Seconds between a worker's looks at whether the process that started it is still there."""
 
 
-class Progress(Protocol):
-    """Told of each training that is done."""
-
-    def __call__(self, outcome: Outcome) -> None:
-        """One is done."""
-        ...
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 class Workers:
-    """Trains jobs; every rank calls `run` with the same ones and gets all outcomes, in their order."""
+    """Trains; every rank calls `each` with the same items."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._pool: ProcessPoolExecutor | None = None
 
-    def run(self, jobs: Sequence[Job], progress: Progress) -> list[Outcome]:
-        """The outcomes of the jobs, in their order. `progress` is told on the rank that trained."""
-        processes, session = self._session.processes, self._session
-        missing = processes.on_first(lambda: [self._found(job) is None for job in jobs])
-        waiting = [job for job, is_missing in zip(jobs, missing, strict=True) if is_missing]
-        if session.config.race.trained == "together":
-            for job in waiting:
-                outcome = run_job(session, job)
-                processes.on_first(functools.partial(self._keep, outcome))
-                progress(outcome)
-        else:
-            self._run_apart(waiting[processes.rank :: processes.world_size], progress)
-        processes.gather(None)  # every rank's outcomes are on the disk
-        found = processes.on_first(lambda: [self._found(job) for job in jobs])
-        assert all(outcome is not None for outcome in found)
-        return [outcome for outcome in found if outcome is not None]
+    def each(
+        self, function: Callable[[Session, Item], Found], items: Sequence[Item], done: Callable[[Found], None]
+    ) -> None:
+        """Calls `function(session, item)` for each item, in processes of the ranks' own or on all ranks at once.
+
+        `done` is told what each call gave: on one rank, the one that started the process, or on all. Calls start in the
+        items' order. The function must be one of a module's, for a fresh process to find it. What it raises is raised
+        here, on every rank.
+        """
+        processes = self._session.processes
+        if self._session.config.race.trained == "together":
+            for item in items:
+                done(function(self._session, item))
+            return
+        error: Exception | None = None
+        try:
+            self._apart(function, items[processes.rank :: processes.world_size], done)
+        except Exception as raised:  # the other ranks must not wait for this one for ever
+            error = raised
+        errors = [found for found in processes.gather(error) if found is not None]
+        if errors:
+            raise errors[0]
 
     def close(self) -> None:
         """End the processes."""
@@ -71,21 +72,20 @@ class Workers:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
-    def _run_apart(self, jobs: Sequence[Job], progress: Progress) -> None:
-        """In processes of this rank's own, the longest trainings first."""
-        if not jobs:
+    def _apart(
+        self, function: Callable[[Session, Item], Found], items: Sequence[Item], done: Callable[[Found], None]
+    ) -> None:
+        if not items:
             return
         pool = self._started()
-        futures = [pool.submit(_run, job) for job in sorted(jobs, key=_cost, reverse=True)]
+        futures = [pool.submit(_call, function, item) for item in items]
         try:
             for future in as_completed(futures):
-                outcome = future.result()
-                self._keep(outcome)
-                progress(outcome)
+                done(future.result())
         except BrokenProcessPool as error:
             raise OSError(
-                "a process that trained a contender was killed (out of memory?); the same command resumes the race; "
-                "fewer at a time take less memory: --race.workers 1"
+                "a process that trained a contender was killed (out of memory?); the same command resumes; fewer at a "
+                "time take less memory: --race.workers 1"
             ) from error
         finally:
             for future in futures:
@@ -103,33 +103,12 @@ class Workers:
             )
         return self._pool
 
-    def _path(self, job: Job) -> Path:
-        return self._session.folder.race_outcomes / f"trial_{job.index:05d}.json"
-
-    def _found(self, job: Job) -> Outcome | None:
-        """The job's outcome on the disk; one of another job (of an earlier version of this program) does not count."""
-        path = self._path(job)
-        if not path.exists():
-            return None
-        outcome = read_record(path, Outcome, self._session.space)
-        return outcome if to_plain(outcome.job) == to_plain(job) else None
-
-    def _keep(self, outcome: Outcome) -> None:
-        path = self._path(outcome.job)
-        path.parent.mkdir(exist_ok=True)
-        write_record(path, outcome)
-
 
 def worker_count(session: Session) -> int:
     """Processes of this rank that train at the same time: one on a GPU, else as configured, or one a core."""
     if session.processes.device.type == "cuda":
         return 1
     return session.config.race.workers or max(1, torch.get_num_threads())
-
-
-def _cost(job: Job) -> float:
-    """Rows that it trains, the wider tables' first."""
-    return job.row_share * job.recipe.epochs * job.recipe.embedding_width
 
 
 _WORKER: list[tuple[Session, contextlib.ExitStack]] = []
@@ -143,15 +122,16 @@ def _start(config: RunConfig, folder: Path, device: Device, parent: int) -> None
     for name in LAUNCHER_VARIABLES:
         os.environ.pop(name, None)
     torch.set_num_threads(1)
+    setattr(tqdm, "__init__", functools.partialmethod(tqdm.__init__, disable=True))  # noqa: B010  the parent has bars
     stack = contextlib.ExitStack()
     processes: Processes = stack.enter_context(join(device))
     run = RunFolder(folder)
     _WORKER.append((Session(config, run, processes, open_dataset(config.data, str(run.data))), stack))
 
 
-def _run(job: Job) -> Outcome:
+def _call(function: Callable[[Session, Any], Any], item: Any) -> Any:
     ((session, _),) = _WORKER
-    return run_job(session, job)
+    return function(session, item)
 
 
 def _end_with(parent: int) -> None:
