@@ -24,7 +24,7 @@ SMALL = dataclasses.replace(
     dense_widths=(4, 8, 16),
     sparse_widths=(2, 3, 6),
     num_blocks=4,
-    stems=(Stem(), Stem((), 1), Stem((5, 3), 2, "none"), Stem((7,), 3, "silu")),
+    stems=(Stem(), Stem((), 1), Stem((), 2, "none"), Stem((5, 3), 2, "none"), Stem((7,), 3, "silu")),
 )
 """`open` with small widths; operators and options are all of them."""
 SHAPE = InputShape(3, 4, 8)
@@ -143,7 +143,7 @@ _elementwise._get_raw = True  # torch's counter hands over the tensors, not thei
 ATEN = torch.ops.aten
 COUNTED = {
     ATEN.addmm_: lambda _, a, b, **__: mm_flop(a, b),
-    ATEN.bmm: _own_pairs,  # counted by torch as the full square; the dot product's is the only one
+    ATEN.bmm: _own_pairs,  # counted by torch as the full square; only pairs of vectors are computed with it
     ATEN.mul: _elementwise,
     ATEN.pow: _elementwise,
     ATEN._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
