@@ -61,11 +61,12 @@ def read_run(path: Path) -> RunRecords:
     card = _optional(card_path, ModelCard, space)
     timings = _optional(folder.timings, Timings, space)
     schema = None if card is None else Schema.from_json(card.schema, f"{card_path}, schema")
-    files = (folder.metrics, folder.candidates, folder.winners, folder.results, folder.codesign, card_path)
+    metrics = folder.all_metrics()
+    files = (folder.candidates, folder.winners, folder.results, folder.codesign, card_path)
     return RunRecords(
         name=path.resolve().name,
         config=config,
-        metrics=tuple(line for _, line in read_lines(folder.metrics, MetricsLine, appended=True)),
+        metrics=tuple(line for path in metrics for _, line in read_lines(path, MetricsLine, appended=True)),
         timings={} if timings is None else timings.stages,
         candidates=tuple(candidate for _, candidate in read_lines(folder.candidates, Candidate, space)),
         winners=_optional(folder.winners, Winners, space),
