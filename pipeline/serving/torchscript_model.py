@@ -125,10 +125,10 @@ def write_model(
 ) -> None:
     """Write `path` (model.pt) and, beside it, the same name ending in .json.
 
-    trainings: one, or several whose logits the model averages, tables in the schema's order. provenance: what model.json
-    says beside inputs and output. model.pt appears only after a fresh process has loaded it and given the same probabilities; otherwise
-    RuntimeError, and the files that were there before stay. The same weights give the same bytes. A run killed between
-    the two files leaves a model.json whose sha256 is not model.pt's: export again.
+    trainings: one, or several whose logits the model averages; their tables in the schema's order. provenance: what
+    model.json says beside inputs and output. model.pt appears only after a fresh process has loaded it and given the
+    same probabilities; otherwise RuntimeError, and the files that were there before stay. The same weights give the
+    same bytes. A run killed between the two files leaves a model.json whose sha256 is not model.pt's: export again.
     """
     target = Path(path)
     parts = [TrainedParts(one.tables, copy.deepcopy(one.interaction).cpu().float()) for one in trainings]
