@@ -142,11 +142,6 @@ def test_unknown_and_ambiguous_names(name: str, message: str) -> None:
         chosen_model(RESULTS, name)
 
 
-def test_the_seed_that_stands_for_a_model() -> None:
-    """The one with the least validation log loss, of equal ones the first."""
-    assert [model.best_seed for model in MODELS] == [1, 0, 0]
-
-
 def test_unsharded_tables_are_the_trained_ones(copied: TinyRun) -> None:
     """Read without the ranks that wrote them, tables and dense weights are the checkpoint's, bit for bit."""
     with join("cpu") as processes, open_session(copied.config, processes) as session:
