@@ -1,4 +1,4 @@
-"""The training loop: one for the supernet, standalone architectures and baselines.
+"""The training loop: one for the supernet and standalone networks.
 
 B batch, I dense inputs, F fields, D embedding width.
 """
