@@ -1,5 +1,6 @@
 """A whole run's records, as the report needs them. Every file but config.json may be absent."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,8 @@ from pipeline.run.records.codec import check_run_format, read_lines, read_record
 from pipeline.run.records.codesign import Codesign
 from pipeline.run.records.model_card import ModelCard
 from pipeline.run.records.progress import MetricsLine, StageTiming, Timings
+from pipeline.run.records.race import RaceResult, Trial
+from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import Results
 
 T = TypeVar("T")
@@ -34,6 +37,10 @@ class RunRecords:
     """candidates.jsonl."""
     winners: Winners | None
     """winners.json."""
+    trials: tuple[Trial, ...]
+    """race.jsonl, in the order in which the race asked for them."""
+    race: RaceResult | None
+    """race.json."""
     results: Results | None
     """results.json."""
     codesign: Codesign | None
@@ -41,9 +48,16 @@ class RunRecords:
     schema: Schema | None
     """The data's schema, from model.json."""
     shape: InputShape | None
-    """What a row gives the network; known once model.json is there."""
+    """What a row gives the network, at the embedding width of config.json; known once model.json is there. A model of
+    another width has `shape_for` its own."""
     missing: tuple[str, ...]
     """Names of the files that are absent."""
+
+    def shape_for(self, recipe: Recipe) -> InputShape | None:
+        """What a row gives a network that is trained by the recipe, None while the schema is not known."""
+        if self.shape is None:
+            return None
+        return dataclasses.replace(self.shape, embedding_width=recipe.embedding_width)
 
 
 def read_run(path: Path) -> RunRecords:
@@ -61,7 +75,8 @@ def read_run(path: Path) -> RunRecords:
     card = _optional(card_path, ModelCard, space)
     timings = _optional(folder.timings, Timings, space)
     schema = None if card is None else Schema.from_json(card.schema, f"{card_path}, schema")
-    files = (folder.metrics, folder.candidates, folder.winners, folder.results, folder.codesign, card_path)
+    found = (folder.metrics, folder.candidates, folder.winners, folder.race_trials, folder.race)
+    files = (*found, folder.results, folder.codesign, card_path)
     return RunRecords(
         name=path.resolve().name,
         config=config,
@@ -69,6 +84,8 @@ def read_run(path: Path) -> RunRecords:
         timings={} if timings is None else timings.stages,
         candidates=tuple(candidate for _, candidate in read_lines(folder.candidates, Candidate, space)),
         winners=_optional(folder.winners, Winners, space),
+        trials=tuple(trial for _, trial in read_lines(folder.race_trials, Trial, space)),
+        race=_optional(folder.race, RaceResult, space),
         results=_optional(folder.results, Results, space),
         codesign=_optional(folder.codesign, Codesign, space),
         schema=schema,
