@@ -4,15 +4,20 @@ python -m pipeline.retrain [named run] [--run NAME] [--field value ...]
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tqdm import tqdm
+
 from modules.space import multiply_accumulates, parameter_count
+from pipeline.run.records.codec import read_record
 from pipeline.run.records.race import Finalist, RaceResult
-from pipeline.run.records.results import Comparison, ModelResult, Results, SplitMetrics
+from pipeline.run.records.results import Comparison, ModelResult, Results, SplitMetrics, retrain_stage
 from pipeline.session import Session, run_program
 from pipeline.training.comparison import compare
 from pipeline.training.row_logits import RowLogits, averaged
-from pipeline.training.standalone import JUDGED, Trained, build, train_standalone, with_recipe
+from pipeline.training.standalone import JUDGED, build, train_with_logits, with_recipe
+from pipeline.training.workers import workers
 
 BYTES_PER_NUMBER = 4
 """Tables are float32."""
@@ -23,12 +28,26 @@ def retrain(session: Session) -> Results:
     path = session.folder.results
     if not session.exists(path):
         finalists = session.read(session.folder.race, RaceResult).finalists
-        trained = [train_finalist(session, finalist) for finalist in finalists]
-        session.write(path, session.processes.on_first(lambda: summary(session, trained)))
+        train_finalists(session, finalists)
+        session.write(path, session.processes.on_first(lambda: summary(session, finalists)))
     results = session.read(path, Results)
     for model in results.models:
         session.say(table_line(model))
     return results
+
+
+def train_finalists(session: Session, finalists: Sequence[Finalist]) -> None:
+    """Train every finalist with each of its seeds; they leave checkpoints, metrics and logits."""
+    jobs = [(finalist, seed) for finalist in finalists for seed in range(session.config.retrain.seeds)]
+    progress = tqdm(total=len(jobs), desc="retrain", unit="net", disable=not session.processes.is_first)
+    with workers(session) as team:
+        team.each(_train, jobs, lambda _: progress.update())
+    progress.close()
+
+
+def _train(session: Session, job: tuple[Finalist, int]) -> None:
+    finalist, seed = job
+    train_with_logits(build(session, finalist.kind, finalist.name, finalist.architecture, finalist.recipe, seed))
 
 
 @dataclass(frozen=True)
@@ -38,20 +57,18 @@ class TrainedFinalist:
     result: ModelResult
     """What results.json says of it."""
     seeds: tuple[RowLogits, ...]
-    """Each seed's logits on the test rows; empty but on rank 0."""
+    """Each seed's logits on the test rows."""
 
 
-def train_finalist(session: Session, finalist: Finalist) -> TrainedFinalist:
-    """Train a finalist with each of its seeds, one after the other."""
-    trained = [_train(session, finalist, seed) for seed in range(session.config.retrain.seeds)]
-    metrics = tuple(one.metrics for one in trained)
-
-    def ensemble() -> SplitMetrics:
-        mean = {split: averaged([one.logits[split] for one in trained]).metrics() for split in JUDGED}
-        return SplitMetrics(**mean)
-
+def read_trained(session: Session, finalist: Finalist) -> TrainedFinalist:
+    """A finalist whose trainings are done, from the files that they left."""
+    folder = session.folder
+    stages = [retrain_stage(finalist.kind, finalist.name, seed) for seed in range(session.config.retrain.seeds)]
+    ranks = session.processes.world_size if session.config.race.trained == "together" else 1
+    logits = {split: [RowLogits.read(folder.logits(stage, split, ranks)) for stage in stages] for split in JUDGED}
+    metrics = tuple(read_record(folder.result(stage), SplitMetrics) for stage in stages)
+    mean = SplitMetrics(**{split: averaged(seeds).metrics() for split, seeds in logits.items()})
     shape = with_recipe(session, finalist.recipe).shape
-    layer_norm = session.config.retrain.layer_norm
     result = ModelResult(
         name=finalist.name,
         kind=finalist.kind,
@@ -61,20 +78,15 @@ def train_finalist(session: Session, finalist: Finalist) -> TrainedFinalist:
         recipe=finalist.recipe,
         supernet_score=finalist.supernet_score,
         multiply_accumulates=multiply_accumulates(finalist.architecture, shape),
-        parameters=parameter_count(finalist.architecture, shape, layer_norm),
+        parameters=parameter_count(finalist.architecture, shape, session.config.retrain.layer_norm),
         table_bytes=BYTES_PER_NUMBER * sum(session.dataset.schema.table_sizes) * shape.embedding_width,
         lookup_bytes=BYTES_PER_NUMBER * shape.fields * shape.embedding_width,
         trials=finalist.trials,
         rows=finalist.rows,
         seeds=metrics,
-        ensemble=session.processes.on_first(ensemble) if len(trained) > 1 else metrics[0],
+        ensemble=mean if len(metrics) > 1 else metrics[0],
     )
-    return TrainedFinalist(result, tuple(one.logits["test"] for one in trained))
-
-
-def _train(session: Session, finalist: Finalist, seed: int) -> Trained:
-    contender = build(session, finalist.kind, finalist.name, finalist.architecture, finalist.recipe, seed)
-    return train_standalone(contender)
+    return TrainedFinalist(result, tuple(logits["test"]))
 
 
 def title(finalist: Finalist) -> str:
@@ -102,9 +114,10 @@ TITLES = {
 """Names of the hand-made models (modules/space/handmade) as they are written."""
 
 
-def summary(session: Session, trained: list[TrainedFinalist]) -> Results:
+def summary(session: Session, finalists: Sequence[Finalist]) -> Results:
     """What results.json holds. The best model is chosen on validation rows; test rows only judge."""
     dataset = session.dataset
+    trained = [read_trained(session, finalist) for finalist in finalists]
     best = min(trained, key=lambda one: one.result.valid.log_loss)
     others = [one for one in trained if one is not best]
     return Results(

@@ -32,7 +32,7 @@ from pipeline.search.strategy import STRATEGIES
 
 T = TypeVar("T")
 
-STREAMS = ("weights", "paths", "search", "codesign", "validation")
+STREAMS = ("weights", "paths", "search", "codesign", "validation", "race")
 """The independent random streams of a run, by number."""
 
 

@@ -23,7 +23,7 @@ FEWEST_TRIALS = 20
 SHOWN_EFFECTS = 12
 """So many effects, the largest ones, are worth a look."""
 _FEWEST_WITH = 3
-"""A choice is fitted only if so many contenders have it, and so many do not (or have another value)."""
+"""A choice is fitted only if so many trials have another value than the most common one."""
 _FAR = 6.0
 """Log losses farther from their share's median than so many robust standard deviations are moved there, so that one
 training that nearly failed does not decide the fit."""
@@ -121,7 +121,7 @@ def fitted_importance(trials: Sequence[Trial], generator: numpy.random.Generator
     shares = _numbered([trial.row_share for trial in used])
     contenders = _numbered([(trial.kind, trial.contender) for trial in used])
     losses, moved = _near(numpy.array([trial.valid_log_loss for trial in used], dtype=numpy.float64), shares)
-    choices, values = _encoded(used, contenders)  # [n, p]
+    choices, values = _encoded(used)  # [n, p]
     values = _within(values, shares)
     deviations = values.std(axis=0)
     kept = deviations > 1e-9
@@ -151,14 +151,14 @@ def comparable(trials: Sequence[Trial]) -> tuple[Trial, ...]:
     return tuple(trial for trial in done if rivals[trial.row_share] > 1)
 
 
-def _encoded(trials: Sequence[Trial], contenders: npt.NDArray[numpy.intp]) -> tuple[list[_Choice], Array]:
-    """The choices that vary enough among the contenders to be fitted, and their values [n, p]."""
+def _encoded(trials: Sequence[Trial]) -> tuple[list[_Choice], Array]:
+    """The choices that vary enough to be fitted, and their values [n, p]."""
     titles = [_operators(trial.architecture) for trial in trials]
     columns = [(choice, [choice.value(trial) for trial in trials]) for choice in _CHOICES]
     for title in sorted(set().union(*titles)):
         presence = [float(title in own) for own in titles]
         columns.append((_Choice(title, "present", lambda _: 0.0), presence))
-    found = [(choice, values) for choice, values in columns if _varies(values, contenders)]
+    found = [(choice, values) for choice, values in columns if _varies(values)]
     return [choice for choice, _ in found], numpy.array([values for _, values in found], dtype=numpy.float64).T
 
 
@@ -168,12 +168,10 @@ def _operators(architecture: Architecture) -> set[str]:
     return {operator.title for block, one in alive for operator in one.operators(block)}
 
 
-def _varies(values: Sequence[float], contenders: npt.NDArray[numpy.intp]) -> bool:
-    """Whether enough contenders lie apart from the most common value."""
-    ((common, _),) = Counter(values).most_common(1)
-    others = {one for one, value in zip(contenders, values, strict=True) if value != common}
-    same = {one for one, value in zip(contenders, values, strict=True) if value == common}
-    return min(len(others), len(same)) >= _FEWEST_WITH
+def _varies(values: Sequence[float]) -> bool:
+    """Whether enough trials lie apart from the most common value."""
+    ((_, common),) = Counter(values).most_common(1)
+    return len(values) - common >= _FEWEST_WITH
 
 
 def _numbered(keys: Sequence[object]) -> npt.NDArray[numpy.intp]:

@@ -1,5 +1,6 @@
 """Builds the report: reads a run's folder, makes the pictures and tables, fills the template, writes report.html."""
 
+import dataclasses
 import importlib.metadata
 import json
 import platform
@@ -29,6 +30,7 @@ from pipeline.run.files import atomic_write
 from pipeline.run.records.candidates import best_candidates
 from pipeline.run.records.codesign import LOG_LOSS_TOLERANCE, Codesign
 from pipeline.run.records.race import Trial
+from pipeline.run.records.recipe import Recipe
 
 _PACKAGES = ("torch", "torchrec", "fbgemm-gpu", "fbgemm-gpu-cpu", "torchx", "pyarrow", "iopath")
 _TRACKS = {
@@ -46,7 +48,7 @@ _ABSENT = {
     "pareto": "No ReRAM mapping was searched: codesign.json is absent.",
     "energy": "Where the energy goes is not known: codesign.json has no breakdown.",
     "tables": "No tables: results.json, race.jsonl and codesign.json are absent.",
-    "training": "No training curve: metrics.jsonl is absent or empty.",
+    "training": "No training curve: no stage has left a metrics.jsonl in its folder of checkpoints, or all are empty.",
     "timings": "No timings: timings.json is absent or empty.",
 }
 
@@ -125,12 +127,12 @@ def _architectures(run: RunRecords) -> tuple[str, Picture | None, list[Picture]]
     if run.results:
         models, title = (run.results.best_model, *run.results.models), "The winner"
         drawn = [
-            (f"{model.title} ({KIND_TITLES[model.kind]})", model.architecture, run.shape_for(model.recipe))
+            (f"{model.title} ({KIND_TITLES[model.kind]})", model.architecture, _shape_for(run, model.recipe))
             for model in dict.fromkeys(models)
         ]
     elif run.race:
         finalists, title = sorted(run.race.finalists, key=lambda one: one.valid_log_loss), "The leader of the race"
-        drawn = [(one.name, one.architecture, run.shape_for(one.recipe)) for one in finalists]
+        drawn = [(one.name, one.architecture, _shape_for(run, one.recipe)) for one in finalists]
     elif run.winners:
         found, title = enumerate(run.winners.winners, start=1), "The winner of the search"
         drawn = [(f"Winner {place}", one.architecture, run.shape) for place, one in found]
@@ -141,6 +143,13 @@ def _architectures(run: RunRecords) -> tuple[str, Picture | None, list[Picture]]
         return "The architecture", None, []
     pictures = [_architecture(*one) for one in drawn]
     return title, pictures[0], pictures[1:]
+
+
+def _shape_for(run: RunRecords, recipe: Recipe) -> InputShape | None:
+    """What a row gives a network of the recipe's embedding width; None while the schema is not known."""
+    if run.shape is None:
+        return None
+    return dataclasses.replace(run.shape, embedding_width=recipe.embedding_width)
 
 
 def _architecture(name: str, architecture: Architecture, shape: InputShape | None) -> Picture:

@@ -1,6 +1,5 @@
 """A whole run's records, as the report needs them. Every file but config.json may be absent."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +14,6 @@ from pipeline.run.records.codesign import Codesign
 from pipeline.run.records.model_card import ModelCard
 from pipeline.run.records.progress import MetricsLine, StageTiming, Timings
 from pipeline.run.records.race import RaceResult, Trial
-from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import Results
 
 T = TypeVar("T")
@@ -30,7 +28,7 @@ class RunRecords:
     config: dict[str, Any]
     """config.json."""
     metrics: tuple[MetricsLine, ...]
-    """metrics.jsonl."""
+    """metrics.jsonl of every training stage."""
     timings: dict[str, StageTiming]
     """timings.json, by stage."""
     candidates: tuple[Candidate, ...]
@@ -48,16 +46,9 @@ class RunRecords:
     schema: Schema | None
     """The data's schema, from model.json."""
     shape: InputShape | None
-    """What a row gives the network, at the embedding width of config.json; known once model.json is there. A model of
-    another width has `shape_for` its own."""
+    """What a row gives the network, at the embedding width of config.json; known once model.json is there."""
     missing: tuple[str, ...]
     """Names of the files that are absent."""
-
-    def shape_for(self, recipe: Recipe) -> InputShape | None:
-        """What a row gives a network that is trained by the recipe, None while the schema is not known."""
-        if self.shape is None:
-            return None
-        return dataclasses.replace(self.shape, embedding_width=recipe.embedding_width)
 
 
 def read_run(path: Path) -> RunRecords:
@@ -75,12 +66,13 @@ def read_run(path: Path) -> RunRecords:
     card = _optional(card_path, ModelCard, space)
     timings = _optional(folder.timings, Timings, space)
     schema = None if card is None else Schema.from_json(card.schema, f"{card_path}, schema")
-    found = (folder.metrics, folder.candidates, folder.winners, folder.race_trials, folder.race)
+    metrics = folder.all_metrics()
+    found = (folder.candidates, folder.winners, folder.race_trials, folder.race)
     files = (*found, folder.results, folder.codesign, card_path)
     return RunRecords(
         name=path.resolve().name,
         config=config,
-        metrics=tuple(line for _, line in read_lines(folder.metrics, MetricsLine, appended=True)),
+        metrics=tuple(line for path in metrics for _, line in read_lines(path, MetricsLine, appended=True)),
         timings={} if timings is None else timings.stages,
         candidates=tuple(candidate for _, candidate in read_lines(folder.candidates, Candidate, space)),
         winners=_optional(folder.winners, Winners, space),

@@ -88,17 +88,16 @@ def headline(run: RunRecords) -> str:
     if run.results is not None:
         return _found(run.results)
     if run.race is not None:
-        best = min(run.race.finalists, key=lambda finalist: finalist.valid_log_loss)
+        leader = min(run.race.finalists, key=lambda finalist: finalist.valid_log_loss)
         return (
-            f"The race has ended after {counted(run.race.trials, 'training')} from scratch; {best.name} leads with a "
-            f"validation log loss of {best.valid_log_loss:.4f}. No finalist is trained to the end and tested yet."
+            f"The race has ended after {counted(run.race.trials, 'training')} from scratch; {leader.name} leads with a "
+            f"validation log loss of {leader.valid_log_loss:.4f}. No finalist is trained to the end and tested yet."
         )
     if run.winners is not None:
-        best_candidate, count = run.winners.winners[0], len(run.candidates)
+        best, count = run.winners.winners[0], len(run.candidates)
         return (
-            f"The search has scored {count:,} architectures; the best has a validation log loss of "
-            f"{best_candidate.score:.4f} with the supernet's weights. Nothing is trained from scratch yet, so nothing "
-            "is compared yet."
+            f"The search has scored {count:,} architectures; the best has a validation log loss of {best.score:.4f} "
+            "with the supernet's weights. Nothing is trained from scratch yet, so nothing is compared yet."
         )
     if run.metrics:
         return (

@@ -26,7 +26,6 @@ class RunFolder:
         self.lock = path / "lock"
         self.config = path / "config.json"
         self.data = path / "data"
-        self.metrics = path / "metrics.jsonl"
         self.candidates = path / "candidates.jsonl"
         self.search_state = path / "search_state.json"
         self.winners = path / "winners.json"
@@ -48,6 +47,15 @@ class RunFolder:
     def result(self, stage: str) -> Path:
         """File that a finished training stage leaves: what it measured."""
         return self.checkpoints(stage) / "result.json"
+
+    def metrics(self, stage: str) -> Path:
+        """File of a training stage's metrics, a line now and then."""
+        return self.checkpoints(stage) / "metrics.jsonl"
+
+    def all_metrics(self) -> list[Path]:
+        """The metrics of all training stages that there are, the supernet's first."""
+        found = sorted(self.path.glob("checkpoints/**/metrics.jsonl"))
+        return sorted(found, key=lambda path: path != self.metrics("supernet"))
 
     def logits(self, stage: str, split: str, ranks: int) -> Path:
         """File of a trained network's logits on a split's rows, in the order in which so many ranks read them."""

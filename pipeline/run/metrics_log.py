@@ -1,4 +1,4 @@
-"""One training stage's log: its lines in metrics.jsonl and its curves for TensorBoard."""
+"""One training stage's log: its lines in its metrics.jsonl and its curves for TensorBoard."""
 
 import os
 
@@ -9,17 +9,18 @@ from pipeline.run.records.progress import MetricsLine
 
 
 class MetricsLog:
-    """One stage's lines in metrics.jsonl, and its curves for TensorBoard."""
+    """One stage's metrics.jsonl, and its curves for TensorBoard."""
 
     def __init__(self, folder: RunFolder, stage: str, first_step: int) -> None:
-        """Open the log at `first_step`: lines of this stage behind it, left by a killed run, are dropped."""
+        """Open the log at `first_step`: lines behind it, left by a killed run, are dropped."""
         from torch.utils.tensorboard import SummaryWriter  # 0.5 s to import, needed on rank 0 only
 
-        lines = read_lines(folder.metrics, MetricsLine, appended=True)
-        kept = [line for line, entry in lines if not (entry.stage == stage and entry.step > first_step)]
-        with atomic_write(folder.metrics, text=True) as file:
+        path = folder.metrics(stage)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = [line for line, entry in read_lines(path, MetricsLine, appended=True) if entry.step <= first_step]
+        with atomic_write(path, text=True) as file:
             file.writelines(kept)
-        self.file = folder.metrics.open("a", encoding="utf-8")
+        self.file = path.open("a", encoding="utf-8")
         self.board = SummaryWriter(str(folder.tensorboard / stage), purge_step=first_step + 1)
 
     def write(self, line: MetricsLine) -> None:

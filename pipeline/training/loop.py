@@ -22,6 +22,7 @@ from pipeline.run.folder import RunFolder
 from pipeline.run.metrics_log import MetricsLog
 from pipeline.run.processes import Processes
 from pipeline.run.records.progress import MetricsLine
+from pipeline.run.records.recipe import TrainingRecipe
 from pipeline.training.best_pass import BestPass
 from pipeline.training.config import TrainingConfig
 from pipeline.training.schedule import LearningRates, learning_rates
@@ -103,7 +104,7 @@ def train_step(
     trainee: Trainee,
     drawn: StepPaths,
     tables: TablePipeline,
-    config: TrainingConfig,
+    config: TrainingRecipe,
     rates: LearningRates,
     processes: Processes,
 ) -> Tensor:
@@ -126,7 +127,7 @@ def dense_step(
     drawn: StepPaths,
     batch: Batch,
     embedded: Tensor,
-    config: TrainingConfig,
+    config: TrainingRecipe,
     learning_rate: float,
     processes: Processes,
 ) -> tuple[Tensor, Tensor]:
@@ -165,7 +166,7 @@ def average_gradients(slices: Iterable[Slice], processes: Processes) -> None:
 
 
 @contextlib.contextmanager
-def matrix_precision(config: TrainingConfig, device: torch.device) -> Iterator[None]:
+def matrix_precision(config: TrainingRecipe, device: torch.device) -> Iterator[None]:
     """Products of the configured precision inside the block. Raises ValueError for tf32 where there is none."""
     if config.precision == "tf32" and device.type != "cuda":
         raise ValueError(f"precision is tf32, which only CUDA has; this run is on {device.type}: use float32 or bf16")

@@ -5,7 +5,7 @@ computed from the sorted logits, so the result does not depend on the order of t
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy
 import torch
@@ -15,7 +15,7 @@ from torch import distributed as dist
 from torchrec.distributed import DistributedModelParallel
 
 from modules.embeddings import embed
-from pipeline.data import Stream
+from pipeline.data import Batch
 from pipeline.run.processes import Processes
 from pipeline.run.records.results import Metrics
 
@@ -24,7 +24,9 @@ _CHUNK_ROWS = 1 << 20
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, embeddings: DistributedModelParallel, stream: Stream, processes: Processes) -> Metrics:
+def evaluate(
+    network: nn.Module, embeddings: DistributedModelParallel, stream: Iterable[Batch], processes: Processes
+) -> Metrics:
     """Metrics of a network on a split; every rank calls it with its share of the rows and gets the same result."""
     evaluation = Evaluation()
     for batch in stream:

@@ -67,8 +67,8 @@ def averaged(seeds: Sequence[RowLogits]) -> RowLogits:
     """The mean of several trainings' logits on the same rows."""
     for other in seeds[1:]:
         assert numpy.array_equal(other.labels, seeds[0].labels), "the same rows in the same order"
-    mean = numpy.mean([one.logits for one in seeds], axis=0, dtype=numpy.float64)
-    return RowLogits(mean.astype(numpy.float32), seeds[0].labels)
+    mean = numpy.stack([one.logits for one in seeds]).mean(axis=0, dtype=numpy.float64)
+    return RowLogits(numpy.asarray(mean, numpy.float32), seeds[0].labels)
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from pipeline.training.config import TrainingConfig
+from pipeline.run.records.recipe import TrainingRecipe
 
 LAST_TABLE_SHARE = 0.2
 """Share of the tables' peak rate at the end of a pass, where their rate falls in each pass."""
@@ -19,12 +19,12 @@ class LearningRates:
     """Of the tables' row-wise Adagrad."""
 
     @classmethod
-    def at_share(cls, config: TrainingConfig, share: float) -> "LearningRates":
+    def at_share(cls, config: TrainingRecipe, share: float) -> "LearningRates":
         """Both at the same share of their peaks."""
         return cls(share * config.learning_rate, share * config.table_learning_rate)
 
 
-def learning_rates(config: TrainingConfig, step: int, pass_steps: int) -> LearningRates:
+def learning_rates(config: TrainingRecipe, step: int, pass_steps: int) -> LearningRates:
     """The rates at a step, counted from 0 over all passes of `pass_steps` each."""
     total_steps = pass_steps * (config.planned_epochs or config.epochs)
     factor = learning_rate_factor(config, step, total_steps)
@@ -34,10 +34,10 @@ def learning_rates(config: TrainingConfig, step: int, pass_steps: int) -> Learni
     return LearningRates(factor * config.learning_rate, table_factor * config.table_learning_rate)
 
 
-def falling_factor(config: TrainingConfig, step: int, pass_steps: int) -> float:
+def falling_factor(config: TrainingRecipe, step: int, pass_steps: int) -> float:
     """Share of the peak rate that falls in each pass from 1 to a fifth; the first pass rises to 1 in its warm-up.
 
-    >>> config = TrainingConfig(epochs=2, warm_up_share=0.1)
+    >>> config = TrainingRecipe(epochs=2, warm_up_share=0.1)
     >>> [round(falling_factor(config, step, 11), 2) for step in (0, 1, 10, 11, 21)]
     [1.0, 0.92, 0.2, 1.0, 0.2]
     """
@@ -48,10 +48,10 @@ def falling_factor(config: TrainingConfig, step: int, pass_steps: int) -> float:
     return 1 - (1 - LAST_TABLE_SHARE) * share
 
 
-def learning_rate_factor(config: TrainingConfig, step: int, total_steps: int) -> float:
+def learning_rate_factor(config: TrainingRecipe, step: int, total_steps: int) -> float:
     """Share of the peak learning rates at a step: linear warm-up, then cosine to zero or constant.
 
-    >>> config = TrainingConfig(warm_up_share=0.1)
+    >>> config = TrainingRecipe(warm_up_share=0.1)
     >>> [round(learning_rate_factor(config, step, 100), 3) for step in (0, 9, 10, 55, 99)]
     [0.1, 1.0, 1.0, 0.5, 0.0]
     """

@@ -7,6 +7,7 @@ from torchrec.distributed import DistributedModelParallel
 
 from modules.embeddings import shard_embeddings
 from pipeline.run.checkpoint import Checkpoints
+from pipeline.run.records.recipe import TrainingRecipe
 from pipeline.run.records.results import Metrics
 from pipeline.session import Session
 from pipeline.training.config import TrainingConfig
@@ -16,7 +17,7 @@ from pipeline.training.row_logits import RowLogits, row_logits
 from pipeline.training.trainee import Trainee, load_tables
 
 
-def new_tables(session: Session, config: TrainingConfig) -> DistributedModelParallel:
+def new_tables(session: Session, config: TrainingRecipe) -> DistributedModelParallel:
     """New sharded embedding tables with their fused optimizer."""
     return shard_embeddings(
         session.tables(),
@@ -28,7 +29,7 @@ def new_tables(session: Session, config: TrainingConfig) -> DistributedModelPara
     )
 
 
-def own_batch_size(session: Session, config: TrainingConfig) -> int:
+def own_batch_size(session: Session, config: TrainingRecipe) -> int:
     """This rank's share of a step's rows."""
     assert config.batch_size % session.processes.world_size == 0, "the session checks this when it opens"
     return config.batch_size // session.processes.world_size

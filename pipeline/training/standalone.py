@@ -1,19 +1,19 @@
 """A standalone network as something to train: an architecture with its recipe and seed, trained from scratch."""
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from torch import nn
 
 from modules.space import Architecture
 from modules.supernet import OwnWeights, Subnet
 from modules.table_prior import TablePrior
-from pipeline.run.records.recipe import Recipe
+from pipeline.run.records.recipe import Recipe, TrainingRecipe
 from pipeline.run.records.results import ModelKind, ModelResult, SplitMetrics, retrain_stage
 from pipeline.session import Session
-from pipeline.training.config import TrainingConfig, training_config
-from pipeline.training.row_logits import RowLogits
+from pipeline.training.config import training_config
 from pipeline.training.stage import evaluate_split, is_trained, load_trained, new_tables, split_logits, train_to_end
 from pipeline.training.trainee import Trainee, dense_optimizer, whole
 
@@ -54,8 +54,6 @@ class Trained:
     """Its tables and dense parameters."""
     metrics: SplitMetrics
     """On the validation and test rows."""
-    logits: Mapping[str, RowLogits]
-    """Its logits on the rows of each split of JUDGED; on rank 0 alone, empty elsewhere."""
 
 
 def build(
@@ -93,10 +91,7 @@ def rebuild(session: Session, model: ModelResult, seed: int = 0) -> Contender:
 
 
 def train_standalone(contender: Contender) -> Trained:
-    """Train a network from scratch as its stage, to the end; if that is done, only load it.
-
-    Beside the checkpoint lie its logits, so that models can be compared row by row and averaged.
-    """
+    """Train a network from scratch as its stage, to the end; if that is done, only load it."""
     session, stage, network = contender.session, contender.stage, contender.network
     retrain, path = session.config.retrain, session.folder.result(stage)
     config = training_config(contender.recipe, retrain.log_every, retrain.checkpoint_every)
@@ -107,24 +102,32 @@ def train_standalone(contender: Contender) -> Trained:
         train_to_end(
             session, trainee, config, stage, lambda: evaluate_split(session, network, trainee, "valid").log_loss
         )
-    logits = {split: _logits(contender, trainee, split) for split in JUDGED}
-    if not session.exists(path):
-        judged = {split: session.processes.on_first(lambda own=own: own.metrics()) for split, own in logits.items()}
-        session.write(path, SplitMetrics(**judged))
-    return Trained(trainee, session.read(path, SplitMetrics), logits)
+        metrics = {split: evaluate_split(session, network, trainee, split) for split in JUDGED}
+        session.write(path, SplitMetrics(**metrics))
+    return Trained(trainee, session.read(path, SplitMetrics))
 
 
-def _logits(contender: Contender, trainee: Trainee, split: str) -> RowLogits:
-    """The logits of a trained network on a split's rows; read where they were written on this number of ranks."""
+def train_with_logits(contender: Contender) -> None:
+    """`train_standalone`; beside the checkpoint it leaves the logits, so that models can be compared row by row."""
     session = contender.session
-    path = session.folder.logits(contender.stage, split, session.processes.world_size)
-    if not session.exists(path):
-        found = split_logits(session, contender.network, trainee, split)
-        session.processes.on_first(lambda: found.write(path))
-    return RowLogits.read(path) if session.processes.is_first else RowLogits.none()
+    if has_logits(session, contender.stage) and is_trained(session, contender.stage):
+        return
+    trained = train_standalone(contender)
+    for split in JUDGED:
+        found = split_logits(session, contender.network, trained.trainee, split)
+        session.processes.on_first(partial(found.write, _logits_path(session, contender.stage, split)))
 
 
-def build_trainee(session: Session, network: nn.Module, config: TrainingConfig) -> Trainee:
+def has_logits(session: Session, stage: str) -> bool:
+    """Whether the stage has left its logits, in the order in which this number of ranks reads the rows."""
+    return all(session.exists(_logits_path(session, stage, split)) for split in JUDGED)
+
+
+def _logits_path(session: Session, stage: str, split: str) -> Path:
+    return session.folder.logits(stage, split, session.processes.world_size)
+
+
+def build_trainee(session: Session, network: nn.Module, config: TrainingRecipe) -> Trainee:
     """New tables beside a standalone network, and what their training changes."""
     network.to(session.processes.device)
     parameters = dict(network.named_parameters())

@@ -15,7 +15,7 @@ from torchrec.distributed import DistributedModelParallel
 from modules.embeddings import draw_tables_anew
 from modules.supernet import Path, Slice, SlicedAdagrad, SlicedAdam, SlicedOptimizer, SlicedSGD
 from modules.table_prior import TablePrior
-from pipeline.training.config import TrainingConfig
+from pipeline.run.records.recipe import TrainingRecipe
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Trainee:
     restore_generator: Callable[[Any], None] = lambda state: None
     """Restores such a state."""
 
-    def begin_pass(self, number: int, config: TrainingConfig) -> None:
+    def begin_pass(self, number: int, config: TrainingRecipe) -> None:
         """Prepare the pass of this number, from 0: tables that are not kept are drawn anew."""
         if number and config.tables == "fresh":
             draw_tables_anew(self.embeddings, self.seed, number)
@@ -78,7 +78,7 @@ def whole(network: nn.Module) -> Callable[[int], StepPaths]:
     return lambda step: paths
 
 
-def dense_optimizer(config: TrainingConfig, parameters: Mapping[str, Tensor]) -> SlicedOptimizer:
+def dense_optimizer(config: TrainingRecipe, parameters: Mapping[str, Tensor]) -> SlicedOptimizer:
     """The configured optimizer of the dense part."""
     match config.optimizer:
         case "adagrad":

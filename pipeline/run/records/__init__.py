@@ -3,13 +3,13 @@
 | file in the run folder | record | written by |
 |---|---|---|
 | `config.json` | the configuration dataclasses (`pipeline.config.RunConfig`) with the run's format | every stage |
-| `metrics.jsonl` | `progress.MetricsLine`, one per line | train, retrain |
+| `checkpoints/<stage>/metrics.jsonl` | `progress.MetricsLine`, one per line | train, retrain |
 | `timings.json` | `progress.Timings` | chain |
 | `checkpoints/supernet/result.json` | `progress.SupernetResult` | train |
 | `search_state.json` | `candidates.SearchState` | search |
 | `candidates.jsonl` | `candidates.Candidate`, one per line | search |
 | `winners.json` | `candidates.Winners` | search |
-| `race/budget.json`, `race/<trial>.json` | `pipeline.race.outcomes`: while the race lasts | race |
+| `race/<trial>.json` | `pipeline.race.trial_training.Outcome`, while the race lasts | race |
 | `race.jsonl` | `race.Trial`, one per line | race |
 | `race.json` | `race.RaceResult` | race |
 | `checkpoints/retrain/<kind>/<name>/seed_<n>/result.json` | `results.SplitMetrics` | retrain |

@@ -1,0 +1,146 @@
+"""The race's state: who takes part, every training so far, the budget in rows; a pure function of the outcomes.
+
+Every rank holds the same state: it follows from the configuration and the outcomes alone, so a race that was stopped
+is played again from the first training, with the outcomes that are on the disk, and continues as if never stopped.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy
+from tqdm import tqdm
+
+from modules.space import Architecture, canonical, multiply_accumulates, parameter_count
+from pipeline.race.entry import Entry, loss
+from pipeline.race.outcomes import train_all
+from pipeline.race.trial_training import Job, Outcome
+from pipeline.run.records.race import Trial
+from pipeline.run.records.recipe import Recipe
+from pipeline.run.records.results import ModelKind
+from pipeline.session import Session
+from pipeline.training.standalone import with_recipe
+from pipeline.training.workers import Workers, worker_count
+
+BUSY_SHARE = 0.85
+"""Share of the wall clock in which workers train: the rest is spent waiting for a round's last one."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A training that a round asks for."""
+
+    entry: Entry
+    """Who is trained."""
+    recipe: Recipe
+    """How."""
+    row_share: float = 1.0
+    """Share of a pass's rows."""
+
+
+class Contest:
+    """Entries, trials and the budget."""
+
+    def __init__(self, session: Session, team: Workers) -> None:
+        config = session.config
+        self.session, self.config, self.space = session, config.race, session.space
+        self.generator: numpy.random.Generator = session.numpy_generator("race")
+        self.entries: list[Entry] = []
+        self.trials: list[Trial] = []
+        self.rows_used = 0
+        self.rows_of_pass = min(session.dataset.rows("train"), config.race.max_rows)
+        self.budget_rows = int(config.race.passes * self.rows_of_pass)
+        self._team = team
+        self._seconds = 0.0
+        self._networks: set[Architecture] = set()
+        is_quiet = not session.processes.is_first
+        self._bar = tqdm(total=self.budget_rows, desc="race", unit="row", unit_scale=True, disable=is_quiet)
+
+    def enter(
+        self, name: str, kind: ModelKind, origin: str, architecture: Architecture, score: float | None = None
+    ) -> Entry | None:
+        """Let a network take part; None where the same network already does."""
+        network = canonical(architecture)
+        if network in self._networks:
+            return None
+        self._networks.add(network)
+        entry = Entry(name, kind, origin, architecture, score)
+        self.entries.append(entry)
+        return entry
+
+    def next_name(self) -> str:
+        """A name for the next searched contender."""
+        return f"net_{1 + sum(entry.kind == 'searched' for entry in self.entries)}"
+
+    def train(self, round_name: str, requests: Sequence[Request]) -> list[Trial]:
+        """Train what a round asks for; the trials, in the order asked."""
+        jobs = [
+            Job(len(self.trials) + place, one.entry.name, one.entry.architecture, one.recipe, one.row_share)
+            for place, one in enumerate(requests)
+        ]
+        self._bar.set_postfix_str(f"{round_name}, best {self._best_loss():.4f}")
+        outcomes = train_all(self.session, self._team, jobs, self._show)
+        found = [self._record(round_name, *pair) for pair in zip(requests, outcomes, strict=True)]
+        self._bar.n = self.rows_used
+        self._bar.refresh()
+        return found
+
+    def set_budget(self) -> None:
+        """Given `--minutes`, convert them into rows by the time that the trainings so far took (their files say it)."""
+        minutes = self.session.config.minutes
+        if minutes and self._seconds > 0:
+            at_once = 1
+            if self.config.trained == "apart":
+                at_once = worker_count(self.session) * self.session.processes.world_size
+            rate = at_once * BUSY_SHARE * self.rows_used / self._seconds
+            self.budget_rows = int(self.session.processes.on_first(lambda: 60 * minutes * rate))
+            self._bar.total = self.budget_rows
+
+    def close(self) -> None:
+        """End the progress bar."""
+        self._bar.close()
+
+    def ranked(self, trials: Iterable[Trial]) -> list[tuple[Trial, Entry]]:
+        """Trials that did not fail with their entries, best first, each entry once."""
+        of = {(entry.kind, entry.name): entry for entry in self.entries}
+        found: dict[tuple[ModelKind, str], Trial] = {}
+        for trial in sorted(trials, key=lambda trial: (loss(trial), trial.index)):
+            if trial.valid_log_loss is not None:
+                found.setdefault((trial.kind, trial.contender), trial)
+        return [(trial, of[key]) for key, trial in found.items()]
+
+    def whole(self) -> list[Trial]:
+        """The trials on whole passes."""
+        return [trial for trial in self.trials if trial.is_whole]
+
+    def _best_loss(self) -> float:
+        return min((loss(trial) for trial in self.whole()), default=math.nan)
+
+    def _show(self, outcome: Outcome) -> None:
+        self._bar.update(outcome.rows)
+
+    def _record(self, round_name: str, request: Request, outcome: Outcome) -> Trial:
+        entry = request.entry
+        shape = with_recipe(self.session, request.recipe).shape
+        layer_norm = self.session.config.retrain.layer_norm
+        trial = Trial(
+            index=outcome.job.index,
+            round=round_name,
+            contender=entry.name,
+            kind=entry.kind,
+            origin=entry.origin,
+            architecture=entry.architecture,
+            recipe=request.recipe,
+            row_share=request.row_share,
+            rows=outcome.rows,
+            valid_log_loss=outcome.valid_log_loss,
+            failure=outcome.failure,
+            multiply_accumulates=multiply_accumulates(entry.architecture, shape),
+            parameters=parameter_count(entry.architecture, shape, layer_norm),
+            supernet_score=entry.supernet_score,
+        )
+        entry.trials.append(trial)
+        self.trials.append(trial)
+        self.rows_used += outcome.rows
+        self._seconds += outcome.seconds
+        return trial

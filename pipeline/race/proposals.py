@@ -1,0 +1,103 @@
+"""Who takes part: hand-made models, the supernet's best, random networks, architecture files, children of leaders."""
+
+from modules.space import Architecture, SearchSpace, mutate, single_operator_any_connection
+from modules.space.handmade import handmade
+from modules.space.union import narrow, unite
+from pipeline.race.contest import Contest
+from pipeline.race.entry import Entry
+from pipeline.run.architecture_files import read_architectures
+from pipeline.run.records.candidates import Winners
+
+NARROW_WIDTH = 128
+"""Widest dense output of a narrowed hand-made model."""
+UNION_SHARE = 0.25
+"""Share of children that are the union of two parents."""
+MUTATIONS = (1, 1, 2)
+"""Mutations of a child, one of these numbers as likely as another."""
+ATTEMPTS = 200
+"""Draws without a new network after which a generation has fewer children."""
+REFERENCE = "dlrm"
+"""The hand-made model whose narrowed form tries the first recipes: cheap, and good on every log that was tried."""
+
+
+def enter_all(contest: Contest, winners: Winners | None) -> list[Entry]:
+    """Let everyone take part who does not yet: the list of those that are new."""
+    before = len(contest.entries)
+    _enter_handmade(contest)
+    config, session = contest.config, contest.session
+    given = session.processes.on_first(lambda: read_architectures(session.config.retrain.architectures, session.space))
+    for name, architecture in given.items():
+        contest.enter(name, "given", "a file given", architecture)
+    for winner in winners.winners[: config.from_supernet] if winners else ():
+        origin = f"candidate {winner.index} of the supernet"
+        contest.enter(contest.next_name(), "searched", origin, winner.architecture, winner.score)
+    for _ in range(config.random):
+        drawn = single_operator_any_connection(contest.space, contest.generator)
+        contest.enter(contest.next_name(), "searched", "drawn at random", drawn)
+    return contest.entries[before:]
+
+
+def reference(contest: Contest) -> Entry:
+    """The contender that tries the first recipes; a mutable one where the space holds hand-made models."""
+    names = contest.config.handmade or (REFERENCE,)
+    name = REFERENCE if REFERENCE in names else names[0]
+    own = handmade(name, contest.session.shape)
+    if _holds(contest.space, own):
+        small = narrow(own, NARROW_WIDTH, contest.space)
+        entered = contest.enter(contest.next_name(), "searched", f"{name} made narrower", small)
+    else:
+        entered = contest.enter(name, "handmade", "hand-made", own)
+    assert entered is not None, "nobody takes part yet"
+    return entered
+
+
+def _enter_handmade(contest: Contest) -> None:
+    for name in contest.config.handmade:
+        own = handmade(name, contest.session.shape)
+        contest.enter(name, "handmade", "hand-made", own)
+        if _holds(contest.space, own):
+            small = narrow(own, NARROW_WIDTH, contest.space)
+            contest.enter(contest.next_name(), "searched", f"{name} made narrower", small)
+
+
+def children(contest: Contest) -> list[Entry]:
+    """New contenders made from leading ones: mutations, and unions of two."""
+    config, space = contest.config, contest.space
+    leaders = [entry for _, entry in contest.ranked(contest.whole()) if _holds(space, entry.architecture)]
+    parents, born = leaders[: config.population], list[Entry]()
+    for _ in range(ATTEMPTS):
+        if len(born) == config.children:
+            break
+        child, origin = _child(contest, parents)
+        if child is not None and (entry := contest.enter(contest.next_name(), "searched", origin, child)):
+            born.append(entry)
+    return born
+
+
+def _child(contest: Contest, parents: list[Entry]) -> tuple[Architecture | None, str]:
+    generator, space = contest.generator, contest.space
+    if not parents:
+        return single_operator_any_connection(space, generator), "drawn at random"
+    parent = _tournament(contest, parents)
+    if len(parents) > 1 and generator.random() < UNION_SHARE:
+        other = parents[int(generator.integers(len(parents)))]
+        return unite(parent.architecture, other.architecture, space), f"union of {parent.name} and {other.name}"
+    child, count = parent.architecture, MUTATIONS[int(generator.integers(len(MUTATIONS)))]
+    for _ in range(count):
+        child = mutate(child, space, generator)
+    return child, f"{count} mutation{'s' * (count > 1)} of {parent.name}"
+
+
+def _tournament(contest: Contest, parents: list[Entry]) -> Entry:
+    """The best of a few; parents stand best first."""
+    size = min(contest.config.tournament, len(parents))
+    return parents[int(contest.generator.choice(len(parents), size, replace=False).min())]
+
+
+def _holds(space: SearchSpace, architecture: Architecture) -> bool:
+    """Whether the space holds the architecture, so that it can be mutated there."""
+    try:
+        space.check(architecture)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,71 @@
+"""The recipes of the race: where every contender starts, what is varied, and the short form for screening.
+
+Rows of a table that start with a prior of κ occurrences learn best with a table rate that grows with √κ: the two move
+together (modules/table_prior.py; DECISIONS.md, 2026-11-21).
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+from pipeline.race.config import RaceConfig
+from pipeline.run.records.recipe import Recipe
+
+WIDTHS = (8, 16, 32, 64, 128)
+"""Embedding widths D that the race tries."""
+KEPT_PRIOR = 32.0
+"""Prior count κ with which several passes over kept tables start."""
+
+
+def first_recipes(config: RaceConfig, embedding_width: int) -> list[Recipe]:
+    """The recipes that the race compares first: on the tuned track the ways to live through several passes.
+
+    One pass; three passes with tables drawn anew for each (MEDA, arXiv:2407.01607); two of three planned passes with
+    tables kept. On the one_pass track one pass with several priors.
+    """
+    one = Recipe(**config.recipe.values(), embedding_width=embedding_width)
+    if config.track == "one_pass":
+        return [one, with_prior(one, KEPT_PRIOR), with_prior(one, 8.0)]
+    fresh = dataclasses.replace(
+        one, epochs=3, keep_best_pass=True, tables="fresh", table_schedule="each_pass", planned_epochs=3
+    )
+    kept = dataclasses.replace(one, epochs=2, planned_epochs=3, keep_best_pass=True)
+    return [fresh, with_prior(kept, KEPT_PRIOR), one]
+
+
+def with_prior(recipe: Recipe, count: float) -> Recipe:
+    """The recipe with another prior, and the table rate that goes with it."""
+    if recipe.table_prior_count == 0 or count == 0:
+        return dataclasses.replace(recipe, table_prior_count=count)
+    rate = recipe.table_learning_rate * math.sqrt(count / recipe.table_prior_count)
+    return dataclasses.replace(recipe, table_prior_count=count, table_learning_rate=rate)
+
+
+def variations(recipe: Recipe, config: RaceConfig) -> Iterator[Recipe]:
+    """Recipes one step away, those first that move results most on the logs that were tried (DECISIONS.md)."""
+    wider = [width for width in WIDTHS if width > recipe.embedding_width]
+    narrower = [width for width in WIDTHS if width < recipe.embedding_width]
+    if wider:
+        yield dataclasses.replace(recipe, embedding_width=wider[0])
+    yield with_prior(recipe, recipe.table_prior_count / 4)
+    yield with_prior(recipe, recipe.table_prior_count * 4)
+    yield dataclasses.replace(recipe, learning_rate=recipe.learning_rate / 2)
+    if config.track == "tuned":
+        yield from (
+            dataclasses.replace(other, embedding_width=recipe.embedding_width)
+            for other in first_recipes(config, recipe.embedding_width)
+            if (other.epochs, other.tables) != (recipe.epochs, recipe.tables)
+        )
+    yield dataclasses.replace(recipe, learning_rate=recipe.learning_rate * 2)
+    if narrower:
+        yield dataclasses.replace(recipe, embedding_width=narrower[-1])
+
+
+def search_form(recipe: Recipe) -> Recipe:
+    """The recipe with which many contenders are compared: of passes with fresh tables one is enough to tell them
+    apart, while kept tables are what contenders differ in and need all passes."""
+    if recipe.tables == "kept":
+        return recipe
+    return dataclasses.replace(
+        recipe, epochs=1, planned_epochs=0, keep_best_pass=False, tables="kept", table_schedule="as_dense"
+    )

@@ -1,0 +1,119 @@
+"""The rounds of a race: first recipes, screening of all, generations of children, then recipes of the finalists' own.
+
+New contenders are trained on a share of a pass's rows, and on all of them if they are among the best screened
+(successive halving); the last few are trained with the whole recipe, and each tries as many recipes of its own.
+"""
+
+from pipeline.race.contest import Contest, Request
+from pipeline.race.entry import Entry, loss
+from pipeline.race.proposals import children, enter_all, reference
+from pipeline.race.recipes import first_recipes, search_form, variations
+from pipeline.run.records.candidates import Winners
+from pipeline.run.records.race import Finalist, Trial
+from pipeline.run.records.recipe import Recipe
+
+RECIPE_SHARE = 0.15
+"""Share of the budget after which the first recipes are varied no further."""
+VARIED = 2
+"""Variations of the best recipe that are tried at a time."""
+
+
+def find_recipe(contest: Contest) -> Recipe:
+    """The recipe that the race goes on with: the best of the first ones and of its neighbours, for one contender."""
+    entry = reference(contest)
+    recipes = first_recipes(contest.config, contest.session.config.model.embedding_width)
+    best = _best(contest.train("recipes 1", [Request(entry, recipe) for recipe in recipes]))
+    contest.set_budget()
+    number = 2
+    while contest.rows_used < RECIPE_SHARE * contest.budget_rows:
+        tried = {trial.recipe for trial in entry.trials}
+        untried = [recipe for recipe in variations(best.recipe, contest.config) if recipe not in tried][:VARIED]
+        found = _best(contest.train(f"recipes {number}", [Request(entry, recipe) for recipe in untried]))
+        if not loss(found) < loss(best):
+            break
+        best, number = found, number + 1
+    return best.recipe
+
+
+def _best(trials: list[Trial]) -> Trial:
+    return min(trials, key=lambda trial: (loss(trial), trial.index))
+
+
+def screen_entrants(contest: Contest, recipe: Recipe, winners: Winners | None) -> None:
+    """Train everyone on a share of the rows, and on all of them the best, some hand-made ones, and what was given."""
+    entrants = [*contest.entries, *enter_all(contest, winners)]
+    entrants = list(dict.fromkeys(entrants))
+    short, config = search_form(recipe), contest.config
+    screened = contest.train("entrants", [Request(entry, short, config.screening_share) for entry in entrants])
+    promoted = _promoted(contest, screened)
+    ranked = [entry for _, entry in contest.ranked(screened)]
+    promoted += [entry for entry in ranked if entry.kind == "handmade"][: config.handmade_finalists]
+    promoted += [entry for entry in ranked if entry.kind == "given"]
+    _train_whole(contest, "promotion", list(dict.fromkeys(promoted)), short)
+
+
+def _promoted(contest: Contest, screened: list[Trial]) -> list[Entry]:
+    """Those just screened that are among the best share of all that were screened so far, best first."""
+    everyone = contest.ranked(trial for trial in contest.trials if not trial.is_whole)
+    count = max(1, round(contest.config.promoted_share * len(everyone)))
+    new = {trial.index for trial in screened}
+    return [entry for trial, entry in everyone[:count] if trial.index in new]
+
+
+def _train_whole(contest: Contest, round_name: str, entries: list[Entry], recipe: Recipe) -> None:
+    """Train those on whole passes that were not yet, with this recipe."""
+    wanted = [entry for entry in entries if not any(_is(trial, recipe) for trial in entry.trials)]
+    contest.train(round_name, [Request(entry, recipe) for entry in wanted])
+
+
+def _is(trial: Trial, recipe: Recipe) -> bool:
+    return trial.is_whole and trial.recipe == recipe
+
+
+def run_generations(contest: Contest, recipe: Recipe) -> None:
+    """Children of the leaders, screened and promoted, for as long as the budget lasts."""
+    short, config, number = search_form(recipe), contest.config, 1
+    pass_rows = short.epochs * contest.rows_of_pass
+    expected = config.children * (config.screening_share + config.promoted_share) * pass_rows
+    while contest.rows_used + expected + reserved_rows(contest, recipe) <= contest.budget_rows:
+        born = children(contest)
+        if not born:
+            break  # the space is used up
+        screened = contest.train(
+            f"generation {number}", [Request(entry, short, config.screening_share) for entry in born]
+        )
+        _train_whole(contest, f"promotion {number}", _promoted(contest, screened), short)
+        number += 1
+
+
+def reserved_rows(contest: Contest, recipe: Recipe) -> int:
+    """Rows that the finals and the finalists' trainings to the end will take."""
+    config, retrain = contest.config, contest.session.config.retrain
+    given = len(retrain.architectures)
+    finals = (config.finalists + config.handmade_finalists + given) * (1 + config.tuning_trials)
+    to_the_end = (2 * config.retrained + given) * retrain.seeds * contest.session.dataset.rows("train")
+    return recipe.epochs * (finals * contest.rows_of_pass + to_the_end)
+
+
+def run_finals(contest: Contest, recipe: Recipe) -> tuple[Finalist, ...]:
+    """The finalists with the race's recipe, then each with as many of its own; the best of each kind, best first."""
+    config = contest.config
+    last = _leaders(contest, config.finalists, config.handmade_finalists)
+    _train_whole(contest, "finals", last, recipe)
+    for number in range(1, config.tuning_trials + 1):
+        requests = []
+        for entry in last:
+            best = entry.best(trial for trial in entry.trials if trial.is_whole)
+            tried = {trial.recipe for trial in entry.trials if trial.is_whole}
+            untried = (own for own in variations(best.recipe if best else recipe, config) if own not in tried)
+            requests += [Request(entry, own) for own in untried][:1]
+        contest.train(f"tuning {number}", requests)
+    best_first = _leaders(contest, config.retrained, config.retrained, among=last)
+    return tuple(entry.finalist() for entry in best_first)
+
+
+def _leaders(contest: Contest, searched: int, by_hand: int, among: list[Entry] | None = None) -> list[Entry]:
+    """The best searched contenders on whole passes, all given ones, and the best hand-made ones."""
+    ranked = [entry for _, entry in contest.ranked(contest.whole()) if among is None or entry in among]
+    kinds = {kind: [entry for entry in ranked if entry.kind == kind] for kind in ("searched", "given", "handmade")}
+    return [*kinds["searched"][:searched], *kinds["given"], *kinds["handmade"][:by_hand]]

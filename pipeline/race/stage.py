@@ -1,0 +1,61 @@
+"""The race as a stage of a run: the search's winners in, race.jsonl and race.json with the finalists out."""
+
+import shutil
+
+from pipeline.race.contest import Contest
+from pipeline.race.rounds import find_recipe, run_finals, run_generations, screen_entrants
+from pipeline.run.records.candidates import Winners
+from pipeline.run.records.codec import write_lines
+from pipeline.run.records.race import Finalist, RaceResult
+from pipeline.session import Session
+from pipeline.training.workers import workers
+
+
+def race(session: Session) -> RaceResult:
+    """Run the race to its end and write the finalists; if that is done, only read them."""
+    path = session.folder.race
+    if not session.exists(path):
+        found, contest = _race(session)
+        session.processes.on_first(lambda: write_lines(session.folder.race_trials, contest.trials))
+        session.write(path, found)
+    session.processes.on_first(lambda: shutil.rmtree(session.folder.race_outcomes, ignore_errors=True))
+    found = session.read(path, RaceResult)
+    session.say(
+        f"race       {found.trials} trainings from scratch, {found.rows / 1e6:.1f} M rows "
+        f"(budget with the finalists' trainings {found.budget_rows / 1e6:.1f} M); {found.failed} failed"
+    )
+    for finalist in found.finalists:
+        session.say(line(finalist))
+    return found
+
+
+def line(finalist: Finalist) -> str:
+    """A finalist as a line for the terminal."""
+    return (
+        f"race       {finalist.name:<18} validation log loss {finalist.valid_log_loss:.4f} after {finalist.trials} "
+        f"trials  {finalist.recipe.in_words()}  ({finalist.origin})"
+    )
+
+
+def _race(session: Session) -> tuple[RaceResult, Contest]:
+    winners = session.read(session.folder.winners, Winners) if session.config.race.from_supernet else None
+    with workers(session) as team:
+        contest = Contest(session, team)
+        recipe = find_recipe(contest)
+        screen_entrants(contest, recipe, winners)
+        run_generations(contest, recipe)
+        finalists = run_finals(contest, recipe)
+        contest.close()
+    if not finalists:
+        failures = [trial.failure for trial in contest.trials if trial.failure]
+        raise ValueError(f"no contender of the race could be trained ({failures[-1]}); lower the learning rates")
+    result = RaceResult(
+        track=session.config.race.track,
+        space=session.space.name,
+        budget_rows=contest.budget_rows,
+        rows=contest.rows_used,
+        trials=len(contest.trials),
+        failed=sum(trial.valid_log_loss is None for trial in contest.trials),
+        finalists=finalists,
+    )
+    return result, contest

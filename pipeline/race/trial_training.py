@@ -1,0 +1,142 @@
+"""One training of the race: an architecture from scratch with a recipe, judged on validation rows; nothing is kept.
+
+B batch.
+"""
+
+import itertools
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from modules.space import Architecture
+from modules.supernet import Subnet
+from pipeline.data import Batch, Stream
+from pipeline.run.records.recipe import Recipe
+from pipeline.session import Session
+from pipeline.training.diverged import Diverged
+from pipeline.training.loop import train_step
+from pipeline.training.metrics import evaluate
+from pipeline.training.schedule import learning_rates
+from pipeline.training.stage import own_batch_size
+from pipeline.training.standalone import build_network, build_trainee, with_recipe
+from pipeline.training.table_pipeline import TablePipeline
+from pipeline.training.trainee import Trainee
+
+EVALUATED_ROWS = 512
+"""Rows of a validation batch of a rank on CPU: larger activations leave the cache and fault pages (DECISIONS.md)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training that the race asks for."""
+
+    index: int
+    """Its trial's index."""
+    name: str
+    """What the initial weights follow from, beside the run's seed."""
+    architecture: Architecture
+    """What is trained."""
+    recipe: Recipe
+    """How."""
+    row_share: float
+    """Share of the race's training rows that each pass has."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it: a file of the run's folder race/ while the race lasts."""
+
+    job: Job
+    """The training."""
+    valid_log_loss: float | None
+    """Of the best pass, nats per row; None where it failed."""
+    failure: str
+    """Why it failed."""
+    rows: int
+    """Rows trained on."""
+    seconds: float
+    """Wall-clock seconds that it took one process."""
+
+
+def run_job(session: Session, job: Job) -> Outcome:
+    """Train and judge; a network that diverges, or whose memory there is not, is a failed trial."""
+    started, failure, log_loss, rows = time.monotonic(), "", None, 0
+    try:
+        log_loss, rows = list(_passes(with_recipe(session, job.recipe), job))[-1]
+    except (Diverged, torch.OutOfMemoryError) as error:
+        failure = str(error).splitlines()[0]
+    return Outcome(job, log_loss, failure, rows, round(time.monotonic() - started, 2))
+
+
+def _passes(session: Session, job: Job) -> Iterator[tuple[float, int]]:
+    """Trains pass by pass; yields the least validation log loss so far and the rows trained on."""
+    recipe = job.recipe
+    network = build_network(session, job.name, job.architecture)
+    trainee = build_trainee(session, network, recipe)
+    pass_steps, stream = _stream(session, job)
+    tables = TablePipeline(trainee.embeddings, stream, _no_position, session.processes.device)
+    best = math.inf
+    for number in range(recipe.epochs):
+        trainee.begin_pass(number, recipe)
+        for step in range(number * pass_steps, (number + 1) * pass_steps):
+            rates = learning_rates(recipe, step, pass_steps)
+            torch.manual_seed(hash((trainee.seed, step, session.processes.rank)) & (2**63 - 1))  # for dropout
+            train_step(trainee, trainee.draw_paths(step), tables, recipe, rates, session.processes)
+        if recipe.keep_best_pass or number == recipe.epochs - 1:
+            log_loss = _judge(session, network, trainee)
+            yield min(best, log_loss), (number + 1) * pass_steps * recipe.batch_size
+            if log_loss >= best:
+                break
+            best = log_loss
+    tables.close()
+
+
+def _stream(session: Session, job: Job) -> tuple[int, Iterator[Batch]]:
+    """Steps of a pass, and the batches of all passes: whole ones, or the same first batches each time."""
+    race, recipe = session.config.race, job.recipe
+    whole = session.dataset.rows("train")
+    rows = min(whole, math.ceil(job.row_share * min(whole, race.max_rows)))
+    processes = session.processes
+
+    def stream(epochs: int) -> Stream:
+        return session.dataset.stream(
+            "train",
+            own_batch_size(session, recipe),
+            processes.rank,
+            processes.world_size,
+            shuffle_seed=session.config.seed,
+            epochs=epochs,
+        )
+
+    if rows == whole:
+        batches = stream(recipe.epochs)
+        return len(batches) // recipe.epochs, batches
+    steps = max(1, rows // recipe.batch_size)
+    return steps, itertools.chain.from_iterable(_first(stream(1), steps) for _ in range(recipe.epochs))
+
+
+def _first(stream: Stream, steps: int) -> Iterator[Batch]:
+    with stream:
+        yield from itertools.islice(stream, steps)
+
+
+def _no_position() -> dict[str, Any]:
+    """A trial is not resumed inside a pass, so its position is not kept."""
+    return {}
+
+
+def _judge(session: Session, network: Subnet, trainee: Trainee) -> float:
+    """Log loss on the race's validation rows: the same ones for every contender."""
+    race, processes = session.config.race, session.processes
+    batch_size = EVALUATED_ROWS if processes.device.type == "cpu" else 8192
+    rows = session.dataset.rows("valid")
+    stream = session.dataset.stream(
+        "valid", batch_size, processes.rank, processes.world_size, shuffle_seed=None if rows <= race.valid_rows else 0
+    )
+    steps = -(-min(rows, race.valid_rows) // (batch_size * processes.world_size))
+    with stream:
+        return evaluate(network, trainee.embeddings, itertools.islice(stream, steps), processes).log_loss
