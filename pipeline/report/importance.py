@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy
 import numpy.typing as npt
 
+from modules.operators import Operator
 from modules.space import Architecture, live, stem_is_live
 from pipeline.run.records.race import Trial
 
@@ -124,19 +125,18 @@ def fitted_importance(trials: Sequence[Trial], generator: numpy.random.Generator
     choices, values = _encoded(used)  # [n, p]
     values = _within(values, shares)
     deviations = values.std(axis=0)
-    kept = deviations > 1e-9
-    if not kept.any():
+    kept = numpy.flatnonzero(deviations > 1e-9)
+    if not len(kept):
         return None
     x, y = values[:, kept] / deviations[kept], _within(losses, shares)
     strength, explained = _strength(x, y, shares, contenders)
     slopes = _ridge(x, y, strength)
     low, high = _intervals(x, y, strength, contenders, generator)
-    effects = [
-        Effect(choice.name, choice.unit, float(slope / spread), float(slope), float(low[place]), float(high[place]))
-        for place, (choice, slope, spread) in enumerate(
-            zip([one for one, keep in zip(choices, kept, strict=True) if keep], slopes, deviations[kept], strict=True)
-        )
-    ]
+    effects = []
+    for place, number in enumerate(kept):
+        choice, slope = choices[number], float(slopes[place])
+        change = slope / float(deviations[number])
+        effects.append(Effect(choice.name, choice.unit, change, slope, float(low[place]), float(high[place])))
     effects.sort(key=lambda effect: -abs(effect.per_deviation))
     return Importance(tuple(effects), explained, len(used), moved)
 
@@ -159,13 +159,19 @@ def _encoded(trials: Sequence[Trial]) -> tuple[list[_Choice], Array]:
         presence = [float(title in own) for own in titles]
         columns.append((_Choice(title, "present", lambda _: 0.0), presence))
     found = [(choice, values) for choice, values in columns if _varies(values)]
-    return [choice for choice, _ in found], numpy.array([values for _, values in found], dtype=numpy.float64).T
+    values = numpy.array([values for _, values in found], dtype=numpy.float64)
+    return [choice for choice, _ in found], values.reshape(len(found), len(trials)).T
 
 
 def _operators(architecture: Architecture) -> set[str]:
     """Titles of the operators and mergers that are computed."""
     alive = zip(architecture.blocks, live(architecture), strict=True)
-    return {operator.title for block, one in alive for operator in one.operators(block)}
+    return {_title(operator) for block, one in alive for operator in one.operators(block)}
+
+
+def _title(operator: Operator) -> str:
+    """What pictures call it; a merger, which they show by a sign, by what it joins."""
+    return operator.title if operator.branch in ("dense", "sparse") else f"{operator.branch.replace('_', '-')} merger"
 
 
 def _varies(values: Sequence[float]) -> bool:
@@ -194,10 +200,10 @@ def _near(losses: Array, shares: npt.NDArray[numpy.intp]) -> tuple[Array, int]:
 
 def _within(values: Array, shares: npt.NDArray[numpy.intp]) -> Array:
     """The values less the mean of their share; [n] or [n, p]."""
-    return values - _share_means(shares) @ values
+    return values - share_means(shares) @ values
 
 
-def _share_means(shares: npt.NDArray[numpy.intp]) -> Array:
+def share_means(shares: npt.NDArray[numpy.intp]) -> Array:
     """[n, n]: what a vector is multiplied with to give each trial the mean of its share."""
     same = (shares[:, None] == shares[None, :]).astype(numpy.float64)
     means: Array = same / same.sum(axis=1, keepdims=True)
@@ -214,17 +220,17 @@ def _strength(
     x: Array, y: Array, shares: npt.NDArray[numpy.intp], contenders: npt.NDArray[numpy.intp]
 ) -> tuple[float, float]:
     """The penalty that predicts contenders left out best, and the share of the variance that it then explains."""
-    means = _share_means(shares)
-    without = _left_out(means, y, contenders)  # predicted by the other contenders' mean
+    means = share_means(shares)
+    without = left_out_error(means, y, contenders)  # predicted by the other contenders' mean
     found = []
     for strength in _STRENGTHS:
         hat = means + x @ numpy.linalg.solve(x.T @ x + strength * numpy.eye(x.shape[1]), x.T)
-        found.append(_left_out(hat, y, contenders))
+        found.append(left_out_error(hat, y, contenders))
     best = int(numpy.argmin(found))
     return float(_STRENGTHS[best]), 1 - found[best] / without if without > 0 else 0.0
 
 
-def _left_out(hat: Array, y: Array, contenders: npt.NDArray[numpy.intp]) -> float:
+def left_out_error(hat: Array, y: Array, contenders: npt.NDArray[numpy.intp]) -> float:
     """Sum of squared errors on contenders left out, of the linear fit ŷ = hat y, without fitting anew.
 
     With B the trials of a contender the errors are (I − H_BB)⁻¹ (y − ŷ)_B, which is exact for any least-squares fit

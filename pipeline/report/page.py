@@ -186,8 +186,13 @@ def _importance(trials: Sequence[Trial]) -> tuple[Picture | None, str]:
     if not trials:
         return None, ""
     found = fitted_importance(trials, numpy.random.default_rng(0))
-    if found is not None:
+    if found is not None and found.explained > 0:
         return what_mattered(found), ""
+    if found is not None:
+        return None, (
+            "What mattered cannot be said: a fit over recipe and architecture explains none of the variance of "
+            f"{found.trials} trials of contenders that it has not seen."
+        )
     return None, (
         f"What mattered cannot be said: that takes {FEWEST_TRIALS} trials of several contenders on equal shares of the "
         f"rows, with choices that differ among them; the race has {len(comparable(trials))} such trials."

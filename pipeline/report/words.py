@@ -1,6 +1,7 @@
 """What the report says in words: what was found and by how much it wins, and numbers with their units."""
 
 import statistics
+from collections.abc import Callable
 
 from scipy import stats
 
@@ -165,21 +166,20 @@ def _seeds(best: ModelResult) -> str:
 
 
 def _cost(results: Results) -> str:
-    """Compute, tables and training of the best model, beside the best hand-made model's where that is another one."""
+    """Compute, tables and training of the best model, in brackets the best hand-made model's where that is another."""
     best, handmade = results.best_model, results.best_handmade
+    other = None if handmade is best else handmade
 
-    def times(field: str) -> str:
-        if handmade is None or handmade is best or not getattr(handmade, field) or not getattr(best, field):
-            return ""
-        return f" ({significant(getattr(best, field) / getattr(handmade, field), 2)} times)"
+    def both(text: Callable[[ModelResult], str]) -> str:
+        return text(best) if other is None else f"{text(best)} ({text(other)})"
 
-    text = (
-        f"Per row it costs {millions(best.multiply_accumulates)} million multiply-accumulates"
-        f"{times('multiply_accumulates')} and reads {best.lookup_bytes:,} bytes{times('lookup_bytes')} of its "
-        f"{significant(best.table_bytes / 1e6)} MB{times('table_bytes')} of embedding tables; the race spent "
-        f"{counted(best.trials, 'trial')} and {best.rows:,} rows{times('rows')} on it."
+    costs = (
+        f"Per row it takes {both(lambda model: millions(model.multiply_accumulates))} million multiply-accumulates and "
+        f"reads {both(lambda model: f'{model.lookup_bytes:,}')} bytes of "
+        f"{both(lambda model: significant(model.table_bytes / 1e6))} MB of embedding tables; the race spent "
+        f"{both(lambda model: f'{model.trials:,}')} trials and {both(lambda model: f'{model.rows:,}')} rows on it"
     )
-    return text if handmade is None or handmade is best else f"{text} “Times”: what {handmade.title} needs."
+    return f"{costs}." if other is None else f"{costs} (in brackets: {other.title})."
 
 
 def _possible(results: Results) -> list[str]:
@@ -205,6 +205,7 @@ def _judged(results: Results) -> str:
     seeds = {len(model.seeds) for model in results.models}
     rows = f"{results.test_rows:,} test rows"
     text = "Models are chosen on validation rows; test rows only judge. "
+    text += "They have one label only, so there is no AUC. " if results.best_model.test.auc is None else ""
     if len(results.models) == 1:
         return f"{text}There are {rows}."
     if seeds == {1}:

@@ -15,15 +15,27 @@ from pipeline.report.drawing.figure import (
     report_style,
     settle,
 )
-from pipeline.report.drawing.style import BLUE, GOLD, GREEN, INK, KIND_COLOURS, KIND_MARKERS, MUTED, PURPLE, VERMILION
+from pipeline.report.drawing.style import (
+    BLUE,
+    BROWN,
+    GOLD,
+    GREEN,
+    INK,
+    KIND_COLOURS,
+    KIND_MARKERS,
+    MUTED,
+    PURPLE,
+    SKY,
+    VERMILION,
+)
 from pipeline.report.run_records import RunRecords
-from pipeline.report.words import deviation, rank_agreement
+from pipeline.report.words import counted, deviation, rank_agreement
 from pipeline.run.records.progress import MetricsLine
 from pipeline.run.records.results import ModelResult, Results
 
-_LINES = (BLUE, VERMILION, GREEN, PURPLE, GOLD, INK, MUTED)
-_STYLES = ("-", "--", ":", "-.")
-_STYLE_NAMES = ("solid", "dashed", "dotted", "dash-dotted")
+_LINES = (BLUE, VERMILION, GREEN, PURPLE, GOLD, SKY, BROWN, INK, MUTED)
+"""A colour a model; more models than that begin again with thinner lines."""
+_STYLES = ("solid", "dashed", "dotted", "dashdot")
 _CURVE_POINTS = 60
 
 
@@ -77,31 +89,19 @@ def training_curves(run: RunRecords) -> Picture:
 
     Trainings of any other stage are counted in the caption.
     """
-    stages = list(dict.fromkeys(line.stage for line in run.metrics))
-    models: dict[str, list[str]] = {}  # a model's stages, one a seed, by what they have in common
-    for stage in stages:
-        if stage.startswith("retrain/"):
-            models.setdefault(stage.rpartition("/seed_")[0], []).append(stage)
-    shown = {
-        "supernet": {"supernet": ["supernet"]} if "supernet" in stages else {},
-        "models trained to the end": models,
-    }
-    groups = [(title, group) for title, group in shown.items() if group]
-    seeds = max((len(own) for own in models.values()), default=1)
-    others = len(stages) - sum(len(own) for _, group in groups for own in group.values())
+    by_stage: dict[str, list[MetricsLine]] = {}
+    for line in run.metrics:
+        by_stage.setdefault(line.stage, []).append(line)
+    models = _models(run, list(by_stage))
+    supernet = {"supernet": ["supernet"]} if "supernet" in by_stage else {}
+    groups = [(title, one) for title, one in (("supernet", supernet), ("models trained to the end", models)) if one]
     with report_style():
         figure = new_figure(10.2, 3.3)
-        for axes, (title, group) in zip(
-            figure.subplots(1, max(len(groups), 1), squeeze=False)[0], groups, strict=False
-        ):
-            for place, (name, own) in enumerate(group.items()):
-                for seed, stage in enumerate(own):
-                    lines = [line for line in run.metrics if line.stage == stage]
-                    look: dict[str, Any] = {
-                        "color": _LINES[place % len(_LINES)],
-                        "linestyle": _STYLES[seed % len(_STYLES)],
-                    }
-                    _curve(axes, lines, "_" if seed else _title(run.results, name), look)
+        panels = figure.subplots(1, max(len(groups), 1), squeeze=False)[0]
+        for axes, (title, group) in zip(panels, groups, strict=False):
+            for place, (name, stages) in enumerate(group.items()):
+                for seed, stage in enumerate(stages):
+                    _curve(axes, by_stage[stage], "_" if seed else name, _look(place, seed))
             axes.set_title(title)
             axes.set(xlabel="rows", ylabel="log loss")
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -109,20 +109,36 @@ def training_curves(run: RunRecords) -> Picture:
             plain_numbers(axes.yaxis)
             if len(group) > 1:
                 axes.legend(ncols=2)
-        svg = inline_svg(figure, "training", "Training", f"Stages: {', '.join(stages)}", {})
+        svg = inline_svg(figure, "training", "Training", f"Stages: {', '.join(by_stage)}", {})
     caption = f"Training log loss, the mean of neighbouring steps where there are more than {_CURVE_POINTS}."
-    caption += f" A colour a model; its {seeds} seeds: {', '.join(_STYLE_NAMES[:seeds])}." if seeds > 1 else ""
-    caption += f" Not drawn: {others} trainings of other stages." if others else ""
+    seeds = max(map(len, models.values()), default=1)
+    caption += f" A colour a model; its {seeds} seeds: {', '.join(_STYLES[:seeds])}." if seeds > 1 else ""
+    others = len(by_stage) - len(supernet) - sum(map(len, models.values()))
+    caption += f" Not drawn: {counted(others, 'training')} of other stages." if others else ""
     return Picture(svg, "Training", caption)
 
 
-def _title(results: Results | None, name: str) -> str:
-    """The title of the model whose stages begin with `name`; its own name while results.json is absent."""
-    if results is not None:
-        for model in results.models:
-            if model.stages[0].rpartition("/seed_")[0] == name:
-                return model.title
-    return name.split("/")[-1]
+def _models(run: RunRecords, stages: Sequence[str]) -> dict[str, list[str]]:
+    """The stages, one a seed, of each model trained to the end, in the order of results.json.
+
+    By title, or by kind and name while results.json is absent.
+    """
+    found = {model.title: [stage for stage in model.stages if stage in stages] for model in _retrained(run)}
+    known = {stage for own in found.values() for stage in own}
+    for stage in stages:
+        if stage.startswith("retrain/") and stage not in known:
+            found.setdefault(stage.removeprefix("retrain/").rpartition("/seed_")[0], []).append(stage)
+    return {title: own for title, own in found.items() if own}
+
+
+def _retrained(run: RunRecords) -> tuple[ModelResult, ...]:
+    return run.results.models if run.results else ()
+
+
+def _look(place: int, seed: int) -> dict[str, Any]:
+    """How the curve of a model's seed is drawn."""
+    width = 1.4 if place < len(_LINES) else 0.7
+    return {"color": _LINES[place % len(_LINES)], "linestyle": _STYLES[seed % len(_STYLES)], "linewidth": width}
 
 
 def _curve(axes: Axes, lines: Sequence[MetricsLine], label: str, look: dict[str, Any]) -> None:
@@ -130,7 +146,7 @@ def _curve(axes: Axes, lines: Sequence[MetricsLine], label: str, look: dict[str,
     pieces = numpy.array_split(points, min(len(points), _CURVE_POINTS))
     rows, losses = numpy.array([piece.mean(axis=0) for piece in pieces]).T
     marker = "|" if len(rows) < 10 else None  # a single step makes no line
-    axes.plot(rows, losses, marker=marker, linewidth=1.4, label=label, **look)
+    axes.plot(rows, losses, marker=marker, label=label, **look)
     # The first steps fall from far above: the frame is for what follows them.
     tail = losses[len(losses) // 6 :]
     low, high = axes.get_ylim() if not axes.get_autoscaley_on() else (tail.min(), tail.max())

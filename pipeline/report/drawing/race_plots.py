@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from pipeline.report.drawing.figure import Picture, inline_svg, new_figure, plain_numbers, report_style
-from pipeline.report.drawing.style import INK, KIND_COLOURS, KIND_MARKERS, KIND_TITLES, MUTED, PAPER
+from pipeline.report.drawing.style import GOLD, GREEN, INK, KIND_COLOURS, KIND_MARKERS, KIND_TITLES, MUTED, PAPER
 from pipeline.report.importance import SHOWN_EFFECTS, Effect, Importance
 from pipeline.report.words import counted
 from pipeline.run.records.race import Trial
@@ -15,6 +15,8 @@ from pipeline.run.records.results import ModelKind
 
 _HOVERED_TRIALS = 400
 """With more trials only those on all rows and the failed ones say what they are."""
+FAINT_FIT = 0.2
+"""A fit that explains less of the variance is said to be too weak."""
 _REACH = 4.0
 """Trials farther above the median than so many times the median's distance from the best are above the frame."""
 
@@ -164,8 +166,7 @@ def what_mattered(importance: Importance) -> Picture:
         axes = figure.add_subplot()
         for place, effect in enumerate(effects):
             value = effect.per_deviation
-            colour = KIND_COLOURS["searched"] if value < 0 else KIND_COLOURS["handmade"]
-            axes.barh(place, value, 0.55, color=colour)
+            axes.barh(place, value, 0.55, color=GREEN if value < 0 else GOLD)
             axes.plot([effect.low, effect.high], [place, place], color=INK, linewidth=1.0, solid_capstyle="butt")
             axes.annotate(
                 per_unit(effect),
@@ -180,6 +181,7 @@ def what_mattered(importance: Importance) -> Picture:
         axes.tick_params(axis="y", labelsize=8.5, labelcolor=INK)
         axes.grid(axis="y", visible=False)
         axes.invert_yaxis()
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:+.5g}".replace("-", "−") if value else "0")
         axes.set_xlabel("change of the validation log loss for one standard deviation of the choice (left is better)")
         title = "What mattered"
         svg = inline_svg(figure, "importance", title, said(importance), {})
@@ -204,13 +206,13 @@ def per_unit(effect: Effect) -> str:
     return f"{sign}{abs(effect.per_unit):.4f} {unit}"
 
 
+def _share(explained: float) -> str:
+    return f"{explained:.2f}".lstrip("0") or "0"
+
+
 def said(importance: Importance) -> str:
     """How much the fit explains, in words, and how far it is to be trusted."""
-    share = f"{max(importance.explained, 0.0):.2f}".lstrip("0")
-    if importance.explained <= 0:
-        text = f"The fit explains nothing of the variance of {importance.trials} trials of contenders it has not seen:"
-        text += " the bars are noise."
-    else:
-        text = f"The fit explains {share} of the variance of {importance.trials} trials, contenders left out one by one"
-        text += "." if importance.explained >= 0.2 else ": too little to trust the bars."
+    text = f"The fit explains {_share(importance.explained)} of the variance of {importance.trials} trials, "
+    text += "contenders left out one by one"
+    text += "." if importance.explained >= FAINT_FIT else ": too little to trust the bars."
     return text + (f" Far log losses moved nearer: {importance.moved}." if importance.moved else "")
