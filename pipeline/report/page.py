@@ -93,7 +93,7 @@ def _page(run: RunRecords, command: str) -> dict[str, Any]:
         "architecture_title": title,
         "architecture": architecture,
         "other_architectures": others,
-        "progress": search_progress(run) if run.candidates else None,
+        "progress": search_progress(run) if run.scored else None,
         "cost": loss_over_cost(run, results) if results else None,
         "ranking": score_against_retrained(results) if results and len(scored_models(results)) > 1 else None,
         "codesign_lead": _codesign_lead(run, codesign) if codesign else "",
@@ -131,8 +131,8 @@ def _architectures(run: RunRecords) -> tuple[str, Picture | None, list[Picture]]
     elif run.winners:
         drawn = [(f"Winner {place}", one.architecture) for place, one in enumerate(run.winners.winners, start=1)]
         title = "The winner of the search"
-    elif run.candidates:
-        (best,) = best_candidates(run.candidates, 1)
+    elif run.scored:
+        (best,) = best_candidates(run.scored, 1)
         drawn, title = [(f"Candidate {best.index}", best.architecture)], "The best candidate so far"
     else:
         return "The architecture", None, []

@@ -52,7 +52,7 @@ def headline(run: RunRecords) -> str:
     if run.results is not None:
         return _found(run.results)
     if run.winners is not None:
-        best, count = run.winners.winners[0], len(run.candidates)
+        best, count = run.winners.winners[0], len(run.scored)
         return (
             f"The search has scored {count:,} architectures; the best has a validation log loss of {best.score:.4f} "
             "with the supernet's weights. Nothing is retrained yet, so nothing is compared yet."
