@@ -1,6 +1,7 @@
 """pipeline/training/row_logits.py: logits as files, their metrics, losses and means."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -25,7 +26,7 @@ def test_there_and_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("contents", [b"", b"not numpy", "shape"])
-def test_another_file(tmp_path: Path, contents: bytes | str) -> None:
+def test_another_file(tmp_path: Path, contents: Any) -> None:
     """A file of something else, or a cut one, is named, with what to do."""
     path = tmp_path / "logits.npy"
     if contents == "shape":

@@ -1,5 +1,7 @@
 """pipeline/run/records/recipe.py: recipes as values."""
 
+from typing import Any
+
 import pytest
 
 from pipeline.run.records.codec import from_plain, to_plain
@@ -22,10 +24,11 @@ from pipeline.run.records.recipe import Recipe, TrainingRecipe
         ("embedding_width", 0),
     ],
 )
-def test_values_out_of_range(field: str, value: float) -> None:
+def test_values_out_of_range(field: str, value: Any) -> None:
     """The message names the field."""
     with pytest.raises(ValueError, match=field):
-        Recipe(**{"epochs": 2, field: value})
+        changes: dict[str, Any] = {"epochs": 2, field: value}
+        Recipe(**changes)
 
 
 def test_there_and_back() -> None:
