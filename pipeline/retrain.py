@@ -102,7 +102,6 @@ TITLES = {
     "wide_and_deep": "Wide & Deep",
     "dlrm": "DLRM",
     "dlrm_dcn": "DLRM + DCN-v2",
-    "dlrm_dcn": "DLRM + DCN-v2",
     "dcn_v2": "DCN-v2",
     "dcn_v2_parallel": "DCN-v2 (parallel)",
     "deepfm": "DeepFM",
