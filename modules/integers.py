@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Standardization(nn.Module):
-    """(x − mean) · scale, column by column; without arguments nothing is changed.
+    """(x − mean) / deviation, column by column; without arguments nothing is changed.
 
     The numbers are the data's, not learned: buffers that no checkpoint holds. Columns that do not vary are left alone.
 
@@ -19,7 +19,7 @@ class Standardization(nn.Module):
     """
 
     mean: Tensor
-    scale: Tensor
+    deviation: Tensor
 
     def __init__(self, mean: Tensor | None = None, deviation: Tensor | None = None) -> None:
         """`mean` and `deviation` [I]."""
@@ -28,8 +28,8 @@ class Standardization(nn.Module):
             mean, deviation = torch.zeros(1), torch.zeros(1)
         varies = deviation > 0
         self.register_buffer("mean", torch.where(varies, mean, 0.0), persistent=False)
-        self.register_buffer("scale", torch.where(varies, 1 / deviation.clamp(min=1e-30), 1.0), persistent=False)
+        self.register_buffer("deviation", torch.where(varies, deviation, 1.0), persistent=False)
 
     def forward(self, dense: Tensor) -> Tensor:
         """[B, I] → [B, I]."""
-        return (dense - self.mean) * self.scale
+        return (dense - self.mean) / self.deviation

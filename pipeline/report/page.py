@@ -1,65 +1,56 @@
 """Builds the report: reads a run's folder, makes the pictures and tables, fills the template, writes report.html."""
 
+import dataclasses
 import importlib.metadata
 import json
 import platform
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy
 
 from modules.space import Architecture, InputShape, multiply_accumulates
+from pipeline.report.cards import all_cards
 from pipeline.report.drawing.architecture_svg import draw_svg
 from pipeline.report.drawing.codesign_plots import energy_breakdown, pareto_panels
 from pipeline.report.drawing.figure import Picture
-from pipeline.report.drawing.search_plots import (
-    loss_over_cost,
-    score_against_retrained,
-    scored_models,
-    search_progress,
-    training_curves,
-)
+from pipeline.report.drawing.model_plots import score_against_retrained, scored_models, training_curves
+from pipeline.report.drawing.race_plots import race_progress, what_mattered
+from pipeline.report.drawing.search_plots import loss_over_cost, search_progress
+from pipeline.report.drawing.style import KIND_TITLES
 from pipeline.report.drawing.wiring import dead_parts
+from pipeline.report.importance import FEWEST_TRIALS, comparable, fitted_importance
+from pipeline.report.model_tables import all_contenders_table, contenders_table, costs_table, models_table
 from pipeline.report.run_records import RunRecords, read_run
-from pipeline.report.tables import all_tables, compared_energy, timings_table
-from pipeline.report.words import (
-    best_baseline,
-    caveats,
-    difference,
-    headline,
-    millions,
-    ratio,
-    significant,
-)
+from pipeline.report.tables import Table, codesign_tables, compared_energy, timings_table
+from pipeline.report.words import counted, details, difference, headline, millions
 from pipeline.run.files import atomic_write
 from pipeline.run.records.candidates import best_candidates
 from pipeline.run.records.codesign import LOG_LOSS_TOLERANCE, Codesign
-from pipeline.run.records.results import Metrics, ModelResult, Results
+from pipeline.run.records.race import Trial
+from pipeline.run.records.recipe import Recipe
 
 _PACKAGES = ("torch", "torchrec", "fbgemm-gpu", "fbgemm-gpu-cpu", "torchx", "pyarrow", "iopath")
+_TRACKS = {
+    "tuned": "embedding width, passes and how tables are trained are open to every contender",
+    "one_pass": "every contender has a single pass over the rows",
+}
+"""The race's tracks in words."""
 _ABSENT = {
-    "architecture": "No architecture to draw: neither results.json, winners.json nor candidates.jsonl has one yet.",
+    "architecture": "No architecture to draw: no file has one yet (results.json, race.json, winners.json, "
+    "candidates.jsonl).",
     "progress": "No candidate is scored: candidates.jsonl is absent or empty.",
+    "race": "No network is trained from scratch yet: race.jsonl is absent or empty.",
     "cost": "No model is retrained and tested: results.json is absent.",
     "ranking": "Fewer than two retrained models have a supernet score, so how well it ranks cannot be said.",
     "pareto": "No ReRAM mapping was searched: codesign.json is absent.",
     "energy": "Where the energy goes is not known: codesign.json has no breakdown.",
-    "tables": "No tables: results.json and codesign.json are absent.",
-    "training": "No training curve: metrics.jsonl is absent or empty.",
+    "tables": "No tables: results.json, race.jsonl and codesign.json are absent.",
+    "training": "No training curve: no stage has left a metrics.jsonl in its folder of checkpoints, or all are empty.",
     "timings": "No timings: timings.json is absent or empty.",
 }
-
-
-@dataclass(frozen=True)
-class Card:
-    """One of the large figures at the top."""
-
-    name: str
-    value: str
-    unit: str
-    note: str
 
 
 def write_report(run_folder: Path, command: str) -> Path:
@@ -84,22 +75,28 @@ def _page(run: RunRecords, command: str) -> dict[str, Any]:
     """Everything the template shows."""
     results, codesign = run.results, run.codesign
     title, architecture, others = _architectures(run)
+    ranked = results is not None and len(scored_models(results)) > 1
+    mattered, too_few = _importance(run.trials)
     return {
         "run": run.name,
         "subtitle": _subtitle(run),
         "headline": headline(run),
-        "caveats": caveats(results) if results else [],
-        "cards": _cards(results, codesign),
+        "details": details(results) if results else [],
+        "cards": all_cards(results, codesign),
         "architecture_title": title,
         "architecture": architecture,
         "other_architectures": others,
-        "progress": search_progress(run) if run.candidates else None,
-        "cost": loss_over_cost(run, results) if results else None,
-        "ranking": score_against_retrained(results) if results and len(scored_models(results)) > 1 else None,
+        "progress": search_progress(run) if run.scored else None,
+        "race_lead": _race_lead(run),
+        "race": race_progress(run.trials) if run.trials else None,
+        "importance": mattered,
+        "too_few": too_few,
+        "cost": loss_over_cost(run, results, alone=not ranked) if results else None,
+        "ranking": score_against_retrained(results) if results and ranked else None,
         "codesign_lead": _codesign_lead(run, codesign) if codesign else "",
         "pareto": pareto_panels(codesign) if codesign else None,
         "energy": energy_breakdown(codesign) if codesign and codesign.naive.energy_breakdown_nj else None,
-        "tables": all_tables(results, codesign),
+        "tables": _tables(run),
         "training": training_curves(run) if run.metrics else None,
         "command": command,
         "data": _data_facts(run),
@@ -117,6 +114,8 @@ def _subtitle(run: RunRecords) -> str:
         parts.append(f"{run.winners.space}, searched by {run.winners.strategy.replace('_', ' ')}")
     if run.candidates:
         parts.append(f"{len(run.candidates):,} candidates")
+    if run.trials:
+        parts.append(counted(len(run.trials), "trial"))
     if run.results:
         parts.append(f"{run.results.train_rows:,} training rows")
     return " · ".join(parts) or "in progress"
@@ -124,20 +123,33 @@ def _subtitle(run: RunRecords) -> str:
 
 def _architectures(run: RunRecords) -> tuple[str, Picture | None, list[Picture]]:
     """The title of the section, the best architecture, and the others that were retrained or found."""
+    drawn: list[tuple[str, Architecture, InputShape | None]]
     if run.results:
-        models = (run.results.best_model, *run.results.models)
-        drawn = list(dict.fromkeys((model.title, model.architecture) for model in models if model.architecture))
-        title = "The winner"
+        models, title = (run.results.best_model, *run.results.models), "The winner"
+        drawn = [
+            (f"{model.title} ({KIND_TITLES[model.kind]})", model.architecture, _shape_for(run, model.recipe))
+            for model in dict.fromkeys(models)
+        ]
+    elif run.race:
+        finalists, title = sorted(run.race.finalists, key=lambda one: one.valid_log_loss), "The leader of the race"
+        drawn = [(one.name, one.architecture, _shape_for(run, one.recipe)) for one in finalists]
     elif run.winners:
-        drawn = [(f"Winner {place}", one.architecture) for place, one in enumerate(run.winners.winners, start=1)]
-        title = "The winner of the search"
-    elif run.candidates:
-        (best,) = best_candidates(run.candidates, 1)
-        drawn, title = [(f"Candidate {best.index}", best.architecture)], "The best candidate so far"
+        found, title = enumerate(run.winners.winners, start=1), "The winner of the search"
+        drawn = [(f"Winner {place}", one.architecture, run.shape) for place, one in found]
+    elif run.scored:
+        (best,) = best_candidates(run.scored, 1)
+        drawn, title = [(f"Candidate {best.index}", best.architecture, run.shape)], "The best candidate so far"
     else:
         return "The architecture", None, []
-    pictures = [_architecture(name, architecture, run.shape) for name, architecture in drawn]
+    pictures = [_architecture(*one) for one in drawn]
     return title, pictures[0], pictures[1:]
+
+
+def _shape_for(run: RunRecords, recipe: Recipe) -> InputShape | None:
+    """What a row gives a network of the recipe's embedding width; None while the schema is not known."""
+    if run.shape is None:
+        return None
+    return dataclasses.replace(run.shape, embedding_width=recipe.embedding_width)
 
 
 def _architecture(name: str, architecture: Architecture, shape: InputShape | None) -> Picture:
@@ -153,48 +165,53 @@ def _architecture(name: str, architecture: Architecture, shape: InputShape | Non
     return Picture(draw_svg(architecture, shape), name, caption)
 
 
-def _cards(results: Results | None, codesign: Codesign | None) -> list[Card]:
-    cards = []
-    if results:
-        best, baseline = results.best_model, best_baseline(results)
-        cards += [
-            Card(
-                "Test log loss",
-                f"{best.test.log_loss:.4f}",
-                "nats",
-                _beside(best, baseline, lambda metrics: metrics.log_loss),
-            ),
-            Card("AUC", _auc(best), "", _beside(best, baseline, lambda test: test.auc)),
-            Card("Cost", millions(best.multiply_accumulates), "MMACs", "million multiply-accumulates per row"),
-            Card("Parameters", significant(best.parameters / 1e6), "M", "dense part, tables not counted"),
-        ]
-    if codesign:
-        naive, chosen = codesign.naive, codesign.chosen
-        energy = ratio(naive.energy_nj, chosen.energy_nj, "less", "more")
-        latency = ratio(naive.latency_us, chosen.latency_us, "faster", "slower")
-        cards += [
-            Card("ReRAM energy", significant(chosen.energy_nj), "nJ per row", f"{energy} than naive W8A8"),
-            Card("ReRAM latency", significant(chosen.latency_us), "µs", f"{latency} than naive W8A8"),
-        ]
-    return [Card(one.name, one.value, one.unit, one.note.replace("the same than", "the same as")) for one in cards]
+def _race_lead(run: RunRecords) -> str:
+    """What the race was, and what each kind of contender was given."""
+    if not run.trials:
+        return ""
+    text = ""
+    if run.race is not None:
+        text = f"Track {run.race.track}: {_TRACKS.get(run.race.track, 'the same recipes open to all')}. "
+    kinds = [kind for kind in KIND_TITLES if any(trial.kind == kind for trial in run.trials)]
+    shares = []
+    for kind in kinds:
+        own = [trial for trial in run.trials if trial.kind == kind]
+        rows = sum(trial.rows for trial in own)
+        shares.append(f"{KIND_TITLES[kind]} {counted(len(own), 'trial')} and {rows:,} rows")
+    return f"{text}By kind: {'; '.join(shares)}."
 
 
-def _auc(model: ModelResult) -> str:
-    return "–" if model.test.auc is None else f"{model.test.auc:.4f}"
+def _importance(trials: Sequence[Trial]) -> tuple[Picture | None, str]:
+    """The picture of what mattered, or why there is none."""
+    if not trials:
+        return None, ""
+    found = fitted_importance(trials, numpy.random.default_rng(0))
+    if found is not None and found.explained > 0:
+        return what_mattered(found), ""
+    if found is not None:
+        return None, (
+            "What mattered cannot be said: a fit over recipe and architecture explains none of the variance of "
+            f"{found.trials} trials of contenders that it has not seen."
+        )
+    return None, (
+        f"What mattered cannot be said: that takes {FEWEST_TRIALS} trials of several contenders on equal shares of the "
+        f"rows, with choices that differ among them; the race has {len(comparable(trials))} such trials."
+    )
 
 
-def _beside(best: ModelResult, baseline: ModelResult | None, metric: Callable[[Metrics], float | None]) -> str:
-    value = metric(best.test)
-    other = None if baseline is None else metric(baseline.test)
-    if baseline is None or value is None or other is None:
-        return best.title
-    return f"{difference(value - other)} to {baseline.title}"
+def _tables(run: RunRecords) -> list[Table]:
+    """The tables of what there is."""
+    found = [] if run.results is None else [models_table(run.results), costs_table(run.results)]
+    if run.trials:
+        found += [table for table in (contenders_table(run.trials), all_contenders_table(run.trials)) if table.rows]
+    return found if run.codesign is None else [*found, *codesign_tables(run.codesign)]
 
 
 def _codesign_lead(run: RunRecords, codesign: Codesign) -> str:
-    titles = {model.name: model.title for model in run.results.of_kind("winner")} if run.results else {}
+    models = (run.results.best_model, *run.results.models) if run.results else ()
+    title = next((model.title for model in models if model.name == codesign.model), codesign.model)
     chosen = codesign.chosen
-    text = f"{titles.get(codesign.model, codesign.model)} on a chip with the {codesign.preset} constants. "
+    text = f"{title} on a chip with the {codesign.preset} constants. "
     text += f"The chosen mapping ({chosen.label}) against the naive W8A8 one: {compared_energy(codesign)}"
     if chosen.log_loss is not None and codesign.naive.log_loss is not None:
         text += f", {difference(chosen.log_loss - codesign.naive.log_loss)} log loss"
@@ -217,7 +234,7 @@ def _data_facts(run: RunRecords) -> list[tuple[str, str]]:
     elif data.get("schema"):
         facts.append(("schema", str(data["schema"])))
     if run.shape is not None:
-        facts.append(("embedding width", str(run.shape.embedding_width)))
+        facts.append(("embedding width", f"{run.shape.embedding_width} of the supernet"))
     if run.results:
         facts += [
             ("training rows", f"{run.results.train_rows:,}"),

@@ -8,11 +8,12 @@ from modules.space import SPACES, InputShape, SearchSpace
 from pipeline.data.schema import Schema
 from pipeline.run.files import read_json
 from pipeline.run.folder import RunFolder
-from pipeline.run.records.candidates import Candidate, Winners
+from pipeline.run.records.candidates import Candidate, Winners, with_scores
 from pipeline.run.records.codec import check_run_format, read_lines, read_record
 from pipeline.run.records.codesign import Codesign
 from pipeline.run.records.model_card import ModelCard
 from pipeline.run.records.progress import MetricsLine, StageTiming, Timings
+from pipeline.run.records.race import RaceResult, Trial
 from pipeline.run.records.results import Results
 
 T = TypeVar("T")
@@ -27,13 +28,17 @@ class RunRecords:
     config: dict[str, Any]
     """config.json."""
     metrics: tuple[MetricsLine, ...]
-    """metrics.jsonl."""
+    """metrics.jsonl of every training stage."""
     timings: dict[str, StageTiming]
     """timings.json, by stage."""
     candidates: tuple[Candidate, ...]
     """candidates.jsonl."""
     winners: Winners | None
     """winners.json."""
+    trials: tuple[Trial, ...]
+    """race.jsonl, in the order in which the race asked for them."""
+    race: RaceResult | None
+    """race.json."""
     results: Results | None
     """results.json."""
     codesign: Codesign | None
@@ -41,9 +46,14 @@ class RunRecords:
     schema: Schema | None
     """The data's schema, from model.json."""
     shape: InputShape | None
-    """What a row gives the network; known once model.json is there."""
+    """What a row gives the network, at the embedding width of config.json; known once model.json is there."""
     missing: tuple[str, ...]
     """Names of the files that are absent."""
+
+    @property
+    def scored(self) -> tuple[Candidate, ...]:
+        """The candidates that did not fail."""
+        return with_scores(self.candidates)
 
 
 def read_run(path: Path) -> RunRecords:
@@ -62,7 +72,8 @@ def read_run(path: Path) -> RunRecords:
     timings = _optional(folder.timings, Timings, space)
     schema = None if card is None else Schema.from_json(card.schema, f"{card_path}, schema")
     metrics = folder.all_metrics()
-    files = (folder.candidates, folder.winners, folder.results, folder.codesign, card_path)
+    found = (folder.candidates, folder.winners, folder.race_trials, folder.race)
+    files = (*found, folder.results, folder.codesign, card_path)
     return RunRecords(
         name=path.resolve().name,
         config=config,
@@ -70,6 +81,8 @@ def read_run(path: Path) -> RunRecords:
         timings={} if timings is None else timings.stages,
         candidates=tuple(candidate for _, candidate in read_lines(folder.candidates, Candidate, space)),
         winners=_optional(folder.winners, Winners, space),
+        trials=tuple(trial for _, trial in read_lines(folder.race_trials, Trial, space)),
+        race=_optional(folder.race, RaceResult, space),
         results=_optional(folder.results, Results, space),
         codesign=_optional(folder.codesign, Codesign, space),
         schema=schema,

@@ -1,18 +1,18 @@
-"""The report's tables: models, Pareto points, the chosen mapping's operators and chip, presets, stages."""
+"""The report's tables as values, and those of the chip and of time: Pareto points, operators, presets, stages."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.report.words import best_baseline, difference, millions, ratio, significant
+from pipeline.report.drawing.style import KIND_TITLES
+from pipeline.report.words import difference, ratio, significant
 from pipeline.run.records.codesign import Codesign, MappedPoint
 from pipeline.run.records.progress import StageTiming
-from pipeline.run.records.results import ModelResult, Results
 
 SHOWN_MAPPINGS = 12
 """A Pareto set of more points is shown by so many of them, and whole on request."""
-_ABSENT = "–"
+ABSENT = "–"
+"""In the place of what does not exist."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Table:
     caption: str = ""
     folded: bool = False
     """Shown only on request."""
+    texts: frozenset[int] = frozenset()
+    """Columns of words, which may be broken into lines; the first column is none of them."""
 
     @property
     def narrow(self) -> bool:
@@ -43,62 +45,9 @@ class Table:
         return len(self.heads) <= 4
 
 
-_MODEL_COLUMNS: tuple[
-    tuple[str, Callable[[ModelResult, ModelResult | None], str], Callable[[ModelResult], float]], ...
-] = (
-    ("test log loss", lambda model, _: f"{model.test.log_loss:.5f}", lambda model: model.test.log_loss),
-    ("against best baseline", lambda model, baseline: _against(model, baseline), lambda _: math.inf),
-    (
-        "AUC",
-        lambda model, _: _optional(model.test.auc, ".5f"),
-        lambda model: math.inf if model.test.auc is None else -model.test.auc,
-    ),
-    (
-        "normalized entropy",
-        lambda model, _: _optional(model.test.normalized_entropy, ".5f"),
-        lambda model: math.inf if model.test.normalized_entropy is None else model.test.normalized_entropy,
-    ),
-    (
-        "calibration",
-        lambda model, _: _optional(model.test.calibration, ".4f"),
-        lambda model: math.inf if model.test.calibration is None else abs(model.test.calibration - 1),
-    ),
-    ("MMACs", lambda model, _: millions(model.multiply_accumulates), lambda model: model.multiply_accumulates),
-    ("parameters", lambda model, _: f"{model.parameters:,}", lambda model: model.parameters),
-    ("valid log loss", lambda model, _: f"{model.valid.log_loss:.5f}", lambda model: model.valid.log_loss),
-    ("supernet score", lambda model, _: _optional(model.supernet_score, ".5f"), lambda _: math.inf),
-)
-"""The models' table: heading, text (of a model beside the best baseline), a key that is least for the best model."""
-
-
-def models_table(results: Results) -> Table:
-    """Every retrained model and baseline on the test rows, best test log loss first."""
-    models = sorted(results.models, key=lambda model: model.test.log_loss)
-    baseline = best_baseline(results)
-    keys = [key for _, _, key in _MODEL_COLUMNS]
-    best = [min(map(key, models)) if len(models) > 1 else math.inf for key in keys]
-    rows = []
-    for model in models:
-        cells = (model.title, *(text(model, baseline) for _, text, _ in _MODEL_COLUMNS))
-        winning = {column for column, key in enumerate(keys, start=1) if key(model) == best[column - 1] < math.inf}
-        rows.append(Row(cells, model.kind, model.kind, frozenset(winning)))
-    caption = (
-        "MMACs: million multiply-accumulates per row, embeddings not counted; what the field publishes as “MFLOPs” are "
-        "these. Parameters: the dense part, embedding tables not counted. Calibration: predicted clicks over clicks. "
-        "Blue: best of the column."
-    )
-    heads = ("model", *(head for head, _, _ in _MODEL_COLUMNS))
-    return Table("models", "Models", heads, tuple(rows), caption)
-
-
-def _against(model: ModelResult, baseline: ModelResult | None) -> str:
-    return (
-        _ABSENT if baseline is None or model is baseline else difference(model.test.log_loss - baseline.test.log_loss)
-    )
-
-
-def _optional(value: float | None, form: str) -> str:
-    return _ABSENT if value is None else format(value, form)
+def optional(value: float | None, form: str) -> str:
+    """A number in the format, a dash where there is none."""
+    return ABSENT if value is None else format(value, form)
 
 
 _MAPPING_HEADS = (
@@ -116,14 +65,14 @@ _MAPPING_HEADS = (
 
 
 def mappings_table(codesign: Codesign) -> Table:
-    """The naive mapping, the baselines', and Pareto points spread over the energies, the chosen one among them."""
+    """The naive mapping, the hand-made models', and Pareto points spread over the energies with the chosen one."""
     rows = [_mapping_row("naive W8A8", codesign.naive, codesign, "naive", "")]
     for one in codesign.baselines:
-        rows.append(_mapping_row(f"{one.title}, W8A8", one.point, codesign, "baseline", "baseline"))
+        rows.append(_mapping_row(f"{one.title}, W8A8", one.point, codesign, "handmade", KIND_TITLES["handmade"]))
     points, chosen = _by_energy(codesign), codesign.chosen
     caption = (
         f"All on the {codesign.preset} constants. “Against float” compares with the same model in floating point on "
-        "the same rows; a baseline's own floating-point loss is not known here."
+        "the same rows; a hand-made model's own floating-point loss is not known here."
     )
     if len(points) > SHOWN_MAPPINGS:
         picked = {round(place * (len(points) - 1) / (SHOWN_MAPPINGS - 1)) for place in range(SHOWN_MAPPINGS)}
@@ -151,12 +100,12 @@ def _pareto_row(point: MappedPoint, codesign: Codesign) -> Row:
 
 def _mapping_row(title: str, point: MappedPoint, codesign: Codesign, kind: str, tag: str) -> Row:
     lost = None
-    if point.log_loss is not None and kind != "baseline":
+    if point.log_loss is not None and kind != "handmade":
         lost = difference(point.log_loss - codesign.float_log_loss)
     cells = (
         title,
-        _optional(point.log_loss, ".5f"),
-        lost or _ABSENT,
+        optional(point.log_loss, ".5f"),
+        lost or ABSENT,
         significant(point.energy_nj, 4),
         significant(point.latency_us, 4),
         significant(point.throughput_per_s, 4),
@@ -192,7 +141,7 @@ def hardware_table(codesign: Codesign) -> Table:
 
 def _plain(value: Any) -> str:
     if value is None:
-        return _ABSENT
+        return ABSENT
     if isinstance(value, float):
         return f"{value:g}"
     return str(value)
@@ -249,10 +198,7 @@ def compared_energy(codesign: Codesign) -> str:
     )
 
 
-def all_tables(results: Results | None, codesign: Codesign | None) -> Sequence[Table]:
-    """The tables of what there is."""
-    found = [] if results is None else [models_table(results)]
-    if codesign is not None:
-        tables = (mappings_table, pareto_table, hardware_table, presets_table, operators_table)
-        found += [table for table in (make(codesign) for make in tables) if table.rows]
-    return found
+def codesign_tables(codesign: Codesign) -> list[Table]:
+    """The tables of the mappings and of the chip, those without rows left out."""
+    tables = (mappings_table, pareto_table, hardware_table, presets_table, operators_table)
+    return [table for table in (make(codesign) for make in tables) if table.rows]

@@ -16,8 +16,7 @@ from pipeline.report.drawing.figure import (
     report_style,
     settle,
 )
-from pipeline.report.drawing.search_plots import BASELINE_MARKERS
-from pipeline.report.drawing.style import BLUE, FAINT, GREEN, INK, MUTED, VERMILION
+from pipeline.report.drawing.style import BLUE, FAINT, GREEN, HANDMADE_MARKERS, INK, MUTED, VERMILION
 from pipeline.report.words import ratio, significant
 from pipeline.run.records.codesign import BaselinePoint, Codesign, MappedPoint
 
@@ -27,7 +26,7 @@ _LATENCY: tuple[str, _Measure] = ("latency (µs)", lambda point: point.latency_u
 _AREA: tuple[str, _Measure] = ("chip area (mm², embeddings apart)", lambda point: point.area_mm2)
 _LOSS: tuple[str, _Measure] = ("log loss, validation rows", lambda point: point.log_loss)
 _FRAME = 0.03  # log loss above the floating-point model's that the panels show
-_BASELINE_REACH = 4.0  # a baseline is in the frame within so many times the range of the own mappings
+_HANDMADE_REACH = 4.0  # a hand-made model is in the frame within so many times the range of the own mappings
 _SHOWN_PARTS = 7
 _PANELS = ((_ENERGY, _LOSS), (_LATENCY, _LOSS), (_ENERGY, _LATENCY), (_AREA, _LOSS))
 
@@ -55,7 +54,7 @@ def _explained(codesign: Codesign) -> str:
     text = (
         f"{len(codesign.evaluated):,} mappings evaluated, {len(codesign.pareto):,} Pareto points "
         "(best in some trade of log loss, latency, energy and area; the stepped line joins those best in the panel's "
-        "two). The star is the mapping detailed below. Baselines are mapped naively, W8A8."
+        "two). The star is the mapping detailed below. Hand-made models are mapped naively, W8A8."
     )
     unmeasured = sum(point.log_loss is None for point in codesign.evaluated)
     if unmeasured:
@@ -93,7 +92,7 @@ def _panel(
     _staircase(axes, [(x, y) for x, y, _ in front])
     marks = [(point, "o", 5.5, BLUE, "" if number else "Pareto") for number, (_, _, point) in enumerate(front)]
     for number, one in enumerate(codesign.baselines):
-        marks.append((one.point, BASELINE_MARKERS[number % len(BASELINE_MARKERS)], 7.0, VERMILION, one.title))
+        marks.append((one.point, HANDMADE_MARKERS[number % len(HANDMADE_MARKERS)], 7.0, VERMILION, one.title))
     marks += [(codesign.naive, "X", 9.0, INK, "naive W8A8"), (codesign.chosen, "*", 15.0, GREEN, "chosen")]
     for number, (point, marker, size, colour, label) in enumerate(marks):
         for x, y, _ in at([point]):
@@ -141,7 +140,7 @@ def _staircase(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
 
 
 def _loss_axis(axes: Axes, codesign: Codesign) -> None:
-    """The frame holds the model's marked mappings, and the baselines' unless they would squeeze those together."""
+    """The frame holds the model's marked mappings, and hand-made models unless they would squeeze those together."""
     plain_numbers(axes.yaxis)
     losses = _own_losses(codesign)
     outside = _outside(codesign)
@@ -164,9 +163,9 @@ def _own_losses(codesign: Codesign) -> list[float]:
 
 
 def _outside(codesign: Codesign) -> list[BaselinePoint]:
-    """Baselines so much better or worse that a frame with them would show nothing of the model's own mappings."""
+    """Hand-made models so much better or worse that a frame with them would hide the model's own mappings."""
     own = _own_losses(codesign)
-    reach = _BASELINE_REACH * max(max(own) - min(own), 1e-3)
+    reach = _HANDMADE_REACH * max(max(own) - min(own), 1e-3)
     return [
         one
         for one in codesign.baselines

@@ -1,4 +1,4 @@
-"""Plots of the search: its progress, log loss over cost, supernet score against retrained log loss, training."""
+"""Plots of the search: its progress on the supernet's weights, and log loss over cost."""
 
 from collections.abc import Sequence
 
@@ -17,24 +17,26 @@ from pipeline.report.drawing.figure import (
     report_style,
     settle,
 )
-from pipeline.report.drawing.style import BAND, BLUE, FAINT, GOLD, GREEN, INK, MUTED, PURPLE, VERMILION
+from pipeline.report.drawing.style import (
+    BAND,
+    BLUE,
+    FAINT,
+    GREEN,
+    HANDMADE_MARKERS,
+    KIND_COLOURS,
+    KIND_MARKERS,
+    MUTED,
+)
 from pipeline.report.run_records import RunRecords
-from pipeline.report.words import millions, rank_agreement
+from pipeline.report.words import deviation, millions
 from pipeline.run.records.candidates import Candidate
-from pipeline.run.records.progress import MetricsLine
-from pipeline.run.records.results import ModelKind, ModelResult, Results
-
-BASELINE_MARKERS = ("s", "^", "D", "P", "v", "X")
-_MARKERS: dict[ModelKind, str] = {"winner": "o", "given": "h", "baseline": BASELINE_MARKERS[0]}
-_COLOURS: dict[ModelKind, str] = {"winner": BLUE, "given": PURPLE, "baseline": VERMILION}
-_LINES = (BLUE, VERMILION, GREEN, PURPLE, GOLD, INK, MUTED)
-_CURVE_POINTS = 60
+from pipeline.run.records.results import Results
 
 
 def search_progress(run: RunRecords) -> Picture:
     """Score of each candidate in the order of the search, the best so far, and the winners."""
-    candidates = sorted(run.candidates, key=lambda candidate: candidate.index)
-    scores = numpy.array([candidate.score for candidate in candidates])
+    candidates = sorted(run.scored, key=lambda candidate: candidate.index)
+    scores = numpy.array([candidate.log_loss for candidate in candidates])
     order = numpy.arange(1, len(candidates) + 1)
     shown = _shown(scores)
     with report_style():
@@ -57,6 +59,8 @@ def search_progress(run: RunRecords) -> Picture:
     caption += " Blue dots: the winners." if hovers else ""
     caption += " Bands part the generations." if banded else ""
     caption += f" Above the frame: the worst {beyond}." if beyond else ""
+    failed = len(run.candidates) - len(candidates)
+    caption += f" Without a dot: the {failed} that failed, whose log loss was not finite." if failed else ""
     return Picture(svg, title, caption)
 
 
@@ -67,7 +71,7 @@ def _mark_winners(axes: Axes, run: RunRecords, candidates: Sequence[Candidate]) 
     for place, candidate in enumerate(candidates, start=1):
         if candidate.index in winners:
             gid = f"winner-{candidate.index}"
-            axes.plot(place, candidate.score, "o", color=BLUE, markersize=5.5, gid=gid, zorder=4)
+            axes.plot(place, candidate.log_loss, "o", color=BLUE, markersize=5.5, gid=gid, zorder=4)
             hovers[gid] = f"Candidate {candidate.index}: {candidate.score:.5f}"
     return hovers
 
@@ -115,21 +119,25 @@ def _limit(axes: Axes, values: numpy.ndarray) -> None:
     axes.set_ylim(low - 1.6 * room, high + room)
 
 
-def loss_over_cost(run: RunRecords, results: Results) -> Picture:
-    """Test log loss of the retrained models over multiply-accumulates; candidates' supernet scores above, faint."""
+def loss_over_cost(run: RunRecords, results: Results, alone: bool) -> Picture:
+    """Test log loss of the retrained models over multiply-accumulates; candidates' supernet scores above, faint.
+
+    `alone`: no picture stands beside it, so that it has the page's width.
+    """
     with report_style():
-        figure = new_figure(6.1 if len(scored_models(results)) > 1 else 10.2, 4.3)  # alone, it has the page's width
+        figure = new_figure(10.2 if alone else 6.1, 4.3)
         hovers: dict[str, str] = {}
-        if run.candidates:
+        if run.scored:
             upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 3))
             _candidate_costs(upper, run)
         else:
             lower = figure.add_subplot()
         costs = [model.multiply_accumulates / 1e6 for model in results.models]
         _models(lower, results, hovers)
-        log_axis(lower.xaxis, costs + [candidate.multiply_accumulates / 1e6 for candidate in run.candidates])
+        log_axis(lower.xaxis, costs + [candidate.multiply_accumulates / 1e6 for candidate in run.scored])
         lower.margins(x=0.08)
-        _limit(lower, numpy.array([model.test.log_loss for model in results.models]))
+        spreads = numpy.array([[-(deviation(model) or 0.0), deviation(model) or 0.0] for model in results.models])
+        _limit(lower, numpy.array([[model.test.log_loss] for model in results.models]) + spreads)
         if results.oracle_test_log_loss is not None:
             _oracle(lower, results.oracle_test_log_loss)
         lower.set_title("retrained from scratch, test rows")
@@ -139,7 +147,7 @@ def loss_over_cost(run: RunRecords, results: Results) -> Picture:
         label_points(
             lower,
             [
-                (cost, model.test.log_loss, model.title, _COLOURS[model.kind])
+                (cost, model.test.log_loss, model.title, KIND_COLOURS[model.kind])
                 for cost, model in zip(costs, results.models, strict=True)
             ],
         )
@@ -149,20 +157,22 @@ def loss_over_cost(run: RunRecords, results: Results) -> Picture:
             for model in results.models
         )
         svg = inline_svg(figure, "cost", title, description, hovers)
-    caption = "Down and left is better. Blue: found by the search; orange: baselines, trained the same way."
+    caption = "Down and left is better. Blue: found by the search; orange: hand-made, each with its own recipe."
     caption += " Purple: architectures given as files." if results.of_kind("given") else ""
-    if run.candidates:
+    caption += " The star: the best on the validation rows."
+    caption += " Bars: the standard deviation over seeds." if _has_seeds(results) else ""
+    if run.scored:
         caption += " The two panels have different rows and weights, so only their horizontal axes compare."
     return Picture(svg, title, caption)
 
 
 def _candidate_costs(axes: Axes, run: RunRecords) -> None:
-    costs = numpy.array([candidate.multiply_accumulates / 1e6 for candidate in run.candidates])
-    scores = numpy.array([candidate.score for candidate in run.candidates])
+    costs = numpy.array([candidate.multiply_accumulates / 1e6 for candidate in run.scored])
+    scores = numpy.array([candidate.log_loss for candidate in run.scored])
     axes.scatter(costs, scores, s=9, color=FAINT, linewidths=0, rasterized=len(costs) > MANY_POINTS)
     picked = run.winners.winners if run.winners else ()
     axes.plot(
-        [one.multiply_accumulates / 1e6 for one in picked], [one.score for one in picked], "o", color=BLUE, ms=4.5
+        [one.multiply_accumulates / 1e6 for one in picked], [one.log_loss for one in picked], "o", color=BLUE, ms=4.5
     )
     _limit(axes, scores[scores <= _shown(scores)])
     axes.set_title("candidates with the supernet's weights, validation rows")
@@ -171,19 +181,24 @@ def _candidate_costs(axes: Axes, run: RunRecords) -> None:
 
 
 def _models(axes: Axes, results: Results, hovers: dict[str, str]) -> None:
-    baselines = results.of_kind("baseline")
+    handmade = results.of_kind("handmade")
     for model in results.models:
-        marker, size, colour = _MARKERS[model.kind], 7.0, _COLOURS[model.kind]
+        marker, size, colour = KIND_MARKERS[model.kind], 7.0, KIND_COLOURS[model.kind]
         if model is results.best_model:
             marker, size = "*", 13.0
-        if model in baselines:
-            marker = BASELINE_MARKERS[baselines.index(model) % len(BASELINE_MARKERS)]
+        elif model in handmade:
+            marker = HANDMADE_MARKERS[handmade.index(model) % len(HANDMADE_MARKERS)]
         gid = f"model-{model.kind}-{model.name}"
         cost = model.multiply_accumulates / 1e6
+        axes.errorbar(cost, model.test.log_loss, deviation(model), color=colour, elinewidth=1.2, zorder=3)
         axes.plot(cost, model.test.log_loss, marker, ms=size, color=colour, mec="white", mew=0.8, gid=gid, zorder=4)
         hovers[gid] = (
             f"{model.title}: test log loss {model.test.log_loss:.5f}, {millions(model.multiply_accumulates)} MMACs"
         )
+
+
+def _has_seeds(results: Results) -> bool:
+    return any(len(model.seeds) > 1 for model in results.models)
 
 
 def _oracle(axes: Axes, oracle: float) -> None:
@@ -207,85 +222,3 @@ def _oracle(axes: Axes, oracle: float) -> None:
         color=GREEN,
         fontsize=8,
     )
-
-
-def scored_models(results: Results) -> list[ModelResult]:
-    """The retrained models that the supernet had scored."""
-    return [model for model in results.models if model.supernet_score is not None]
-
-
-def score_against_retrained(results: Results) -> Picture:
-    """Supernet score against the retrained test log loss, with rank correlations."""
-    models = scored_models(results)
-    scores = [model.supernet_score for model in models if model.supernet_score is not None]
-    losses = [model.test.log_loss for model in models]
-    hovers = {
-        f"scored-{model.name}": f"{model.title}: {score:.5f} → {model.test.log_loss:.5f}"
-        for model, score in zip(models, scores, strict=True)
-    }
-    with report_style():
-        figure = new_figure(4.1, 4.3)
-        axes = figure.add_subplot()
-        for model, score in zip(models, scores, strict=True):
-            best = model is results.best_model
-            axes.plot(
-                score,
-                model.test.log_loss,
-                "*" if best else "o",
-                ms=13 if best else 7,
-                color=BLUE,
-                mec="white",
-                mew=0.8,
-                gid=f"scored-{model.name}",
-            )
-        axes.margins(0.22)
-        axes.set(xlabel="supernet score (validation log loss)", ylabel="test log loss after retraining")
-        axes.locator_params(axis="x", nbins=4)
-        plain_numbers(axes.xaxis)
-        plain_numbers(axes.yaxis)
-        settle(figure)
-        label_points(axes, [(x, y, model.title, INK) for model, x, y in zip(models, scores, losses, strict=True)])
-        title = "Score against retrained loss"
-        agreement = rank_agreement(scores, losses)
-        svg = inline_svg(figure, "ranking", title, agreement, hovers)
-    return Picture(svg, title, f"A rising line of dots would be a perfect ranking. {agreement}")
-
-
-def training_curves(run: RunRecords) -> Picture:
-    """Training log loss over rows, the supernet beside the standalone models."""
-    titles = {model.stage: model.title for model in run.results.models} if run.results else {}
-    stages = list(dict.fromkeys(line.stage for line in run.metrics))
-    standalone = [stage for stage in stages if stage.startswith("retrain/")]
-    groups = [("supernet", [stage for stage in stages if stage not in standalone]), ("standalone models", standalone)]
-    groups = [(title, group) for title, group in groups if group]
-    with report_style():
-        figure = new_figure(10.2, 3.3)
-        for axes, (title, group) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
-            for place, stage in enumerate(group):
-                lines = [line for line in run.metrics if line.stage == stage]
-                style = ("-", "--", ":")[place // len(_LINES) % 3]
-                label = titles.get(stage, stage.split("/")[-1])
-                _curve(axes, lines, _LINES[place % len(_LINES)], style, label)
-            axes.set_title(title)
-            axes.set(xlabel="rows", ylabel="log loss")
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-            axes.locator_params(axis="x", nbins=5)
-            plain_numbers(axes.yaxis)
-            if len(group) > 1:
-                axes.legend(ncols=2)
-        svg = inline_svg(figure, "training", "Training", f"Stages: {', '.join(stages)}", {})
-    caption = f"Training log loss, the mean of neighbouring steps where there are more than {_CURVE_POINTS}."
-    return Picture(svg, "Training", caption)
-
-
-def _curve(axes: Axes, lines: Sequence[MetricsLine], colour: str, style: str, label: str) -> None:
-    points = numpy.array([(line.rows, line.train_log_loss) for line in lines], dtype=float)
-    pieces = numpy.array_split(points, min(len(points), _CURVE_POINTS))
-    rows, losses = numpy.array([piece.mean(axis=0) for piece in pieces]).T
-    marker = "|" if len(rows) < 10 else None  # a single step makes no line
-    axes.plot(rows, losses, color=colour, linestyle=style, marker=marker, linewidth=1.4, label=label)
-    # The first steps fall from far above: the frame is for what follows them.
-    tail = losses[len(losses) // 6 :]
-    low, high = axes.get_ylim() if not axes.get_autoscaley_on() else (tail.min(), tail.max())
-    room = 0.2 * (tail.max() - tail.min()) or 0.01
-    axes.set_ylim(min(low, tail.min() - room), max(high, tail.max() + room))

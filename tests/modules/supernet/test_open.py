@@ -25,7 +25,7 @@ SMALL = dataclasses.replace(
     dense_widths=(4, 8, 16),
     sparse_widths=(2, 3, 6),
     num_blocks=4,
-    stems=(Stem(), Stem((), 1), Stem((5, 3), 2, "none"), Stem((7,), 3, "silu")),
+    stems=(Stem(), Stem((), 1), Stem((), 2, "none"), Stem((5, 3), 2, "none"), Stem((7,), 3, "silu")),
 )
 """`open` with small widths; operators and options are all of them."""
 SHAPE = InputShape(3, 4, 8)

@@ -1,5 +1,7 @@
 """pipeline/race/config.py: settings out of range are refused by name."""
 
+from typing import Any
+
 import pytest
 
 from pipeline.race.config import RaceConfig
@@ -29,7 +31,7 @@ from pipeline.run.records.recipe import TrainingRecipe
         ("recipe", TrainingRecipe(epochs=2)),
     ],
 )
-def test_values_out_of_range(field: str, value: object) -> None:
+def test_values_out_of_range(field: str, value: Any) -> None:
     """The message names the field as it is given on the command line, and what was found."""
     with pytest.raises(ValueError, match=rf"race\.{field}"):
         RaceConfig(**{field: value})

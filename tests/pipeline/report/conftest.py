@@ -10,17 +10,32 @@ import pytest
 
 from modules.space import (
     NASREC_FULL,
+    Architecture,
     InputShape,
     SearchSpace,
     multiply_accumulates,
     parameter_count,
     single_operator_any_connection,
 )
+from modules.space.handmade import handmade
 from pipeline.run.files import write_json
-from pipeline.run.records.codec import RUN_FORMAT
+from pipeline.run.folder import RunFolder
+from pipeline.run.records.codec import RUN_FORMAT, to_plain, write_lines, write_record
 from pipeline.run.records.model_card import ModelCard
+from pipeline.run.records.progress import MetricsLine
+from pipeline.run.records.race import Finalist, RaceResult, Trial
+from pipeline.run.records.recipe import Recipe
+from pipeline.run.records.results import Comparison, Metrics, ModelKind, ModelResult, Results, SplitMetrics
 
-BASELINES = (("dlrm", "DLRM"), ("dlrm_dcn", "DLRM + DCN-v2"), ("deepfm", "DeepFM"))
+HANDMADE = (("dlrm", "DLRM"), ("dcn_v2", "DCN-v2"), ("deepfm", "DeepFM"))
+TIMINGS = {
+    "data": {"wall_s": 4.1, "cpu_s": 7.9, "peak_gb": 0.6},
+    "supernet": {"wall_s": 131.5, "cpu_s": 250.2, "peak_gb": 1.9},
+    "search": {"wall_s": 88.0, "cpu_s": 170.0, "peak_gb": 2.2},
+    "race": {"wall_s": 240.0, "cpu_s": 470.0, "peak_gb": 1.2},
+    "retrain": {"wall_s": 141.0, "cpu_s": 271.0, "peak_gb": 1.4},
+    "codesign": {"wall_s": 61.0, "cpu_s": 100.0, "peak_gb": 1.1},
+}
 
 
 def candidate(
@@ -39,32 +54,92 @@ def candidate(
     }
 
 
-def quality(log_loss: float, rows: int, generator: numpy.random.Generator) -> dict[str, Any]:
-    """One model's metrics on one split."""
-    return {
-        "log_loss": log_loss,
-        "auc": 0.8011 - 0.9 * (log_loss - 0.4550) + float(generator.normal(0, 0.0003)),
-        "normalized_entropy": log_loss / 0.5620,
-        "calibration": 1 + float(generator.normal(0, 0.01)),
-        "rows": rows,
-    }
+def quality(log_loss: float, generator: numpy.random.Generator) -> Metrics:
+    """One training's metrics on one split."""
+    auc = 0.8011 - 0.9 * (log_loss - 0.4550) + float(generator.normal(0, 0.0003))
+    return Metrics(log_loss, auc, log_loss / 0.5620, 1 + float(generator.normal(0, 0.01)), 20_000)
+
+
+def split_metrics(log_loss: float, generator: numpy.random.Generator) -> SplitMetrics:
+    """One training's metrics; validation is a little better."""
+    return SplitMetrics(quality(log_loss - 0.0011, generator), quality(log_loss, generator))
 
 
 def model(
-    name: str, title: str, loss: float, found: dict[str, Any] | None, generator: numpy.random.Generator
-) -> dict[str, Any]:
-    """An entry of results.json: a winner where `found` is its candidate, else a baseline."""
-    return {
-        "name": name,
-        "kind": "winner" if found else "baseline",
-        "title": title,
-        "architecture": found["architecture"] if found else None,
-        "supernet_score": found["score"] if found else None,
-        "multiply_accumulates": found["multiply_accumulates"] if found else int(generator.integers(400_000, 3_000_000)),
-        "parameters": found["parameters"] if found else int(generator.integers(300_000, 2_500_000)),
-        "valid": quality(loss - 0.0011, 20_000, generator),
-        "test": quality(loss, 20_000, generator),
-    }
+    finalist: Finalist, title: str, loss: float, shape: InputShape, generator: numpy.random.Generator
+) -> ModelResult:
+    """An entry of results.json with three seeds around a test log loss."""
+    own = InputShape(shape.integers, shape.fields, finalist.recipe.embedding_width)
+    return ModelResult(
+        name=finalist.name,
+        kind=finalist.kind,
+        title=title,
+        origin=finalist.origin,
+        architecture=finalist.architecture,
+        recipe=finalist.recipe,
+        supernet_score=finalist.supernet_score,
+        multiply_accumulates=multiply_accumulates(finalist.architecture, own),
+        parameters=parameter_count(finalist.architecture, own),
+        table_bytes=4 * 10_000 * shape.fields * own.embedding_width,
+        lookup_bytes=4 * shape.fields * own.embedding_width,
+        trials=finalist.trials,
+        rows=finalist.rows,
+        seeds=tuple(split_metrics(loss + step, generator) for step in (-0.0003, 0.0, 0.0003)),
+        ensemble=split_metrics(loss - 0.0015, generator),
+    )
+
+
+def finalist(
+    name: str, kind: ModelKind, architecture: Architecture, loss: float, width: int, score: float | None = None
+) -> Finalist:
+    """A finalist of the race."""
+    recipe = Recipe(epochs=3, tables="fresh", table_prior_count=128.0, table_learning_rate=1.6, embedding_width=width)
+    origin = "mutation: a block inserted" if kind == "searched" else f"{kind} model"
+    return Finalist(name, kind, origin, architecture, recipe, loss, score, 12, 1_920_000)
+
+
+def results(models: list[ModelResult], generator: numpy.random.Generator) -> Results:
+    """results.json: the first model is the best."""
+    comparisons = []
+    for other in models[1:]:
+        difference, half = models[0].test.log_loss - other.test.log_loss, float(generator.uniform(0.0008, 0.0015))
+        comparisons.append(Comparison(other.name, other.kind, difference, difference - half, difference + half))
+    return Results(tuple(models), models[0].title, tuple(comparisons), 0.4468, 160_000, 20_000, 0.2534)
+
+
+def trials(architectures: list[Architecture], shape: InputShape, generator: numpy.random.Generator) -> list[Trial]:
+    """race.jsonl: all are screened, every third then trained whole; the hand-made ones whole; one fails."""
+    found: list[Trial] = []
+
+    def trial(kind: ModelKind, name: str, architecture: Architecture, share: float, width: int) -> None:
+        loss = 0.458 + 0.02 * (1 - share) + 0.16 / width + float(generator.gamma(2.0, 0.0015))
+        found.append(
+            Trial(
+                index=len(found),
+                round="entrants" if share < 1 else "promotion",
+                contender=name,
+                kind=kind,
+                origin="random" if kind == "searched" else f"{kind} model",
+                architecture=architecture,
+                recipe=Recipe(embedding_width=width),
+                row_share=share,
+                rows=round(160_000 * share),
+                valid_log_loss=None if len(found) == 4 else loss,
+                failure="a logit is nan: the model has diverged" if len(found) == 4 else "",
+                multiply_accumulates=multiply_accumulates(architecture, shape),
+                parameters=parameter_count(architecture, shape),
+                supernet_score=None,
+            )
+        )
+
+    for name, _ in HANDMADE:
+        trial("handmade", name, handmade(name, shape), 1.0, 16)
+    for number, architecture in enumerate(architectures, start=1):
+        width = int(generator.choice([8, 16, 32]))
+        trial("searched", f"random_{number}", architecture, 0.25, width)
+        if number % 3 == 1:
+            trial("searched", f"random_{number}", architecture, 1.0, width)
+    return found
 
 
 def point(
@@ -128,7 +203,7 @@ def codesign(operators: list[str], generator: numpy.random.Generator) -> dict[st
     evaluated.append({**drawn("unmeasured"), "log_loss": None})
     return {
         "format": RUN_FORMAT,
-        "model": "winner_1",
+        "model": "searched_1",
         "preset": "isaac32",
         "measurements": 60,
         "quality_rows": 8192,
@@ -142,7 +217,7 @@ def codesign(operators: list[str], generator: numpy.random.Generator) -> dict[st
                 "title": title,
                 "point": point(name, operators, float(generator.uniform(0.5, 1.6)), 0.456, generator),
             }
-            for name, title in BASELINES
+            for name, title in HANDMADE
         ],
         "presets": [
             {"preset": preset, "point": point(preset, operators, scale, None, generator)}
@@ -151,21 +226,36 @@ def codesign(operators: list[str], generator: numpy.random.Generator) -> dict[st
     }
 
 
-def metrics(stages: list[str], generator: numpy.random.Generator) -> list[dict[str, Any]]:
-    """metrics.jsonl: a falling log loss a stage."""
-    lines = []
-    for stage in stages:
-        floor = float(generator.uniform(0.452, 0.459)) + 0.012 * (stage == "supernet")
-        for step in range(1, 401):
-            rows = step * 256
-            loss = floor + 0.24 * float(numpy.exp(-step / 25)) + float(generator.normal(0, 0.008))
-            lines.append({"stage": stage, "step": step, "rows": rows, "train_log_loss": loss, "learning_rate": 0.12})
+def metrics(stage: str, generator: numpy.random.Generator) -> list[MetricsLine]:
+    """A stage's metrics.jsonl: a falling log loss."""
+    floor, lines = float(generator.uniform(0.452, 0.459)) + 0.012 * (stage == "supernet"), []
+    for step in range(1, 101):
+        loss = floor + 0.24 * float(numpy.exp(-step / 25)) + float(generator.normal(0, 0.008))
+        lines.append(MetricsLine(stage, step, step * 256, loss, 0.12))
     return lines
 
 
-def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
-    """Write a .jsonl file."""
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+def model_card(best: ModelResult, shape: InputShape) -> dict[str, Any]:
+    """model.json of the best model's first seed."""
+    return {
+        "format": ModelCard.FORMAT,
+        "model": {"file": "model.pt", "sha256": "0" * 64, "bytes": 1},
+        "inputs": [],
+        "output": {},
+        "schema": {
+            "name": "criteo",
+            "label": "label",
+            "integers": [f"int_{index}" for index in range(shape.integers)],
+            "categories": [f"cat_{index}" for index in range(shape.fields)],
+            "table_sizes": [10_000] * shape.fields,
+        },
+        "numbering": {},
+        "architecture": best.architecture.to_json(),
+        "recipe": to_plain(best.recipe),
+        "seeds": [0],
+        "metrics": to_plain(best.seeds[0]),
+        "versions": {},
+    }
 
 
 def write_run(
@@ -174,14 +264,24 @@ def write_run(
     """Write a complete run's folder and return it."""
     shape = shape or InputShape(13, 26, 16)
     generator = numpy.random.default_rng(seed)
+
+    def space_architecture(one: dict[str, Any]) -> Architecture:
+        return Architecture.from_json(one["architecture"], space)
+
     folder.mkdir(parents=True, exist_ok=True)
     candidates = [candidate(index, index // 40, space, shape, generator) for index in range(count)]
     picked = sorted(candidates, key=lambda one: one["score"])[:5]
-    models = [
-        model(f"winner_{place}", f"Winner {place}", 0.4520 + 0.0004 * place, one, generator)
+    found = [
+        finalist(f"searched_{place}", "searched", space_architecture(one), 0.451 + 0.0004 * place, 32, one["score"])
         for place, one in enumerate(picked, start=1)
     ]
-    models += [model(*names, 0.4556 + float(generator.normal(0, 0.0012)), None, generator) for names in BASELINES]
+    by_hand = [finalist(name, "handmade", handmade(name, shape), 0.455, 16) for name, _ in HANDMADE]
+    titles = [*(f"Searched {place}" for place in range(1, len(found) + 1)), *(title for _, title in HANDMADE)]
+    losses = [*(0.4524 + 0.0004 * place for place in range(len(found))), *(0.4556, 0.4548, 0.4571)]
+    models = [
+        model(one, title, loss, shape, generator)
+        for one, title, loss in zip((*found, *by_hand), titles, losses, strict=True)
+    ]
     write_json(
         folder / "config.json",
         {
@@ -193,11 +293,17 @@ def write_run(
             "search": {"strategy": "evolution"},
         },
     )
-    write_lines(
-        folder / "metrics.jsonl",
-        metrics(["supernet", *(f"retrain/{one['kind']}/{one['name']}" for one in models)], generator),
-    )
-    write_lines(folder / "candidates.jsonl", candidates)
+    paths = RunFolder(folder)
+    for stage in ("supernet", *(stage for one in models for stage in one.stages)):
+        paths.metrics(stage).parent.mkdir(parents=True)
+        write_lines(paths.metrics(stage), metrics(stage, generator))
+    lines = [json.dumps(one) + "\n" for one in candidates]
+    paths.candidates.write_text("".join(lines), encoding="utf-8")
+    raced = trials([space_architecture(one) for one in candidates[:60]], shape, generator)
+    write_lines(paths.race_trials, raced)
+    rows, failed = sum(one.rows for one in raced), sum(one.valid_log_loss is None for one in raced)
+    finalists = (*found, *by_hand)
+    write_record(paths.race, RaceResult("tuned", space.name, 11_200_000, rows, len(raced), failed, finalists))
     write_json(
         folder / "winners.json",
         {
@@ -209,51 +315,13 @@ def write_run(
             "winners": picked,
         },
     )
-    write_json(
-        folder / "results.json",
-        {
-            "format": RUN_FORMAT,
-            "models": models,
-            "best": "winner_1",
-            "oracle_test_log_loss": 0.4468,
-            "train_rows": 160_000,
-            "test_rows": 20_000,
-            "label_ratio": 0.2534,
-        },
-    )
+    write_record(paths.results, results(models, generator))
     write_json(
         folder / "codesign.json",
         codesign([block["dense_operators"][0] for block in picked[0]["architecture"]["blocks"]], generator),
     )
-    write_json(
-        folder / "model.json",
-        {
-            "format": ModelCard.FORMAT,
-            "model": {"file": "model.pt", "sha256": "0" * 64, "bytes": 1},
-            "inputs": [],
-            "output": {},
-            "schema": {
-                "name": "criteo",
-                "label": "label",
-                "integers": [f"int_{index}" for index in range(shape.integers)],
-                "categories": [f"cat_{index}" for index in range(shape.fields)],
-                "table_sizes": [10_000] * shape.fields,
-            },
-            "numbering": {},
-            "architecture": picked[0]["architecture"],
-            "recipe": {},
-            "metrics": {"valid": models[0]["valid"], "test": models[0]["test"]},
-            "versions": {},
-        },
-    )
-    timings = {
-        "data": {"wall_s": 4.1, "cpu_s": 7.9, "peak_gb": 0.6},
-        "supernet": {"wall_s": 131.5, "cpu_s": 250.2, "peak_gb": 1.9},
-        "search": {"wall_s": 88.0, "cpu_s": 170.0, "peak_gb": 2.2},
-        "retrain": {"wall_s": 141.0, "cpu_s": 271.0, "peak_gb": 1.4},
-        "codesign": {"wall_s": 61.0, "cpu_s": 100.0, "peak_gb": 1.1},
-    }
-    write_json(folder / "timings.json", {"format": RUN_FORMAT, "stages": timings})
+    write_json(folder / "model.json", model_card(models[0], shape))
+    write_json(folder / "timings.json", {"format": RUN_FORMAT, "stages": TIMINGS})
     return folder
 
 
@@ -267,3 +335,53 @@ def write_run_fixture() -> Callable[..., Path]:
 def finished_run_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete run's folder, written once; tests that change it copy it first."""
     return write_run(tmp_path_factory.mktemp("runs") / "finished", count=24)
+
+
+def small_model(name: str, kind: ModelKind, *losses: float, auc: float | None = 0.8) -> ModelResult:
+    """A model with these test log losses, one a seed; its validation log losses are .001 less."""
+    seeds = tuple(
+        SplitMetrics(Metrics(loss - 0.001, auc, 0.8, 1.0, 500), Metrics(loss, auc, 0.8, 1.0, 1000)) for loss in losses
+    )
+    mean = sum(losses) / len(losses)
+    average = SplitMetrics(Metrics(mean - 0.003, auc, 0.8, 1.0, 500), Metrics(mean - 0.002, auc, 0.8, 1.0, 1000))
+    return ModelResult(
+        name=name,
+        kind=kind,
+        title=name.title(),
+        origin="origin",
+        architecture=handmade("dlrm", InputShape(2, 3, 8)),
+        recipe=Recipe(embedding_width=8),
+        supernet_score=None,
+        multiply_accumulates=2_000_000,
+        parameters=500_000,
+        table_bytes=16_600_000,
+        lookup_bytes=1664,
+        trials=34,
+        rows=5_440_000,
+        seeds=seeds,
+        ensemble=average if len(losses) > 1 else seeds[0],
+    )
+
+
+def small_results(
+    best: ModelResult, *others: tuple[ModelResult, float], oracle: float | None = None, test_rows: int = 1000
+) -> Results:
+    """Results with `best` as the best model; each other one with half the width of its difference's interval."""
+    comparisons = []
+    for other, half in others:
+        difference = best.test.log_loss - other.test.log_loss
+        comparisons.append(Comparison(other.name, other.kind, difference, difference - half, difference + half))
+    models = (best, *(other for other, _ in others))
+    return Results(models, best.title, tuple(comparisons), oracle, 10_000, test_rows, 0.25)
+
+
+@pytest.fixture(name="small_model")
+def small_model_fixture() -> Callable[..., ModelResult]:
+    """The function that makes up a model."""
+    return small_model
+
+
+@pytest.fixture(name="small_results")
+def small_results_fixture() -> Callable[..., Results]:
+    """The function that makes up results."""
+    return small_results

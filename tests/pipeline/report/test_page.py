@@ -4,18 +4,22 @@ import html.parser
 import json
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.report import write_report
+from pipeline.report.model_tables import SHOWN_CONTENDERS
 from pipeline.report.tables import SHOWN_MAPPINGS
+from pipeline.report.words import millions
 
+TABLES = ("models", "costs")
 COMMAND = "torchx run launch/search.py -- --run <demo> & more"
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
@@ -84,38 +88,77 @@ def shows(cell: str, value: float) -> bool:
     return abs(float(text) * scale - value) <= 0.5001 * scale * 10.0**-decimals
 
 
-def test_models_table_has_every_number(page: Page, finished_run: Path) -> None:
-    """Each model's row shows the numbers of results.json, in the order of the test log loss."""
+def mean(values: Iterable[float]) -> float:
+    """Their mean."""
+    return statistics.mean(values)
+
+
+def test_models_tables_have_every_number(page: Page, finished_run: Path) -> None:
+    """Each model's rows show the numbers of results.json, in the order of the mean test log loss."""
     results = json.loads((finished_run / "results.json").read_text())
-    models = sorted(results["models"], key=lambda model: model["test"]["log_loss"])
-    head, *rows = page.tables["models"]
-    assert len(rows) == len(models)
-    least = min(model["test"]["log_loss"] for model in models if model["kind"] == "baseline")
-    for row, model in zip(rows, models, strict=True):
-        cells = dict(zip(head, row, strict=True))
-        assert cells["model"] == model["title"] + model["kind"]
+
+    def test_loss(model: dict[str, Any]) -> float:
+        return mean(seed["test"]["log_loss"] for seed in model["seeds"])
+
+    models = sorted(results["models"], key=test_loss)
+    rows = {
+        name: [dict(zip(page.tables[name][0], row, strict=True)) for row in page.tables[name][1:]] for name in TABLES
+    }
+    kinds = {"searched": "searched", "handmade": "hand-made"}
+    for place, model in enumerate(models):
+        assert {rows[name][place]["model"] for name in TABLES} == {model["title"] + kinds[model["kind"]]}
+        cells = {**rows["models"][place], **rows["costs"][place]}
+        tests = [seed["test"] for seed in model["seeds"]]
+        spread = cells["test log loss"].split(" ± ")
+        assert shows(spread[0], test_loss(model))
+        assert shows(spread[1], statistics.stdev(one["log_loss"] for one in tests))
         expected = {
-            "test log loss": model["test"]["log_loss"],
-            "AUC": model["test"]["auc"],
-            "normalized entropy": model["test"]["normalized_entropy"],
-            "calibration": model["test"]["calibration"],
+            "AUC": mean(one["auc"] for one in tests),
+            "normalized entropy": mean(one["normalized_entropy"] for one in tests),
+            "calibration": mean(one["calibration"] for one in tests),
+            "seeds averaged": model["ensemble"]["test"]["log_loss"],
+            "valid log loss": mean(seed["valid"]["log_loss"] for seed in model["seeds"]),
             "MMACs": model["multiply_accumulates"] / 1e6,
             "parameters": model["parameters"],
-            "valid log loss": model["valid"]["log_loss"],
+            "tables MB": model["table_bytes"] / 1e6,
+            "lookup bytes per row": model["lookup_bytes"],
+            "trials": model["trials"],
+            "rows trained in them": model["rows"],
         }
         if model["supernet_score"] is not None:
             expected["supernet score"] = model["supernet_score"]
-        if model["test"]["log_loss"] != least:
-            expected["against best baseline"] = model["test"]["log_loss"] - least
         for column, value in expected.items():
             assert shows(cells[column], value), (column, cells[column], value)
+        assert f"D {model['recipe']['embedding_width']}, 3 passes, fresh tables" in cells["recipe"]
+
+
+def test_the_race_is_there(page: Page, finished_run: Path) -> None:
+    """Every contender in the tables, its trials by kind, its picture, and what mattered."""
+    trials = [json.loads(line) for line in (finished_run / "race.jsonl").read_text().splitlines()]
+    names = {row[0].removesuffix("searched").removesuffix("hand-made") for row in page.tables["all-contenders"][1:]}
+    assert names == {trial["contender"] for trial in trials}
+    assert page.tables["contenders"][1:] == page.tables["all-contenders"][1 : SHOWN_CONTENDERS + 1]
+    text = "".join(page.texts)
+    searched = [trial for trial in trials if trial["kind"] == "searched"]
+    assert f"searched {len(searched)} trials and {sum(trial['rows'] for trial in searched):,} rows" in text
+    assert "Track tuned" in text and "race" in page.ids
+    assert "importance-title" in page.ids and "trials, contenders left out one by one" in text
+
+
+def test_architectures_have_their_own_width(page: Page, finished_run: Path) -> None:
+    """A model is counted at its recipe's embedding width, not at the supernet's."""
+    results = json.loads((finished_run / "results.json").read_text())
+    text = "".join(page.texts)
+    for model in results["models"]:
+        assert f"{millions(model['multiply_accumulates'])} million multiply-accumulates per row." in text
+    assert {model["recipe"]["embedding_width"] for model in results["models"]} == {16, 32}
 
 
 def test_mappings_tables_have_every_number(page: Page, finished_run: Path) -> None:
-    """All Pareto points, the naive mapping and the baselines' appear with the numbers of codesign.json."""
+    """All Pareto points, the naive mapping and the hand-made models' appear with the numbers of codesign.json."""
     codesign = json.loads((finished_run / "codesign.json").read_text())
     points = {"naive W8A8": codesign["naive"]}
-    points |= {f"{one['title']}, W8A8baseline": one["point"] for one in codesign["baselines"]}
+    points |= {f"{one['title']}, W8A8hand-made": one["point"] for one in codesign["baselines"]}
     points |= {point["label"]: point for point in codesign["pareto"]}
     head = page.tables["mappings"][0]
     rows = {row[0].removesuffix("chosen"): row for row in page.tables["mappings"][1:]}
@@ -172,7 +215,7 @@ def test_nothing_is_fetched(report: str) -> None:
 def test_pictures_are_sound_xml(report: str) -> None:
     """Every picture is well-formed XML by itself."""
     pictures = re.findall(r"<svg.*?</svg>", report, flags=re.DOTALL)
-    assert len(pictures) >= 7
+    assert len(pictures) >= 8
     for picture in pictures:
         ElementTree.fromstring(picture)
 
@@ -200,10 +243,10 @@ def test_same_run_same_bytes(report: str, finished_run: Path, tmp_path: Path) ->
     assert (folder / "report.html").read_text() == report
 
 
-OPTIONAL = ["timings", "metrics", "model", "codesign", "results", "winners", "candidates"]
+OPTIONAL = ["timings", "metrics", "model", "codesign", "results", "race", "race_trials", "winners", "candidates"]
 
 
-ABSENT = [*([name] for name in OPTIONAL), *(OPTIONAL[:last] for last in (2, 5, 7)), OPTIONAL[2:6]]
+ABSENT = [*([name] for name in OPTIONAL), *(OPTIONAL[:last] for last in (2, 5, 6, 9)), OPTIONAL[2:8]]
 
 
 @pytest.mark.slow
@@ -211,9 +254,11 @@ ABSENT = [*([name] for name in OPTIONAL), *(OPTIONAL[:last] for last in (2, 5, 7
 def test_any_part_may_be_absent(write_run: Callable[..., Path], tmp_path: Path, absent: list[str]) -> None:
     """The report is written without any of the optional files, is sound, and says which are absent."""
     folder = write_run(tmp_path / "run", count=6)
-    files = [f"{name}.jsonl" if name in ("metrics", "candidates") else f"{name}.json" for name in absent]
+    lines = {"metrics": "metrics.jsonl", "candidates": "candidates.jsonl", "race_trials": "race.jsonl"}
+    files = [lines.get(name, f"{name}.json") for name in absent]
     for name in files:
-        (folder / name).unlink()
+        for path in folder.rglob(name):
+            path.unlink()
     page = Page(write_report(folder, "command").read_text())
     text = "".join(page.texts)
     assert page.open == [] and len(set(page.ids)) == len(page.ids)
@@ -226,16 +271,19 @@ def test_unusual_runs(write_run: Callable[..., Path], tmp_path: Path) -> None:
     """One candidate, one model, no Pareto point, nothing measured, zero integers: a report all the same."""
     folder = write_run(tmp_path / "run", count=1)
     results = json.loads((folder / "results.json").read_text())
-    results.update(models=results["models"][:1], oracle_test_log_loss=None)
-    results["models"][0]["supernet_score"] = None
+    results.update(models=results["models"][:1], comparisons=[], oracle_test_log_loss=None)
+    only = results["models"][0]
+    only.update(supernet_score=None, seeds=only["seeds"][:1])
     (folder / "results.json").write_text(json.dumps(results))
     codesign = json.loads((folder / "codesign.json").read_text())
     codesign.update(pareto=[], evaluated=[], baselines=[], presets=[])
     codesign["naive"].update(log_loss=None, operators=[], energy_breakdown_nj={})
     (folder / "codesign.json").write_text(json.dumps(codesign))
-    (folder / "metrics.jsonl").write_text("")
+    for path in folder.rglob("metrics.jsonl"):
+        path.write_text("")
     text = "".join(Page(write_report(folder, "command").read_text()).texts)
-    assert "No baseline was trained beside it" in text and "no log loss was measured" in text
+    assert "What mattered cannot be said: that takes 20 trials" in text
+    assert "no hand-made model was trained beside it" in text and "no log loss was measured" in text
 
 
 @pytest.mark.slow
@@ -244,7 +292,8 @@ def test_one_label_only(write_run: Callable[..., Path], tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", count=3)
     results = json.loads((folder / "results.json").read_text())
     for model in results["models"]:
-        model["test"].update(auc=None, normalized_entropy=None, calibration=None)
+        for seed in model["seeds"]:
+            seed["test"].update(auc=None, normalized_entropy=None, calibration=None)
     (folder / "results.json").write_text(json.dumps(results))
     page = Page(write_report(folder, "command").read_text())
     head, *rows = page.tables["models"]

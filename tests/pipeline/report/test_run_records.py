@@ -11,8 +11,8 @@ import pytest
 from modules.space import InputShape
 from pipeline.report.run_records import read_run
 
-DOCUMENTS = ["config.json", "winners.json", "results.json", "codesign.json", "model.json", "timings.json"]
-LINES = ["metrics.jsonl", "candidates.jsonl"]
+DOCUMENTS = ["config.json", "winners.json", "race.json", "results.json", "codesign.json", "model.json", "timings.json"]
+LINES = ["checkpoints/supernet/metrics.jsonl", "candidates.jsonl", "race.jsonl"]
 
 
 @pytest.fixture
@@ -34,18 +34,23 @@ def test_reads_what_was_written(finished_run: Path) -> None:
     results = json.loads((finished_run / "results.json").read_text())
     codesign = json.loads((finished_run / "codesign.json").read_text())
     candidates = [json.loads(line) for line in (finished_run / "candidates.jsonl").read_text().splitlines()]
-    assert [model.test.auc for model in run.results.models] == [model["test"]["auc"] for model in results["models"]]
-    assert run.results.best_model.name == results["best"]
+    aucs = [[seed["test"]["auc"] for seed in model["seeds"]] for model in results["models"]]
+    assert [[seed.test.auc for seed in model.seeds] for model in run.results.models] == aucs
+    assert run.results.best_model.title == results["best"]
+    trials = [json.loads(line) for line in (finished_run / "race.jsonl").read_text().splitlines()]
+    assert [trial.valid_log_loss for trial in run.trials] == [trial["valid_log_loss"] for trial in trials]
+    assert run.race.trials == len(trials)
     assert [one.score for one in run.candidates] == [one["score"] for one in candidates]
     assert [json.loads(json.dumps(one.architecture.to_json())) for one in run.candidates] == [
         one["architecture"] for one in candidates
     ]
     assert [point.energy_nj for point in run.codesign.pareto] == [point["energy_nj"] for point in codesign["pareto"]]
-    assert len(run.metrics) == len((finished_run / "metrics.jsonl").read_text().splitlines())
+    metrics = [path.read_text().splitlines() for path in finished_run.rglob("metrics.jsonl")]
+    assert len(run.metrics) == sum(map(len, metrics)) and run.metrics[0].stage == "supernet"
     assert (run.shape, run.missing) == (InputShape(13, 26, 16), ())
 
 
-@pytest.mark.parametrize("name", [*DOCUMENTS, "candidates.jsonl"])
+@pytest.mark.parametrize("name", [*DOCUMENTS, "candidates.jsonl", "race.jsonl"])
 def test_truncated_file_is_named(folder: Path, name: str) -> None:
     """A file cut in the middle is a ValueError that names it."""
     path = folder / name
@@ -56,10 +61,11 @@ def test_truncated_file_is_named(folder: Path, name: str) -> None:
 
 def test_last_step_cut_by_a_kill_is_left_out(folder: Path) -> None:
     """metrics.jsonl is appended to: a last line without its end is not read, those before it are."""
-    path = folder / "metrics.jsonl"
+    path = folder / "checkpoints/retrain/handmade/dlrm/seed_0/metrics.jsonl"
     steps = read_run(folder).metrics
     path.write_bytes(path.read_bytes()[:-10])
-    assert read_run(folder).metrics == steps[:-1]
+    (lost,) = set(steps) - set(read_run(folder).metrics)
+    assert lost == [step for step in steps if step.stage == "retrain/handmade/dlrm/seed_0"][-1]
 
 
 @pytest.mark.parametrize("name", LINES)
@@ -74,9 +80,10 @@ def test_broken_line_is_numbered(folder: Path, name: str) -> None:
 
 def test_missing_field_is_named(folder: Path) -> None:
     """A model without its AUC is named with the place and the field."""
-    edit(folder / "results.json", lambda document: document["models"][1]["test"].pop("auc"))
+    edit(folder / "results.json", lambda document: document["models"][1]["seeds"][0]["test"].pop("auc"))
     with pytest.raises(
-        ValueError, match=r"results\.json: field 'models\[1\]\.test\.auc': is missing; repair the file, or remove it"
+        ValueError,
+        match=r"results\.json: field 'models\[1\]\.seeds\[0\]\.test\.auc': is missing; repair the file, or remove it",
     ):
         read_run(folder)
 
@@ -84,8 +91,10 @@ def test_missing_field_is_named(folder: Path) -> None:
 @pytest.mark.parametrize("value", ["0.45", None, True, [0.45]])
 def test_wrong_type_is_named(folder: Path, value: Any) -> None:
     """A log loss that is no number is named with what was found."""
-    edit(folder / "results.json", lambda document: document["models"][0]["test"].update(log_loss=value))
-    with pytest.raises(ValueError, match=r"field 'models\[0\]\.test\.log_loss': found .*, expected a number"):
+    edit(folder / "results.json", lambda document: document["models"][0]["seeds"][1]["test"].update(log_loss=value))
+    with pytest.raises(
+        ValueError, match=r"field 'models\[0\]\.seeds\[1\]\.test\.log_loss': found .*, expected a number"
+    ):
         read_run(folder)
 
 
@@ -109,11 +118,13 @@ def test_impossible_architecture_is_named(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"winners\.json: field 'winners\[0\]\.architecture': block 2, dense_inputs"):
         read_run(folder)
 
+    """results.json's `best` is the title of a model that is there."""
+
 
 def test_best_is_one_of_the_models(folder: Path) -> None:
-    """results.json's `best` names a winner that is there."""
-    edit(folder / "results.json", lambda document: document.update(best="winner_9"))
-    with pytest.raises(ValueError, match="'winner_9', which is none of the winners"):
+    """results.json's "`best` is the title of a model that is there."""
+    edit(folder / "results.json", lambda document: document.update(best="Searched 9"))
+    with pytest.raises(ValueError, match="'Searched 9', which is not one of the models"):
         read_run(folder)
 
 
@@ -145,6 +156,6 @@ def test_a_run_of_another_version_is_refused(folder: Path) -> None:
         read_run(folder)
     edit(folder / "config.json", lambda document: document.pop("format"))
     with pytest.raises(
-        ValueError, match=r"config\.json has no format version, this version reads format 2; begin a new"
+        ValueError, match=r"config\.json has no format version, this version reads format 3; begin a new"
     ):
         read_run(folder)

@@ -1,4 +1,4 @@
-"""The report's tables as values: which models and mappings they hold, what is marked best or chosen, and durations."""
+"""The report's tables of the chip and of time as values: which mappings they hold, what is chosen, and durations."""
 
 import dataclasses
 import re
@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from pipeline.report.run_records import RunRecords, read_run
 from pipeline.report.tables import (
     SHOWN_MAPPINGS,
-    all_tables,
+    codesign_tables,
     compared_energy,
     duration,
     hardware_table,
     mappings_table,
-    models_table,
     operators_table,
     pareto_table,
     presets_table,
@@ -24,7 +23,6 @@ from pipeline.report.tables import (
 )
 from pipeline.run.records.codesign import Codesign
 from pipeline.run.records.progress import StageTiming
-from pipeline.run.records.results import Metrics, Results
 
 
 @pytest.fixture(scope="module")
@@ -34,57 +32,17 @@ def run(finished_run: Path) -> RunRecords:
 
 
 @pytest.fixture
-def results(run: RunRecords) -> Results:
-    """Its models."""
-    assert run.results is not None
-    return run.results
-
-
-@pytest.fixture
 def codesign(run: RunRecords) -> Codesign:
     """Its mappings."""
     assert run.codesign is not None
     return run.codesign
 
 
-def test_models_are_in_the_order_of_their_test_log_loss(results: Results) -> None:
-    """Whatever their order in the file, with their kind as a tag."""
-    backwards = dataclasses.replace(results, models=results.models[::-1])
-    table = models_table(backwards)
-    assert table == models_table(results)
-    expected = sorted(results.models, key=lambda model: model.test.log_loss)
-    assert [(row.cells[0], row.tag) for row in table.rows] == [(model.title, model.kind) for model in expected]
-
-
-def test_the_best_of_each_column_is_marked(results: Results) -> None:
-    """Exactly the least log loss, highest AUC, least entropy, calibration nearest 1, and smallest counts."""
-    table = models_table(results)
-    models = sorted(results.models, key=lambda model: model.test.log_loss)
-    keys = {
-        "test log loss": [model.test.log_loss for model in models],
-        "AUC": [-(model.test.auc or 0) for model in models],
-        "calibration": [abs((model.test.calibration or 9) - 1) for model in models],
-        "MMACs": [float(model.multiply_accumulates) for model in models],
-    }
-    for head, values in keys.items():
-        column = table.heads.index(head)
-        assert [column in row.best for row in table.rows] == [value == min(values) for value in values]
-    assert not any({table.heads.index("supernet score"), 0} & row.best for row in table.rows)
-
-
-def test_a_single_model_is_the_best_of_nothing(results: Results) -> None:
-    """With one model there is nothing to compare, and undefined metrics are dashes."""
-    only = dataclasses.replace(results.best_model, test=Metrics(0.5, None, None, None, 10))
-    (row,) = models_table(dataclasses.replace(results, models=(only,))).rows
-    assert row.best == frozenset()
-    assert row.cells.count("–") == 4  # AUC, entropy, calibration, and no baseline to compare with
-
-
 def test_mappings_begin_with_the_naive_one(codesign: Codesign) -> None:
-    """Then the baselines, then Pareto points by rising energy, the chosen one tagged once."""
+    """Then the hand-made models, then Pareto points by rising energy, the chosen one tagged once."""
     rows = mappings_table(codesign).rows
     count = 1 + len(codesign.baselines)
-    assert [row.kind for row in rows[:count]] == ["naive", *["baseline"] * len(codesign.baselines)]
+    assert [row.kind for row in rows[:count]] == ["naive", *["handmade"] * len(codesign.baselines)]
     energies = {point.label: point.energy_nj for point in codesign.pareto}
     shown = [energies[row.cells[0]] for row in rows[count:]]
     assert shown == sorted(shown)
@@ -106,12 +64,12 @@ def test_a_large_pareto_set_is_thinned_and_shown_whole_on_request(codesign: Code
     assert whole.folded and len(whole.rows) == (count if count > SHOWN_MAPPINGS else 0)
 
 
-def test_baselines_are_not_compared_with_the_winners_float_log_loss(codesign: Codesign) -> None:
+def test_hand_made_models_are_not_compared_with_the_winners_float_log_loss(codesign: Codesign) -> None:
     """The column is a dash for them, and the signed difference for every other mapping with a log loss."""
     table = mappings_table(codesign)
     column = table.heads.index("against float")
     for row in table.rows:
-        assert (row.cells[column] == "–") == (row.kind == "baseline")
+        assert (row.cells[column] == "–") == (row.kind == "handmade")
 
 
 def test_operators_and_hardware_are_the_chosen_mappings(codesign: Codesign) -> None:
@@ -158,9 +116,8 @@ def test_comparison_in_words(codesign: Codesign) -> None:
     assert compared_energy(kept) == "the same energy, the same, the same"
 
 
-def test_only_tables_with_rows(results: Results, codesign: Codesign) -> None:
-    """Without results or mappings their tables are left out."""
-    assert all_tables(None, None) == []
-    assert [table.name for table in all_tables(results, None)] == ["models"]
+def test_only_tables_with_rows(codesign: Codesign) -> None:
+    """Tables without rows are left out."""
+    assert "presets" in [table.name for table in codesign_tables(codesign)]
     bare = dataclasses.replace(codesign, presets=())
-    assert "presets" not in [table.name for table in all_tables(None, bare)]
+    assert "presets" not in [table.name for table in codesign_tables(bare)]

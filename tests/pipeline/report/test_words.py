@@ -1,81 +1,144 @@
-"""The report's sentences: honest about noise, about who is better, and about too few points."""
+"""The report's sentences: who won, whether the interval tells, what it costs, and about too few points."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pipeline.report.run_records import RunRecords
+from pipeline.report.run_records import RunRecords, read_run
 from pipeline.report.words import (
-    caveats,
+    details,
+    deviation,
     difference,
+    gap_closed,
     headline,
     rank_agreement,
     ratio,
     significant,
 )
-from pipeline.run.records.results import Metrics, ModelKind, ModelResult, Results
+from pipeline.run.records.results import ModelResult, Results
+
+MakeModel = Callable[..., ModelResult]
+MakeResults = Callable[..., Results]
 
 
-def model(name: str, kind: ModelKind, log_loss: float, auc: float | None) -> ModelResult:
-    """A model with the metrics that the headline reads."""
-    metrics = Metrics(log_loss, auc, 0.8, 1.0, 1000)
-    return ModelResult(name, kind, name.title(), None, None, 2_000_000, 500_000, metrics, metrics)
+def run_of(results: Results) -> RunRecords:
+    """A run of which only the results are there."""
+    return RunRecords("run", {}, (), {}, (), None, (), None, results, None, None, None, ())
 
 
-def results_of(*models: ModelResult, oracle: float | None = None) -> Results:
-    """Results whose best model is the first."""
-    return Results(models, models[0].name, oracle, 10_000, 1_000, 0.25)
+def test_a_found_model_that_wins_is_said_to_be_found(small_model: MakeModel, small_results: MakeResults) -> None:
+    """With an interval below zero the search has won: by how much, over how many seeds, with which interval."""
+    found, dlrm = small_model("found", "searched", 0.4498, 0.4502), small_model("dlrm", "handmade", 0.4530, 0.4550)
+    text = headline(run_of(small_results(found, (dlrm, 0.0015))))
+    assert text.startswith("The search found a better model than any made by hand: Found")
+    assert "0.4500 (2 seeds), 0.0040 lower than Dlrm, the best hand-made model" in text
+    assert "(95 % interval of the difference: −0.0055 to −0.0025)" in text
 
 
-def run_of(*models: ModelResult) -> RunRecords:
-    """A run whose best model is the first."""
-    return RunRecords("run", {}, (), {}, (), None, results_of(*models), None, None, None, ())
+def test_an_interval_that_holds_zero_is_said(small_model: MakeModel, small_results: MakeResults) -> None:
+    """Then nobody is said to be better, whatever the means."""
+    found, dlrm = small_model("found", "searched", 0.4500), small_model("dlrm", "handmade", 0.4503)
+    text = headline(run_of(small_results(found, (dlrm, 0.0010))))
+    assert "cannot be told from the best hand-made model" in text and "better" not in text
+    assert "0.0003 lower than Dlrm, the best hand-made model: within the interval of zero" in text
+    assert "(95 %: −0.0013 to +0.0007)" in text
 
 
-def test_small_differences_are_called_noise() -> None:
-    """An AUC difference below .001 is said to be within seed noise, a larger one is not."""
-    close = headline(run_of(model("found", "winner", 0.4500, 0.8005), model("dlrm", "baseline", 0.4503, 0.8000)))
-    far = headline(run_of(model("found", "winner", 0.4500, 0.8040), model("dlrm", "baseline", 0.4540, 0.8000)))
-    assert "0.0005 higher AUC, which is within seed noise" in close
-    assert "0.0040 lower log loss and 0.0040 higher AUC" in far and "noise" not in far
+def test_worse_on_the_test_rows_is_said(small_model: MakeModel, small_results: MakeResults) -> None:
+    """The winner by validation rows that loses on the test rows is not said to have won there."""
+    found, dlrm = small_model("found", "searched", 0.4560), small_model("dlrm", "handmade", 0.4530)
+    text = headline(run_of(small_results(found, (dlrm, 0.0010))))
+    assert "won on validation rows, but on test rows the best hand-made model is better" in text
+    assert "0.0030 higher than Dlrm" in text
 
 
-def test_losing_is_said() -> None:
-    """A found model that is worse than the best baseline is said to be worse, beside that baseline."""
-    text = headline(
-        run_of(
-            model("found", "winner", 0.4600, 0.7900),
-            model("deepfm", "baseline", 0.4700, 0.7850),
-            model("dlrm", "baseline", 0.4500, 0.8000),
+def test_a_hand_made_model_that_wins_is_said_to(small_model: MakeModel, small_results: MakeResults) -> None:
+    """The search found nothing better then, and the model is compared with the best that the search has."""
+    dlrm, deepfm = small_model("dlrm", "handmade", 0.4500), small_model("deepfm", "handmade", 0.4510)
+    first, second = small_model("first", "searched", 0.4540), small_model("second", "searched", 0.4520)
+    text = headline(run_of(small_results(dlrm, (first, 0.001), (second, 0.001), (deepfm, 0.001))))
+    assert text.startswith("A hand-made model won: the search found nothing better. Dlrm has")
+    assert "0.0020 lower than Second, the best of the search" in text
+    alone = headline(run_of(small_results(dlrm, (deepfm, 0.001))))
+    assert alone.startswith("A hand-made model won; no searched model was trained to the end.")
+
+
+def test_given_architectures_are_called_so(small_model: MakeModel, small_results: MakeResults) -> None:
+    """A user's own architecture that wins is not the search's, and one that does not is not what is compared with."""
+    mine, found = small_model("mine", "given", 0.4000), small_model("found", "searched", 0.4500)
+    dlrm = small_model("dlrm", "handmade", 0.4600)
+    text = headline(run_of(small_results(mine, (found, 0.001), (dlrm, 0.001))))
+    assert text.startswith("An architecture given as a file is better than any hand-made model: Mine")
+    text = headline(run_of(small_results(found, (mine, 0.001), (dlrm, 0.001))))
+    assert "Mine" not in text and "than Dlrm, the best hand-made model" in text
+
+
+def test_without_hand_made_models(small_model: MakeModel, small_results: MakeResults) -> None:
+    """Without one nothing is compared."""
+    text = headline(run_of(small_results(small_model("found", "searched", 0.45))))
+    assert "no hand-made model was trained beside it" in text and "interval" not in text
+
+
+def test_what_there_is_so_far(finished_run: Path) -> None:
+    """While results are absent the headline says how far the run is."""
+    run = dataclasses.replace(read_run(finished_run), results=None)
+    assert run.race is not None
+    leader = min(run.race.finalists, key=lambda one: one.valid_log_loss)
+    assert f"{leader.name} leads with a validation log loss of {leader.valid_log_loss:.4f}" in headline(run)
+    run = dataclasses.replace(run, race=None)
+    assert "The search has scored 24 architectures" in headline(run)
+    assert "Training has begun" in headline(dataclasses.replace(run, winners=None))
+    assert "not trained anything" in headline(dataclasses.replace(run, winners=None, metrics=()))
+
+
+def test_seeds_and_their_average_are_told(small_model: MakeModel, small_results: MakeResults) -> None:
+    """Mean and standard deviation over the seeds, the averaged logits' log loss, the recipe; or that there is one."""
+    found = small_model("found", "searched", 0.4490, 0.4500, 0.4510)
+    assert deviation(found) == pytest.approx(0.001)
+    text = " ".join(details(small_results(found)))
+    assert "3 seeds have a test log loss of 0.4500 ± 0.0010" in text
+    assert "the average of their logits has 0.4480" in text and "Recipe: D 8, 1 pass" in text
+    single = small_model("found", "searched", 0.4490)
+    assert deviation(single) is None
+    assert "trained with one seed" in " ".join(details(small_results(single)))
+
+
+def test_what_the_interval_holds_is_told(small_model: MakeModel, small_results: MakeResults) -> None:
+    """With one seed a model the interval knows of the rows only, and that is said."""
+    for losses, expected in (((0.45,), "the luck of the seed is not in them"), ((0.45, 0.46), "and the models' seeds")):
+        results = small_results(
+            small_model("found", "searched", *losses), (small_model("dlrm", "handmade", 0.47, *losses[1:]), 0.001)
         )
-    )
-    assert "best baseline, Dlrm," in text and "0.0100 higher log loss and 0.0100 lower AUC" in text
+        assert expected in details(results)[-1]
 
 
-def test_given_architectures_are_no_baselines() -> None:
-    """A user's own architecture, however good, is not what the winner is compared with."""
-    text = headline(
-        run_of(
-            model("found", "winner", 0.4600, 0.7900),
-            model("mine", "given", 0.4000, 0.8500),
-            model("dlrm", "baseline", 0.4500, 0.8000),
-        )
-    )
-    assert "best baseline, Dlrm," in text and "Mine" not in text
+def test_costs_stand_beside_the_best_hand_made_models(small_model: MakeModel, small_results: MakeResults) -> None:
+    """Compute, tables and training of both; of one where the best is hand-made itself."""
+    found = small_model("found", "searched", 0.45)
+    dlrm = dataclasses.replace(small_model("dlrm", "handmade", 0.46), lookup_bytes=832, table_bytes=8_300_000, trials=7)
+    text = details(small_results(found, (dlrm, 0.001)))[1]
+    assert "reads 1,664 (832) bytes of 16.6 (8.30) MB" in text and "34 (7) trials" in text
+    assert "in brackets: Dlrm" in text
+    assert "brackets" not in details(small_results(dlrm, (small_model("worse", "searched", 0.47), 0.001)))[1]
 
 
-def test_without_baselines() -> None:
-    """Without a baseline nothing is compared."""
-    assert "No baseline was trained" in headline(run_of(model("found", "winner", 0.45, 0.8)))
-
-
-def test_the_best_possible_log_loss_is_told_when_known() -> None:
-    """The distance to the planted model's log loss is told exactly when it is known."""
-    models = model("found", "winner", 0.4500, 0.8), model("dlrm", "baseline", 0.4520, 0.799)
-    known = caveats(results_of(*models, oracle=0.4400))
-    assert "0.4400" in known[0] and "Found is +0.0100" in known[0] and "Dlrm +0.0120" in known[0]
-    assert not any("best possible" in text for text in caveats(results_of(*models)))
+def test_the_gap_closed_is_told_where_the_best_possible_is_known(
+    small_model: MakeModel, small_results: MakeResults
+) -> None:
+    """(hand-made − winner) / (hand-made − best possible); nothing where that is not known or a hand-made model won."""
+    found, dlrm = small_model("found", "searched", 0.4500), small_model("dlrm", "handmade", 0.4520)
+    known = small_results(found, (dlrm, 0.001), oracle=0.4420)
+    assert gap_closed(known) == pytest.approx(0.2)
+    assert "Found closes 20.0 % of the gap between Dlrm and it" in " ".join(details(known))
+    assert gap_closed(small_results(found, (dlrm, 0.001))) is None
+    won = small_results(dlrm, (small_model("found", "searched", 0.46), 0.001), oracle=0.4420)
+    assert gap_closed(won) is None and "Dlrm is +0.0100 from it" in " ".join(details(won))
+    assert not any("best possible" in text for text in details(small_results(found)))
 
 
 @given(st.floats(1e-9, 1e12), st.integers(2, 6))

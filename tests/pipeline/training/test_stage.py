@@ -12,7 +12,15 @@ from modules.space.handmade import handmade
 from pipeline.run.records.recipe import Recipe, TrainingRecipe
 from pipeline.session import Session
 from pipeline.training.config import training_config
-from pipeline.training.stage import evaluate_split, is_trained, load_trained, new_tables, own_batch_size, train_to_end
+from pipeline.training.stage import (
+    EVALUATED_AT_ONCE,
+    evaluate_split,
+    is_trained,
+    load_trained,
+    new_tables,
+    own_batch_size,
+    train_to_end,
+)
 from pipeline.training.standalone import Contender, build, build_trainee, train_standalone
 from pipeline.training.supernet import SUPERNET, build_supernet
 
@@ -59,6 +67,18 @@ def test_evaluation_is_over_all_rows(session: Session) -> None:
         found = evaluate_split(session, FirstInput(), trainee, split)
         assert found.rows == len(label) == session.dataset.rows(split)
         assert found.log_loss == pytest.approx(float(binary_cross_entropy_with_logits(logit, label)), rel=1e-6)
+
+
+@pytest.mark.parametrize("rows", [7, 1000])
+def test_evaluation_in_batches_of_any_size(session: Session, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """A trained network's metrics are the same in batches of any size, but for the rounding of its logits."""
+    own = dlrm(session)
+    network, trainee = own.network, train_standalone(own).trainee
+    expected = evaluate_split(session, network, trainee, "test")
+    monkeypatch.setitem(EVALUATED_AT_ONCE, "cpu", rows)
+    found = evaluate_split(session, network, trainee, "test")
+    assert found.auc == pytest.approx(expected.auc, abs=1e-4) and found.rows == expected.rows
+    assert found.log_loss == pytest.approx(expected.log_loss, rel=1e-6)
 
 
 def test_training_is_repeatable(session: Session) -> None:

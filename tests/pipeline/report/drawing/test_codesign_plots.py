@@ -19,7 +19,7 @@ def codesign(finished_run: Path) -> Codesign:
 
 
 def test_every_marked_mapping_can_be_hovered(codesign: Codesign) -> None:
-    """Each Pareto point, baseline and the naive mapping is described in each of the four panels."""
+    """Each Pareto point, hand-made model and the naive mapping is described in each of the four panels."""
     svg = pareto_panels(codesign).svg
     for point in [*codesign.pareto, codesign.naive, *(one.point for one in codesign.baselines)]:
         assert svg.count(f"<title>{describe(point)}</title>") >= 4
@@ -35,8 +35,8 @@ def test_far_points_are_counted_not_hidden(codesign: Codesign) -> None:
 
 
 @pytest.mark.slow
-def test_baselines_outside_the_frame_are_named(codesign: Codesign) -> None:
-    """A baseline far from the model's own mappings does not squeeze them: the caption has its log loss instead."""
+def test_hand_made_models_outside_the_frame_are_named(codesign: Codesign) -> None:
+    """A hand-made model far from the own mappings does not squeeze them: the caption has its log loss instead."""
     first, *others = codesign.baselines
     far = dataclasses.replace(first, point=dataclasses.replace(first.point, log_loss=0.7))
     moved = dataclasses.replace(codesign, baselines=(far, *others))

@@ -5,15 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.report.drawing.search_plots import (
-    loss_over_cost,
-    score_against_retrained,
-    scored_models,
-    search_progress,
-    training_curves,
-)
+from pipeline.report.drawing.search_plots import loss_over_cost, search_progress
 from pipeline.report.run_records import RunRecords, read_run
-from pipeline.report.words import rank_agreement
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +29,17 @@ def test_candidates_outside_the_frame_are_counted(run: RunRecords) -> None:
     assert "Above the frame: the worst 2." in picture.caption
 
 
+def test_candidates_that_failed_have_no_dot(run: RunRecords) -> None:
+    """They are counted in the caption, and neither picture of the search stumbles over them."""
+    failed = [dataclasses.replace(candidate, score=None, state="failed") for candidate in run.candidates[:3]]
+    some = dataclasses.replace(run, candidates=(*failed, *run.candidates[3:]), winners=None)
+    picture = search_progress(some)
+    assert f"Each dot is one of {len(run.candidates) - 3} candidates" in picture.caption
+    assert "Without a dot: the 3 that failed" in picture.caption
+    assert "failed" not in search_progress(run).caption
+    assert loss_over_cost(some, run.results, alone=True).svg
+
+
 def test_bands_only_where_there_are_generations(run: RunRecords) -> None:
     """One generation has no bands, and the caption mentions none."""
     several = [dataclasses.replace(candidate, generation=place // 6) for place, candidate in enumerate(run.candidates)]
@@ -45,8 +49,8 @@ def test_bands_only_where_there_are_generations(run: RunRecords) -> None:
 
 
 def test_every_model_is_named_and_hovered(run: RunRecords) -> None:
-    """Each retrained model and baseline has a label and says its log loss."""
-    svg = loss_over_cost(run, run.results).svg
+    """Each retrained model, searched or hand-made, has a label and says its log loss."""
+    svg = loss_over_cost(run, run.results, alone=True).svg
     for model in run.results.models:
         assert f">{model.title}</text>" in svg
         assert f"{model.title}: test log loss {model.test.log_loss:.5f}" in svg
@@ -55,30 +59,24 @@ def test_every_model_is_named_and_hovered(run: RunRecords) -> None:
 @pytest.mark.parametrize("oracle", [0.4519, 0.1])
 def test_best_possible_is_drawn_or_said_to_lie_below(run: RunRecords, oracle: float) -> None:
     """The best possible log loss is a line near the models, and a note where it is far below."""
-    svg = loss_over_cost(run, dataclasses.replace(run.results, oracle_test_log_loss=oracle)).svg
+    svg = loss_over_cost(run, dataclasses.replace(run.results, oracle_test_log_loss=oracle), True).svg
     assert (f"best possible {oracle:.4f}<" in svg) == (oracle > 0.4)
     assert (f"best possible: {oracle:.4f}, below the frame" in svg) == (oracle < 0.4)
-
-
-def test_ranking_says_its_correlation(run: RunRecords) -> None:
-    """The caption has the rank agreement of exactly the models with a score."""
-    models = scored_models(run.results)
-    expected = rank_agreement([model.supernet_score for model in models], [model.test.log_loss for model in models])
-    assert score_against_retrained(run.results).caption.endswith(expected)
-
-
-def test_training_curves_name_every_stage(run: RunRecords) -> None:
-    """Each retrained model is in the legend by its title, the supernet by its panel."""
-    svg = training_curves(run).svg
-    assert ">supernet</text>" in svg
-    assert all(f">{model.title}</text>" in svg for model in run.results.models)
 
 
 def test_given_architectures_have_a_look_of_their_own(run: RunRecords) -> None:
     """An architecture given as a file is neither blue nor orange, and the caption says what its colour means."""
     winner = run.results.best_model
     given = dataclasses.replace(winner, kind="given", title="Mine", supernet_score=None)
-    picture = loss_over_cost(run, dataclasses.replace(run.results, models=(*run.results.models, given)))
+    picture = loss_over_cost(run, dataclasses.replace(run.results, models=(*run.results.models, given)), alone=False)
     assert "Purple: architectures given as files." in picture.caption
-    assert 'id="cost-model-given-winner_1"' in picture.svg and 'id="cost-model-winner-winner_1"' in picture.svg
-    assert "Purple" not in loss_over_cost(run, run.results).caption
+    assert 'id="cost-model-given-searched_1"' in picture.svg and 'id="cost-model-searched-searched_1"' in picture.svg
+    assert "Purple" not in loss_over_cost(run, run.results, alone=True).caption
+
+
+def test_seeds_have_bars(run: RunRecords) -> None:
+    """The caption mentions the standard deviation over seeds exactly where a model has several."""
+    single = [dataclasses.replace(model, seeds=model.seeds[:1]) for model in run.results.models]
+    assert "over seeds" in loss_over_cost(run, run.results, alone=True).caption
+    alone = loss_over_cost(run, dataclasses.replace(run.results, models=tuple(single)), alone=True)
+    assert "over seeds" not in alone.caption
