@@ -18,7 +18,7 @@ from pipeline.run.records.model_card import ModelCard, Provenance
 from pipeline.run.records.results import ModelResult, Results
 from pipeline.serving.torchscript_model import TrainedParts, write_model
 from pipeline.session import Session, run_program
-from pipeline.training.standalone import rebuild
+from pipeline.training.standalone import Contender, rebuild
 
 
 def export_best(session: Session) -> Path:
@@ -34,8 +34,9 @@ def export_best(session: Session) -> Path:
         metrics=model.ensemble if wanted.ensemble else model.seeds[model.best_seed],
     )
     if not session.processes.on_first(lambda: _is_complete(session, provenance)):
-        checkpoints = [_newest_checkpoint(session, model.stages[seed]) for seed in seeds]
-        session.processes.on_first(lambda: _export(session, model, provenance, checkpoints))
+        contenders = [rebuild(session, model, seed) for seed in seeds]
+        checkpoints = [_newest_checkpoint(session, contender.stage) for contender in contenders]
+        session.processes.on_first(lambda: _export(session, contenders, checkpoints, provenance))
     size_mb = folder.model.stat().st_size / 1e6
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"the mean of {len(seeds)} seeds"
     session.say(
@@ -72,12 +73,11 @@ def _newest_checkpoint(session: Session, stage: str) -> Path:
     return newest
 
 
-def _export(session: Session, model: ModelResult, provenance: Provenance, checkpoints: list[Path]) -> None:
-    trainings = []
-    for seed, checkpoint in zip(provenance.seeds, checkpoints, strict=True):
-        contender = rebuild(session, model, seed)
-        tables = read_unsharded(contender.session, contender.network, checkpoint)
-        trainings.append(TrainedParts(tables, contender.network))
+def _export(session: Session, contenders: list[Contender], checkpoints: list[Path], provenance: Provenance) -> None:
+    trainings = [
+        TrainedParts(read_unsharded(contender.session, contender.network, checkpoint), contender.network)
+        for contender, checkpoint in zip(contenders, checkpoints, strict=True)
+    ]
     write_model(trainings, session.dataset.schema.to_json(), provenance, session.folder.model)
 
 

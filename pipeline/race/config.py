@@ -14,7 +14,7 @@ class RaceConfig:
     track: Literal["tuned", "one_pass"] = "tuned"
     """Recipes open to every contender: tuned (embedding width, passes, tables kept or fresh, their rate and prior), or
     one_pass (a single pass, as production logs and the published method have it)."""
-    passes: float = 70.0
+    passes: float = 100.0
     """Budget of the race and of the finalists' trainings together, in passes over the training rows, above 0. Given
     `--minutes`, it follows from the time that the race's first trainings take."""
     max_rows: int = 2_000_000
@@ -41,7 +41,7 @@ class RaceConfig:
     """Best searched contenders that get recipe trials of their own, at least 1."""
     handmade_finalists: int = 2
     """Best hand-made contenders that get as many, at least 0."""
-    tuning_trials: int = 2
+    tuning_trials: int = 1
     """Recipes beside the common one that each finalist tries, at least 0; the one_pass track has its own."""
     retrained: int = 1
     """Finalists of each kind, searched and hand-made, that are trained to the end with several seeds, at least 1."""

@@ -12,7 +12,7 @@ from pipeline.run.records.candidates import Winners
 from pipeline.run.records.race import Finalist, Trial
 from pipeline.run.records.recipe import Recipe
 
-RECIPE_SHARE = 0.15
+RECIPE_SHARE = 0.1
 """Share of the budget after which the first recipes are varied no further."""
 VARIED = 2
 """Variations of the best recipe that are tried at a time."""

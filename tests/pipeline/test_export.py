@@ -26,6 +26,7 @@ from pipeline.session import Session, open_session
 from pipeline.training.standalone import rebuild, train_standalone
 
 TinyRun = Any
+Ranks = Any
 ROWS = 10_000
 SERVER = """
 import sys, torch, fbgemm_gpu
@@ -33,6 +34,12 @@ rows = torch.load(sys.argv[2])
 probability = torch.jit.load(sys.argv[1])(rows["dense"], rows["ids"])
 assert not {"torchrec", "modules", "pipeline"} & set(sys.modules)
 torch.save(probability, sys.argv[3])
+"""
+EXPORT = """
+import sys
+from pipeline.export import export_best
+from pipeline.session import run_program
+sys.exit(run_program(export_best, "program", sys.argv[1:]))
 """
 ENSEMBLE = "--export.ensemble"
 
@@ -174,6 +181,16 @@ def test_exported_again_when_the_files_do_not_belong_together(copied: TinyRun, c
     assert copied.program(export_best) == 0
     assert {name: (copied.path / name).read_bytes() for name in expected} == expected
     assert not list(copied.path.glob("*.tmp-*"))
+
+
+@pytest.mark.slow
+def test_two_ranks_export_the_same(copied: TinyRun, ranks: Ranks) -> None:
+    """Rank 0 writes what one process wrote, byte for byte, and no rank waits for another."""
+    expected = {name: (copied.path / name).read_bytes() for name in ("model.pt", "model.json")}
+    for name in expected:
+        (copied.path / name).unlink()
+    ranks(2, EXPORT, *copied.arguments)
+    assert {name: (copied.path / name).read_bytes() for name in expected} == expected
 
 
 def test_no_checkpoint_to_export(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
