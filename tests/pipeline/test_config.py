@@ -12,12 +12,13 @@ from pim_codesign import ChipOptions, Hardware
 from pim_codesign.options import options_of
 from pipeline.config import NAMED_RUNS, ModelConfig, RetrainConfig, RunConfig, SupernetConfig, describe, quick
 from pipeline.run.folder import _flat, plain
+from pipeline.run.records.recipe import Recipe
 from pipeline.search.evolution import EvolutionConfig
 from pipeline.search.random_search import RandomSearchConfig
 from pipeline.session import read_command_line
 
 CLASSES = [RunConfig] + [
-    type(getattr(RunConfig(), name)) for name in plain(RunConfig()) if name not in ("run", "runs", "seed", "device")
+    type(getattr(RunConfig(), name)) for name in plain(RunConfig()) if isinstance(plain(RunConfig())[name], dict)
 ]
 
 
@@ -71,22 +72,25 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     (SupernetConfig, {"sampler": "best_path"}, "supernet.sampler is 'best_path'"),
     (SupernetConfig, {"validation_paths": 0}, "supernet.validation_paths is 0"),
     (SupernetConfig, {"path_warm_up_steps": -1}, "supernet.path_warm_up_steps is -1"),
-    (RetrainConfig, {"winners": 0}, "retrain.winners is 0"),
-    (RetrainConfig, {"baselines": ("dlrm", "gbdt")}, "unknown model 'gbdt'"),
+    (RunConfig, {"minutes": -1.0}, "minutes is -1.0"),
+    (RetrainConfig, {"seeds": 0}, "retrain.seeds is 0"),
     *(
         (config, {field: value}, f"{field} is {value}")
         for config in (SupernetConfig, RetrainConfig)
+        for field, value in [("log_every", 0), ("checkpoint_every", -1)]
+    ),
+    *(
+        (config, {field: value}, f"{field} is {value}")
+        for config in (SupernetConfig, Recipe)
         for field, value in [
             ("batch_size", 0),
             ("epochs", 0),
-            ("log_every", 0),
             ("learning_rate", 0.0),
             ("table_learning_rate", float("nan")),
             ("clip_norm", -1.0),
             ("epsilon", 0.0),
             ("warm_up_share", 1.5),
             ("initial_square", -0.1),
-            ("checkpoint_every", -1),
         ]
     ),
 ]

@@ -80,7 +80,7 @@ WRONG_COMMANDS = {
         [
             "--data.path",
             "{tmp}/clicked",
-            *["--data.schema", "criteo", "--supernet.batch-size", "8", "--retrain.batch-size", "8"],
+            *["--data.schema", "criteo", "--supernet.batch-size", "8", "--race.recipe.batch-size", "8"],
         ],
         r"split 'train': the label, column 'label', is 1 in each of its 30 rows, .*; give rows of both labels",
     ),

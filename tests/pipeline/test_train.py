@@ -62,13 +62,12 @@ def test_training_has_moved_every_kind_of_weight(session: Session) -> None:
 
 def test_metrics_lines(copied: TinyRun) -> None:
     """A line every log_every steps and at the end, with rows counted and the schedule's learning rate falling to 0."""
-    lines = [json.loads(line) for line in (copied.path / "metrics.jsonl").read_text().splitlines()]
-    supernet = [line for line in lines if line["stage"] == "supernet"]
+    path = copied.path / "checkpoints" / "supernet" / "metrics.jsonl"
+    supernet = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["step"] for line in supernet] == [2, 4, 6, 8, 10, 12]
     assert [line["rows"] for line in supernet] == [64 * step for step in (2, 4, 6, 8, 10, 12)]
     assert supernet[-1]["learning_rate"] < supernet[1]["learning_rate"] / 10
-    stages = list(dict.fromkeys(line["stage"] for line in lines))
-    assert stages == ["supernet", "retrain/winner/winner_1", "retrain/baseline/deepfm"]
+    assert {line["stage"] for line in supernet} == {"supernet"}
 
 
 def test_a_finished_stage_is_not_trained_again(copied: TinyRun) -> None:
@@ -94,7 +93,10 @@ def test_a_diverging_loss_stops_the_run(finished: TinyRun, tmp_path: Path, capfd
     run = type(finished)(tmp_path, finished.sizes, 0)
     assert run.program(train_supernet, "--supernet.table-learning-rate", "1e38", "--supernet.log-every", "1") == 1
     last = capfd.readouterr().err.strip().splitlines()[-1]
-    assert "program: supernet: the loss is nan at step" in last and "lower the learning rates" in last
+    assert (
+        "program: supernet, step 2: the loss, its gradient or a weight is not finite" in last
+        and "lower the learning rates" in last
+    )
     assert not (run.path / "checkpoints" / "supernet" / "result.json").exists()
 
 
