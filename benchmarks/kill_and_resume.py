@@ -24,10 +24,11 @@ PROJECT = Path(__file__).resolve().parent.parent
 RUN = "compared"
 REPRODUCED = (
     "config.json",
-    "metrics.jsonl",
     "candidates.jsonl",
     "search_state.json",
     "winners.json",
+    "race.jsonl",
+    "race.json",
     "results.json",
     "codesign_measurements.json",
     "codesign.json",
@@ -35,12 +36,15 @@ REPRODUCED = (
     "model.json",
 )
 """Files that are the same bytes however often a run was killed. The report and timings.json hold wall-clock times."""
+REPRODUCED_BY_TRAININGS = ("metrics.jsonl", "result.json", "*_logits_of_*.npy")
+"""Likewise, in every training stage's folder in checkpoints/."""
 
 BEGINNINGS = {
     "start": ".",
     "supernet": "config.json",
     "search": "checkpoints/supernet/result.json",
-    "retrain": "winners.json",
+    "race": "winners.json",
+    "retrain": "race.json",
     "codesign": "results.json",
     "export": "codesign.json",
 }
@@ -96,7 +100,13 @@ def differing(first: Path, second: Path) -> list[str]:
     """Files of the two runs that differ, and what only one of them has (TensorBoard's files carry times)."""
     runs = [folder / "runs" / RUN for folder in (first, second)]
     names = [{str(path.relative_to(run)) for path in run.rglob("*") if "tensorboard" not in path.parts} for run in runs]
-    changed = [name for name in REPRODUCED if (runs[0] / name).read_bytes() != (runs[1] / name).read_bytes()]
+    of_trainings = {
+        str(path.relative_to(runs[0]))
+        for pattern in REPRODUCED_BY_TRAININGS
+        for path in runs[0].glob(f"checkpoints/**/{pattern}")
+    }
+    compared = [*REPRODUCED, *sorted(of_trainings & names[1])]
+    changed = [name for name in compared if (runs[0] / name).read_bytes() != (runs[1] / name).read_bytes()]
     return changed + sorted(names[0] ^ names[1])
 
 
@@ -151,7 +161,8 @@ def main() -> int:
     print(f"{'kill':>4}  {'stage':<10} {'after s':>8}")
     for number, kill in enumerate(kills, start=1):
         print(f"{number:>4}  {kill.stage:<10} {kill.delay_s:>8.2f}{'' if kill.hit else '  (had ended)'}")
-    print(f"files that differ: {', '.join(differences) or 'none of ' + ', '.join(REPRODUCED)}")
+    compared = ", ".join([*REPRODUCED, *REPRODUCED_BY_TRAININGS])
+    print(f"files that differ: {', '.join(differences) or f'none of {compared}'}")
     hits = sum(kill.hit for kill in kills)
     print(json.dumps({"kills": hits, "seed": options.seed, "arguments": arguments, "differing": differences}))
     return 1 if differences else 0

@@ -23,7 +23,7 @@ PUBLISHED_SHAPES = {
     "avazu": InputShape(1, 23, 16),
     "kdd": InputShape(3, 10, 16),
 }
-"""Inputs of the data sets whose best architectures are published (search_space.md)."""
+"""Inputs of the data sets whose best architectures are published (docs/search_space.md)."""
 
 Step = Callable[[Tensor, Tensor, Tensor], None]
 

@@ -16,13 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import tyro
 
-from pipeline.config import ModelConfig, RetrainConfig, RunConfig
+from modules.space.handmade import handmade
+from pipeline.config import RetrainConfig, RunConfig
 from pipeline.data import Batch, DataConfig, Dataset, Stream
 from pipeline.run.files import atomic_write, write_json
 from pipeline.run.processes import join
 from pipeline.run.records.codec import to_plain
+from pipeline.run.records.recipe import Recipe
 from pipeline.session import open_session
-from pipeline.training.standalone import build_baseline, train_standalone
+from pipeline.training.standalone import build, train_standalone
 
 _FACTOR, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
 
@@ -135,16 +137,14 @@ def train(config: RecordedConfig) -> None:
         runs=str(home / "runs"),
         device="cpu",
         data=DataConfig(path=config.prepared, split="mlperf_days", max_table_rows=2**31 - 1),
-        model=ModelConfig(),
-        retrain=RetrainConfig(
-            batch_size=config.batch_size, checkpoint_every=config.checkpoint_every, log_every=config.checkpoint_every
-        ),
+        retrain=RetrainConfig(checkpoint_every=config.checkpoint_every, log_every=config.checkpoint_every),
     )
     started = time.monotonic()
     with join("cpu") as processes, open_session(run_config, processes) as session:
         recorded = RecordedDataset(session.dataset, home / "rows", config.train_one_in)
         session = dataclasses.replace(session, dataset=recorded)  # type: ignore[arg-type]
-        trained = train_standalone(session, build_baseline(session, "dlrm"))
+        recipe = Recipe(batch_size=config.batch_size, embedding_width=session.shape.embedding_width)
+        trained = train_standalone(build(session, "handmade", "dlrm", handmade("dlrm", session.shape), recipe))
     outcome = {**to_plain(trained.metrics), "seconds": time.monotonic() - started}
     write_json(home / "outcome.json", outcome)
 

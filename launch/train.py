@@ -1,4 +1,4 @@
-"""One training: the supernet, a standalone architecture or a baseline.
+"""The training of a run's supernet.
 
     torchx run launch/train.py [-j 1x2] [-- --run mine]
 
@@ -25,7 +25,7 @@ def train(
     max_retries: int = 0,
     port: int = 29500,
 ) -> AppDef:
-    """Trains the supernet, one standalone architecture or a baseline.
+    """Trains a run's supernet.
 
     Args:
         program_args: after `--`, the options of `python -m pipeline.train`

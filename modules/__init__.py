@@ -1,4 +1,4 @@
-"""Tensors in, logits out: the search space, the supernet and the baselines.
+"""Tensors in, logits out: the search spaces, the supernet and hand-made models.
 
 Knows nothing of files, schemas, runs or processes.
 

@@ -7,7 +7,7 @@ docs/reram.md has the model, its equations and constants, and how it is validate
 from pim_codesign.cost import Cost, evaluate, evaluate_many
 from pim_codesign.functional import Bits, Calibration, Crossbars, Imperfections, calibrate, quantize
 from pim_codesign.hardware import PRESETS, Hardware
-from pim_codesign.mapping import Mapping, OperatorMapping, Workload, workload_of_baseline, workload_of_subnet
+from pim_codesign.mapping import Mapping, OperatorMapping, Workload, workload_of_subnet
 from pim_codesign.overrides import ChipOptions, with_options
 from pim_codesign.search import CodesignConfig, CodesignResult, Point, bits_key, naive_point, search
 
@@ -34,6 +34,5 @@ __all__ = [
     "quantize",
     "search",
     "with_options",
-    "workload_of_baseline",
     "workload_of_subnet",
 ]

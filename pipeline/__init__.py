@@ -16,8 +16,7 @@ The way of a row from its file to its loss:
       ▼
     dense [B, I] and embedded [B, F, D]
       │  training/loop.py: dense_step         runs the network that this step trains, from training/trainee.py:
-      │    modules/supernet/                  a sub-network of the supernet, or one taken out of it to stand alone,
-      │    modules/baselines/                 or a published model
+      │    modules/supernet/                  a sub-network of the supernet, or one that stands alone
       ▼
     logit [B]
       │  training/loop.py: dense_step         binary cross-entropy with the labels, backward, clipping, the dense update

@@ -19,6 +19,7 @@ from pipeline.run.records.results import Results
 from pipeline.search.stage import search_supernet
 from pipeline.session import Session, run_program
 from pipeline.train import train_supernet
+from pipeline.training.workers import workers
 
 
 def run_chain(session: Session) -> None:
@@ -26,16 +27,13 @@ def run_chain(session: Session) -> None:
     given = session.config.retrain.architectures
     session.processes.on_first(lambda: read_architectures(given, session.space))  # an error now, not after hours
     describe_data(session)
-    stages: dict[str, Callable[[Session], Any]] = {
-        "supernet": train_supernet,
-        "search": search_supernet,
-        "race": race,
-        "retrain": retrain,
-        "codesign": codesign,
-        "export": export_best,
-    }
-    for name, stage in stages.items():
-        _timed(session, name, stage)
+    _timed(session, "supernet", train_supernet)
+    _timed(session, "search", search_supernet)
+    with workers(session) as team:
+        _timed(session, "race", lambda own: race(own, team))
+        _timed(session, "retrain", lambda own: retrain(own, team))
+    _timed(session, "codesign", codesign)
+    _timed(session, "export", export_best)
     report = session.processes.on_first(lambda: write_report(session.folder.path, command_line()))
     best = session.read(session.folder.results, Results).best_model
     session.say("\n" + draw_text(best.architecture, session.shape))

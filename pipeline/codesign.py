@@ -1,7 +1,7 @@
-"""Search the best winner's ReRAM mapping: python -m pipeline.codesign [named run] [--run NAME] [--field value ...]
+"""Search the best model's ReRAM mapping: python -m pipeline.codesign [named run] [--run NAME] [--field value ...]
 
-The quality of a mapping is the log loss, measured on validation rows, of the retrained winner with quantized weights
-and activations. All ranks take part in the embedding lookups; then rank 0 searches. Writes codesign.json.
+The quality of a mapping is the log loss, measured on validation rows, of the trained model with quantized weights and
+activations. All ranks take part in the embedding lookups; then rank 0 searches. Writes codesign.json.
 """
 
 import sys
@@ -12,17 +12,14 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
-from modules.baselines import BASELINES
 from pim_codesign import (
     Bits,
     CodesignConfig,
     Point,
-    Workload,
     calibrate,
     naive_point,
     quantize,
     search,
-    workload_of_baseline,
     workload_of_subnet,
 )
 from pipeline.run.records.codec import read_record, write_record
@@ -48,10 +45,11 @@ def codesign(session: Session) -> Codesign:
     path = session.folder.codesign
     if not session.exists(path):
         results = session.read(session.folder.results, Results)
-        winner = MeasuredModel(session, results.best_model)
-        baselines = [MeasuredModel(session, model) for model in results.of_kind("baseline")]
-        found = session.processes.on_first(lambda: _search(session, winner, baselines))
-        session.write(path, found)
+        best = results.best_model
+        others = [model for model in results.of_kind("handmade") if model is not best]
+        handmade = tuple(_mapped_naively(session, model) for model in others)
+        measured = MeasuredModel(session, best)
+        session.write(path, session.processes.on_first(lambda: _search(session, measured, handmade)))
     found = session.read(path, Codesign)
     for line in summary(found):
         session.say(line)
@@ -59,17 +57,18 @@ def codesign(session: Session) -> Codesign:
 
 
 class MeasuredModel:
-    """A retrained model, the chip's view of it, and its log loss at any choice of bits."""
+    """A trained model (its best seed), the chip's view of it, and its log loss at any choice of bits."""
 
     def __init__(self, session: Session, model: ModelResult) -> None:
-        contender = rebuild(session, model)
+        contender = rebuild(session, model, model.best_seed)
         self.model, self.network = model, contender.network
-        tables = train_standalone(session, contender).trainee.embeddings
+        tables = train_standalone(contender).trainee.embeddings
         dataset, processes, config = session.dataset, session.processes, session.config
         self.rows = load_frozen_rows(tables, dataset, "valid", config.scoring.valid_rows, processes)
         calibration = load_frozen_rows(tables, dataset, "train", CALIBRATION_ROWS, processes, config.seed)
         self.calibration = calibrate(self.network, calibration.dense, calibration.embedded)
-        self.workload = _workload(session, model)
+        table_rows, layer_norm = sum(dataset.schema.table_sizes), config.retrain.layer_norm
+        self.workload = workload_of_subnet(model.architecture, contender.session.shape, table_rows, layer_norm)
 
     def float_log_loss(self) -> float:
         """In floating point, nats per row."""
@@ -84,36 +83,32 @@ class MeasuredModel:
         return self.log_loss(dict.fromkeys(self.workload.operators, (8, 8)))
 
 
-def _workload(session: Session, model: ModelResult) -> Workload:
-    table_rows = sum(session.dataset.schema.table_sizes)
-    if model.architecture is None:
-        return workload_of_baseline(BASELINES[model.name], session.shape, table_rows)
-    return workload_of_subnet(model.architecture, session.shape, table_rows, session.config.retrain.layer_norm)
+def _mapped_naively(session: Session, model: ModelResult) -> BaselinePoint:
+    """A hand-made model at W8A8; only one is held in memory at a time."""
+    measured, hardware = MeasuredModel(session, model), session.config.codesign.hardware
+
+    def point() -> MappedPoint:
+        return mapped(naive_point(measured.workload, hardware, measured.naive_log_loss(), f"{model.title}, naive W8A8"))
+
+    return BaselinePoint(model.name, model.title, session.processes.on_first(point))
 
 
-def _search(session: Session, winner: MeasuredModel, baselines: list[MeasuredModel]) -> Codesign:
+def _search(session: Session, best: MeasuredModel, handmade: tuple[BaselinePoint, ...]) -> Codesign:
     config = session.config.codesign
-    measured = Measurements(session, config)
-    result = search(winner.workload, winner.log_loss, config, session.numpy_generator("codesign"), measured)
-    measured.progress.close()
-    naive_baselines = [
-        naive_point(one.workload, config.hardware, one.naive_log_loss(), f"{one.model.title}, naive W8A8")
-        for one in baselines
-    ]
+    measurements = Measurements(session, config)
+    result = search(best.workload, best.log_loss, config, session.numpy_generator("codesign"), measurements)
+    measurements.progress.close()
     return Codesign(
-        model=winner.model.name,
-        quality_rows=len(winner.rows.label),
-        float_log_loss=winner.float_log_loss(),
+        model=best.model.name,
+        quality_rows=len(best.rows.label),
+        float_log_loss=best.float_log_loss(),
         preset=result.preset,
         measurements=result.measurements,
         pareto=tuple(map(mapped, result.pareto)),
         evaluated=tuple(map(mapped, result.evaluated)),
         naive=mapped(result.naive),
         presets=tuple(PresetPoint(point.hardware.preset, mapped(point)) for point in result.presets),
-        baselines=tuple(
-            BaselinePoint(one.model.name, one.model.title, mapped(point))
-            for one, point in zip(baselines, naive_baselines, strict=True)
-        ),
+        baselines=handmade,
     )
 
 

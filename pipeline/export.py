@@ -1,10 +1,9 @@
-"""Export the best winner: python -m pipeline.export [named run] [--run NAME] [--field value ...]
+"""Export a trained model: python -m pipeline.export [named run] [--run NAME] [--export.model NAME] [--export.ensemble]
 
-Reads the winner's checkpoint into unsharded tables, in one process and without the ranks that wrote it, and writes
-model.pt (TorchScript) and model.json.
+By default the best model of results.json, of any kind. Reads its checkpoints into unsharded tables, in one process and
+without the ranks that wrote them, and writes model.pt (TorchScript) and model.json.
 """
 
-import dataclasses
 import sys
 from pathlib import Path
 
@@ -16,44 +15,77 @@ from pipeline.run.checkpoint import Checkpoints, verify
 from pipeline.run.files import sha256
 from pipeline.run.records.codec import read_record
 from pipeline.run.records.model_card import ModelCard, Provenance
-from pipeline.run.records.results import ModelResult, Results, SplitMetrics
-from pipeline.serving.torchscript_model import write_model
+from pipeline.run.records.results import ModelResult, Results
+from pipeline.serving.torchscript_model import TrainedParts, write_model
 from pipeline.session import Session, run_program
 from pipeline.training.standalone import rebuild
 
 
 def export_best(session: Session) -> Path:
-    """Write model.pt and model.json of the best winner; if that is done, only check that the two belong together."""
-    folder = session.folder
-    if not session.processes.on_first(lambda: _is_complete(session, folder.model)):
-        best = session.read(folder.results, Results).best_model
-        newest = Checkpoints(folder.checkpoints(best.stage), session.processes).newest()
-        if newest is None:
-            raise ValueError(
-                f"{folder.checkpoints(best.stage)}: no checkpoint to export; "
-                f"remove {folder.results} and retrain what is missing (python -m pipeline.retrain)"
-            )
-        verify(newest, session.processes)
-        session.processes.on_first(lambda: _export(session, best, newest))
+    """Write model.pt and model.json of the model that is asked for; if that is done, only check that they are."""
+    folder, wanted = session.folder, session.config.export
+    model = chosen_model(session.read(folder.results, Results), wanted.model)
+    seeds = tuple(range(len(model.seeds))) if wanted.ensemble else (model.best_seed,)
+    provenance = Provenance(
+        numbering=session.dataset.numbering,
+        architecture=model.architecture,
+        recipe=model.recipe,
+        seeds=seeds,
+        metrics=model.ensemble if wanted.ensemble else model.seeds[model.best_seed],
+    )
+    if not session.processes.on_first(lambda: _is_complete(session, provenance)):
+        checkpoints = [_newest_checkpoint(session, model.stages[seed]) for seed in seeds]
+        session.processes.on_first(lambda: _export(session, model, provenance, checkpoints))
     size_mb = folder.model.stat().st_size / 1e6
-    session.say(f"export     {folder.model} ({size_mb:.1f} MB) and {folder.model.with_suffix('.json')}")
+    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"the mean of {len(seeds)} seeds"
+    session.say(
+        f"export     {model.title}, {which}: {folder.model} ({size_mb:.1f} MB) and {folder.model.with_suffix('.json')}"
+    )
     return folder.model
 
 
-def _export(session: Session, best: ModelResult, checkpoint: Path) -> None:
-    network = rebuild(session, best).network
-    tables = read_unsharded(session, network, checkpoint)
-    provenance = Provenance(
-        numbering=session.dataset.numbering,
-        architecture=best.architecture,
-        recipe=dataclasses.asdict(session.config.retrain),
-        metrics=SplitMetrics(best.valid, best.test),
-    )
-    write_model(tables, network, session.dataset.schema.to_json(), provenance, session.folder.model)
+def chosen_model(results: Results, name: str) -> ModelResult:
+    """The model of this name or title (or of this kind/name, where several share the name); the best for no name.
+
+    Raises ValueError with what there is for an unknown or an ambiguous name.
+    """
+    if not name:
+        return results.best_model
+    found = [model for model in results.models if name in (model.name, model.title, f"{model.kind}/{model.name}")]
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(f"{model.kind}/{model.name} ({model.title})" for model in found or results.models)
+    problem = "is the name of several models" if found else "is no model of results.json"
+    raise ValueError(f"export.model: {name!r} {problem}; choose one of {listed}")
+
+
+def _newest_checkpoint(session: Session, stage: str) -> Path:
+    """The checkpoint of a finished training, its files intact. Every rank calls it."""
+    checkpoints = Checkpoints(session.folder.checkpoints(stage), session.processes)
+    newest = checkpoints.newest()
+    if newest is None:
+        raise ValueError(
+            f"{checkpoints.folder}: no checkpoint to export; "
+            f"remove {session.folder.results} and train what is missing again (python -m pipeline.retrain)"
+        )
+    verify(newest, session.processes)
+    return newest
+
+
+def _export(session: Session, model: ModelResult, provenance: Provenance, checkpoints: list[Path]) -> None:
+    trainings = []
+    for seed, checkpoint in zip(provenance.seeds, checkpoints, strict=True):
+        contender = rebuild(session, model, seed)
+        tables = read_unsharded(contender.session, contender.network, checkpoint)
+        trainings.append(TrainedParts(tables, contender.network))
+    write_model(trainings, session.dataset.schema.to_json(), provenance, session.folder.model)
 
 
 def read_unsharded(session: Session, network: nn.Module, checkpoint: Path) -> dict[str, Tensor]:
-    """Read a checkpoint's dense weights into `network`; returns its whole tables, by name, in the schema's order."""
+    """Read a checkpoint's dense weights into `network`; returns its whole tables, by name, in the schema's order.
+
+    `session`: the contender's own, whose embedding width the tables have.
+    """
     tables = {table.name: torch.empty(table.num_embeddings, table.embedding_dim) for table in session.tables()}
     wanted = {
         "embeddings": {f"embedding_bags.{name}.weight": table for name, table in tables.items()},
@@ -63,11 +95,16 @@ def read_unsharded(session: Session, network: nn.Module, checkpoint: Path) -> di
     return tables
 
 
-def _is_complete(session: Session, model: Path) -> bool:
-    card = model.with_suffix(".json")
-    if not model.exists() or not card.exists():
+def _is_complete(session: Session, wanted: Provenance) -> bool:
+    """Whether model.pt is there, is what model.json describes, and holds the trainings that are wanted."""
+    model = session.folder.model
+    path = model.with_suffix(".json")
+    if not model.exists() or not path.exists():
         return False
-    return read_record(card, ModelCard, session.space).model.sha256 == sha256(model)
+    card = read_record(path, ModelCard, session.space)
+    described = (card.architecture, card.recipe, card.seeds, card.metrics)
+    asked = (wanted.architecture, wanted.recipe, wanted.seeds, wanted.metrics)
+    return described == asked and card.model.sha256 == sha256(model)
 
 
 if __name__ == "__main__":

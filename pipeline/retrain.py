@@ -17,18 +17,18 @@ from pipeline.session import Session, run_program
 from pipeline.training.comparison import compare
 from pipeline.training.row_logits import RowLogits, averaged
 from pipeline.training.standalone import JUDGED, build, train_with_logits, with_recipe
-from pipeline.training.workers import workers
+from pipeline.training.workers import Workers, workers
 
 BYTES_PER_NUMBER = 4
 """Tables are float32."""
 
 
-def retrain(session: Session) -> Results:
-    """Train every finalist and write results.json; if that is done, only read it."""
+def retrain(session: Session, team: Workers | None = None) -> Results:
+    """Train every finalist and write results.json; if that is done, only read it. `team`: workers to share."""
     path = session.folder.results
     if not session.exists(path):
         finalists = session.read(session.folder.race, RaceResult).finalists
-        train_finalists(session, finalists)
+        train_finalists(session, finalists, team)
         session.write(path, session.processes.on_first(lambda: summary(session, finalists)))
     results = session.read(path, Results)
     for model in results.models:
@@ -36,12 +36,12 @@ def retrain(session: Session) -> Results:
     return results
 
 
-def train_finalists(session: Session, finalists: Sequence[Finalist]) -> None:
+def train_finalists(session: Session, finalists: Sequence[Finalist], team: Workers | None = None) -> None:
     """Train every finalist with each of its seeds; they leave checkpoints, metrics and logits."""
     jobs = [(finalist, seed) for finalist in finalists for seed in range(session.config.retrain.seeds)]
     progress = tqdm(total=len(jobs), desc="retrain", unit="net", disable=not session.processes.is_first)
-    with workers(session) as team:
-        team.each(_train, jobs, lambda _: progress.update())
+    with workers(session, team) as own:
+        own.each(_train, jobs, lambda _: progress.update())
     progress.close()
 
 
@@ -101,6 +101,7 @@ TITLES = {
     "dnn": "DNN",
     "wide_and_deep": "Wide & Deep",
     "dlrm": "DLRM",
+    "dlrm_dcn": "DLRM + DCN-v2",
     "dcn_v2": "DCN-v2",
     "dcn_v2_parallel": "DCN-v2 (parallel)",
     "deepfm": "DeepFM",

@@ -175,6 +175,7 @@ def open_session(config: RunConfig, processes: Processes) -> Iterator[Session]:
         processes.on_first(lambda: open_dataset(config.data, data).schema.name)  # rank 0 generates, the others read
         dataset = open_dataset(config.data, data)
         _check_ranks(config, dataset, processes.world_size)
+        processes.on_first(dataset.check_labels)
         processes.on_first(lambda: folder.claim(plain(config), FREE_FIELDS))
         yield Session(config, folder, processes, dataset)
 

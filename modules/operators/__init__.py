@@ -21,6 +21,7 @@ from modules.operators.interacting_attention import InteractingAttention
 from modules.operators.layers import Layer, Linear, Norm
 from modules.operators.mask_block import MaskBlock
 from modules.operators.operator import Branch, Choices, Operator, Outline, build
+from modules.operators.pair_products import PairProducts
 from modules.operators.sigmoid_gating import SigmoidGating
 from modules.operators.sparse_to_dense import SparseToDense
 from modules.operators.stem import NO_STEM, Stem
@@ -59,6 +60,7 @@ __all__ = [
     "Norm",
     "Operator",
     "Outline",
+    "PairProducts",
     "Read",
     "SigmoidGating",
     "Slot",

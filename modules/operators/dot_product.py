@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from modules.operators.inputs import Inputs, InputShape, Read
 from modules.operators.layers import Layer
 from modules.operators.operator import Choices, Operator, unless_equal
+from modules.operators.pairs import inner_products
 from modules.operators.step import ComputedProduct, LayerNorm, Matrix, Step
 
 
@@ -102,11 +103,7 @@ class DotProductNetwork(nn.Module):
         x = self.norm_dense(self.project_dense([dense[i] for i in self.dense_inputs]))  # [B, D]
         y = self.norm_fields(self.project_fields([sparse[i] for i in self.sparse_inputs]))  # [B, D, k]
         vectors = torch.cat([x.unsqueeze(2), y], dim=2)  # [B, D, k + 1]
-        products = torch.bmm(vectors.transpose(1, 2), vectors)  # [B, k + 1, k + 1]
-        size = products.shape[1]
-        row, column = torch.tril_indices(size, size, -1, device=x.device).unbind(0)
-        pairs = products.flatten(1).index_select(1, row * size + column)  # [B, k(k + 1)/2]
-        return self.norm(self.project([x, pairs]))
+        return self.norm(self.project([x, inner_products(vectors)]))  # k (k + 1) / 2 inner products
 
 
 def balanced_fields(dense_width: int) -> int:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from modules.operators.activation import activation_operations
@@ -16,6 +15,7 @@ from modules.operators.ending import ENDING_OPTIONS, Ending, norm_or_nothing
 from modules.operators.inputs import Inputs, InputShape, Read
 from modules.operators.layers import Layer
 from modules.operators.operator import Choices, Operator, Options
+from modules.operators.pairs import inner_products, pairs
 from modules.operators.step import ComputedProduct, LayerNorm, Matrix, Step
 
 
@@ -128,20 +128,3 @@ class ProjectedPairsNetwork(nn.Module):
         """→ [B, d]."""
         fields = self.project_fields([sparse[i] for i in self.sparse_inputs])  # [B, D, k]
         return self.ending(self.norm(self.project([dense[i] for i in self.dense_inputs] + [inner_products(fields)])))
-
-
-def inner_products(vectors: Tensor) -> Tensor:
-    """Inner products of all pairs: [B, D, k] → [B, k (k − 1) / 2], row by row below the diagonal."""
-    products = torch.bmm(vectors.transpose(1, 2), vectors)  # [B, k, k]
-    size = products.shape[1]
-    row, column = torch.tril_indices(size, size, -1, device=vectors.device).unbind(0)
-    return products.flatten(1).index_select(1, row * size + column)
-
-
-def pairs(vectors: int) -> int:
-    """Pairs of so many vectors.
-
-    >>> pairs(1), pairs(4)
-    (0, 6)
-    """
-    return vectors * (vectors - 1) // 2

@@ -167,8 +167,3 @@ class Inputs:
     def stem_size(self) -> int:
         """Columns that the flattened stem can have: the integers and the widest sparse output 0."""
         return self.shape.integers + self.sparse[0].size * self.shape.embedding_width
-
-    @property
-    def stem_width(self) -> int:
-        """Numbers of the flattened stem x₀."""
-        return sum(last - first for first, last in self.stem_columns())

@@ -1,4 +1,4 @@
-"""The layers of an operator (or of a baseline) as data: one `Step` a layer, in the order of computing.
+"""The layers of an operator as data: one `Step` a layer, in the order of computing.
 
 Building, multiply-accumulates, parameters, the chip's workload and the profile are loops over these descriptions.
 V vectors a sample, I inputs, O outputs of a static matrix.

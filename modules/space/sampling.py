@@ -116,12 +116,11 @@ def draw_block(
 
 
 def draw_head(blocks: int, generator: numpy.random.Generator) -> Head:
-    """One output of the last block, and Binomial(3, ½) of all others, stems included (as many as there are)."""
+    """One output of the last block, and of all others, stems included, each as likely as not."""
     outputs = [(side, output) for side in ("dense", "sparse") for output in range(blocks + 1)]
     last = ("dense", "sparse")[int(generator.integers(2))], blocks
     others = [output for output in outputs if output != last]
-    chosen = generator.choice(len(others), int(generator.binomial(3, 0.5)), replace=False)
-    read = sorted({last, *(others[int(index)] for index in chosen)})
+    read = sorted({last, *(other for other in others if generator.integers(2))})
     dense, sparse = (tuple(output for own, output in read if own == side) for side in ("dense", "sparse"))
     return Head(dense, sparse)
 

@@ -21,6 +21,7 @@ from modules.operators import (
     InteractingAttention,
     MaskBlock,
     Operator,
+    PairProducts,
     SigmoidGating,
     SparseToDense,
     Stem,
@@ -233,6 +234,7 @@ OPEN = SearchSpace(
     dense_operators=(
         WideFullyConnected(),
         FieldDotProduct(),
+        PairProducts(),
         FactorizedProduct(),
         MaskBlock(),
         BilinearFusion(),
@@ -251,7 +253,13 @@ OPEN = SearchSpace(
     dense_widths=(16, 32, 64, 128, 256, 400, 512),
     sparse_widths=(8, 16, 32, 48),
     fewest_blocks=1,
-    stems=(NO_STEM, *(Stem((), n) for n in (1, 2, 4)), *(Stem((128,), n) for n in (1, 2, 4)), Stem((512, 256, 64), 1)),
+    stems=(
+        NO_STEM,
+        *(Stem((), n, "none") for n in (1, 2, 4)),
+        *(Stem((), n) for n in (1, 2, 4)),
+        *(Stem((128,), n) for n in (1, 2, 4)),
+        Stem((512, 256, 64), 1),
+    ),
     free_head=True,
 )
 """This project's own: NASRec's operators and those that hand-made models are made of (docs/search_space.md)."""

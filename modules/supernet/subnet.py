@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from modules.integers import Standardization
 from modules.operators import Columns, InputShape, Layer, LayerNorm, Linear, Norm, build
 from modules.operators.flatten import joined
 from modules.space.architecture import Architecture
@@ -112,8 +113,11 @@ class Subnet(nn.Module):
         generator: torch.Generator | None = None,
         weights: Weights | None = None,
         slots: Slots | None = None,
+        integers: Standardization | None = None,
     ) -> None:
+        """`integers`: how they are standardized before anything else; by default they are read as they are."""
         super().__init__()
+        self.integers = integers or Standardization()
         weights = weights or OwnWeights(generator)
         parts = plan(architecture, shape, slots)
         modules = [(part, _network(part, weights)) for part in parts]
@@ -138,6 +142,7 @@ class Subnet(nn.Module):
 
     def _head_inputs(self, dense: Tensor, sparse: Tensor) -> list[Tensor]:
         """The dense outputs [B, d] and the flattened sparse outputs [B, n D] that the head joins."""
+        dense = self.integers(dense)
         vectors = sparse.transpose(1, 2)  # [B, D, F]
         if self.stem is not None:
             dense = self.stem(dense)  # [B, V D]

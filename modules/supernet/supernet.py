@@ -3,12 +3,14 @@
 B batch, I integers, F fields, D embedding width.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from modules.integers import Standardization
 from modules.operators import Columns, InputShape
 from modules.operators.layers import SlicedLinear, SlicedNorm
 from modules.space.architecture import Architecture
@@ -53,9 +55,17 @@ class Supernet(nn.Module):
     torch.Size([4])
     """
 
-    def __init__(self, space: SearchSpace, shape: InputShape, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        shape: InputShape,
+        generator: torch.Generator | None = None,
+        integers: Standardization | None = None,
+    ) -> None:
+        """`integers`: how all its networks standardize them; by default they are read as they are."""
         super().__init__()
         self.space, self.shape = space, shape
+        self.integers = integers or Standardization()
         self.slots = widest_slots(space, shape)
         self.widest = widest_layers(space, shape, self.slots, generator)
         # Where each parameter hangs: every path asks for all of them, and walking the modules anew costs a millisecond.
@@ -86,12 +96,13 @@ class Supernet(nn.Module):
 
     def _subnet(self, architecture: Architecture, weights: "_SlicedWeights") -> Subnet:
         self.space.check_path(architecture)
-        return Subnet(architecture, self.shape, weights=weights, slots=self.slots).train(self.training)
+        network = Subnet(architecture, self.shape, weights=weights, slots=self.slots, integers=self.integers)
+        return network.train(self.training)
 
 
 def extract(supernet: Supernet, architecture: Architecture) -> Subnet:
     """The architecture as a module of its own: the same function, to rounding, holding only its own weights."""
-    subnet = Subnet(architecture, supernet.shape)
+    subnet = Subnet(architecture, supernet.shape, integers=copy.deepcopy(supernet.integers))
     own = dict(subnet.named_parameters())
     gathered: dict[str, list[Tensor]] = {}
     for part in supernet.path(architecture).slices:

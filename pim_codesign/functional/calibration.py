@@ -4,6 +4,7 @@ For each number of bits the clipping range is the percentile of |x| whose quanti
 calibration rows; fewer bits clip more. B batch, I integers, F fields, D embedding width.
 """
 
+import copy
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pim_codesign.functional.matrices import joined, matrices, with_matrices_as_modules
+from pim_codesign.functional.matrices import joined, matrices
 from pim_codesign.mapping.mapping import ACTIVATION_BITS
 
 PERCENTILES = (99.0, 99.5, 99.9, 99.99, 100.0)
@@ -43,7 +44,7 @@ def calibrate(
     model: nn.Module, dense: Tensor, sparse: Tensor, activation_bits: Iterable[int] = ACTIVATION_BITS
 ) -> Calibration:
     """Run rows (dense [B, I], sparse [B, F, D]) through the model and choose each matrix's clipping ranges."""
-    watched = with_matrices_as_modules(model)
+    watched = copy.deepcopy(model)
     samples: dict[str, Tensor] = {}
     for name, matrix in matrices(watched):
 

@@ -1,36 +1,11 @@
-"""The static matrices of a model, each as a module of its own.
+"""The static matrices of a model: its linear layers, torch's own and those of sub-networks."""
 
-Most networks have them as linear layers already; a module that keeps them as bare parameters gives itself in this form.
-"""
-
-import copy
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from modules.operators import Linear
-
-
-@runtime_checkable
-class HoldsMatrices(Protocol):
-    """A module that keeps matrices as bare parameters and can give its function with each as a linear layer."""
-
-    def with_matrices_as_modules(self) -> nn.Module:
-        """The same function on the same parameters; the layers' paths are the parameters' own."""
-        ...
-
-
-def with_matrices_as_modules(model: nn.Module) -> nn.Module:
-    """A deep copy that computes the same and has every static matrix as an `nn.Linear` or a supernet `Linear`."""
-    result = copy.deepcopy(model)
-    if isinstance(result, HoldsMatrices):  # the model itself stands in no other module's place
-        return result.with_matrices_as_modules()
-    for name, module in list(result.named_modules()):
-        if isinstance(module, HoldsMatrices):
-            replace(result, name, module.with_matrices_as_modules())
-    return result
 
 
 def matrices(model: nn.Module) -> Iterator[tuple[str, nn.Linear | Linear]]:

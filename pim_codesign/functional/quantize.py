@@ -4,6 +4,7 @@ Weights are quantized per output channel, activations by a calibrated range. Pro
 what lossless converters compute. Gradients are straight-through, so the result can be trained.
 """
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.nn import functional
 
 from modules.operators import Linear
 from pim_codesign.functional.calibration import Calibration, calibrate
-from pim_codesign.functional.matrices import joined, matrices, replace, with_matrices_as_modules
+from pim_codesign.functional.matrices import joined, matrices, replace
 
 Bits = Mapping[str, tuple[int, int]]
 """Operator -> (weight bits, activation bits)."""
@@ -76,13 +77,13 @@ def quantize_weight(weight: Tensor, levels: int) -> Tensor:
 
 
 def quantize(model: nn.Module, bits: Bits, calibration: Calibration | tuple[Tensor, Tensor]) -> nn.Module:
-    """A copy of a Subnet or baseline with every static matrix at its operator's bits; the same forward.
+    """A copy of a network with every static matrix at its operator's bits; the same forward.
 
     `bits` names operators as a `Workload` does; a matrix belongs to the operator whose path is the matrix' path or
     begins it. `calibration` comes from `calibrate`, or is a batch (dense, sparse) to calibrate on now. Raises
     ValueError for a matrix without an operator and an operator without a matrix.
     """
-    result = with_matrices_as_modules(model)
+    result = copy.deepcopy(model)
     if not isinstance(calibration, Calibration):
         widths = {activation for _, activation in bits.values()}
         calibration = calibrate(model, *calibration, activation_bits=widths)

@@ -1,7 +1,6 @@
 """From networks to crossbars: what a network asks for, and how each operator is laid out."""
 
 from modules.operators import ComputedProduct
-from pim_codesign.mapping.baselines import workload_of_baseline
 from pim_codesign.mapping.mapping import ACTIVATION_BITS, WEIGHT_BITS, Mapping, OperatorMapping
 from pim_codesign.mapping.subnets import workload_of_subnet
 from pim_codesign.mapping.workload import Embeddings, Stage, Workload
@@ -15,6 +14,5 @@ __all__ = [
     "OperatorMapping",
     "Stage",
     "Workload",
-    "workload_of_baseline",
     "workload_of_subnet",
 ]

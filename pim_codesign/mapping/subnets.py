@@ -1,4 +1,4 @@
-"""The workload of a searched architecture: the described layers of its live operators, mergers and head."""
+"""The workload of an architecture: the described layers of its live operators, mergers and head."""
 
 from modules.operators import InputShape, Read
 from modules.space import Architecture, Part, plan
@@ -30,7 +30,8 @@ def workload_of_subnet(
                 depends += [own[source]] if isinstance(source, str) else made.by(source, part.number)
             own[step.name] = len(stages)
             stages.append(stage_of(step, part.layer_path(step.name), part.path, depends, layer_norm))
-        made.add(part, len(stages) - 1)
+        waited_for = {source for step in part.steps for source in step.waits_for}
+        made.add(part, [stage for name, stage in own.items() if name not in waited_for])
     return Workload(tuple(stages), Embeddings(shape.fields, shape.embedding_width, table_rows))
 
 
@@ -42,18 +43,18 @@ class _Made:
         self._operators: dict[tuple[str, int], list[int]] = {("dense", 0): [], ("sparse", 0): [0]}
         self._mergers: dict[tuple[str, int], list[int]] = {}
 
-    def add(self, part: Part, stage: int) -> None:
-        """Note the last stage of a part."""
+    def add(self, part: Part, stages: list[int]) -> None:
+        """Note the stages of a part that none of its others waits for: together they make its output."""
         match part.operator.branch:
             case "stem":
-                self._operators["dense", 0] = [stage]
-                self._operators["sparse", 0].append(stage)
+                self._operators["dense", 0] = stages
+                self._operators["sparse", 0] += stages
             case "dense" | "sparse" as side:
-                self._operators.setdefault((side, part.number), []).append(stage)
+                self._operators.setdefault((side, part.number), []).extend(stages)
             case "dense_to_sparse":
-                self._mergers[("sparse", part.number)] = [stage]
+                self._mergers[("sparse", part.number)] = stages
             case "sparse_to_dense":
-                self._mergers[("dense", part.number)] = [stage]
+                self._mergers[("dense", part.number)] = stages
 
     def by(self, read: Read, number: int) -> list[int]:
         """The stages that make what block `number` reads."""

@@ -1,7 +1,6 @@
-"""What a co-design search found, and its JSON (codesign.json except for what the pipeline adds)."""
+"""What a co-design search found."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from pim_codesign.cost import Cost, evaluate
 from pim_codesign.hardware import Hardware
@@ -26,29 +25,6 @@ class Point:
     mapping: Mapping
     """Bits and replication of each operator."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The point as plain JSON values."""
-        cost = self.cost
-        return {
-            "label": self.label,
-            "log_loss": self.log_loss,
-            "latency_us": cost.latency_us,
-            "throughput_per_s": cost.throughput_per_s,
-            "energy_nj": cost.energy_nj,
-            "area_mm2": cost.area_mm2,
-            "embedding_area_mm2": cost.embedding_area_mm2,
-            "power_w": cost.power_w,
-            "utilization": cost.utilization,
-            "arrays": cost.arrays,
-            "hardware": self.hardware.to_json(),
-            "operators": [
-                {"name": name, "weight_bits": o.weight_bits, "activation_bits": o.activation_bits, "dup": o.dup}
-                for name, o in zip(self.operators, self.mapping.operators, strict=True)
-            ],
-            "energy_breakdown_nj": cost.energy_breakdown_nj,
-            "area_breakdown_mm2": cost.area_breakdown_mm2,
-        }
-
 
 def naive_point(workload: Workload, hardware: Hardware, log_loss: float | None, label: str = "naive W8A8") -> Point:
     """The naive mapping: 8 bits everywhere, no replication."""
@@ -72,14 +48,3 @@ class CodesignResult:
     """The naive mapping on every preset's own chip: how far the public tools are apart."""
     measurements: int
     """Log losses measured, replayed ones included."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The result as plain JSON values."""
-        return {
-            "preset": self.preset,
-            "measurements": self.measurements,
-            "pareto": [point.to_json() for point in self.pareto],
-            "evaluated": [point.to_json() for point in self.evaluated],
-            "naive": self.naive.to_json(),
-            "presets": [{"preset": point.hardware.preset, "point": point.to_json()} for point in self.presets],
-        }

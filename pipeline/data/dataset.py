@@ -1,7 +1,7 @@
 """A click log opened: its schema, its splits and their streams."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,25 @@ class Dataset:
         """Share of clicks."""
         return self._mean(split, [self.schema.label], lambda columns: columns[0])
 
+    def check_labels(self) -> None:
+        """Raises ValueError unless the train and the valid split have both labels each: nothing is learned from one.
+
+        It reads labels unit by unit until it has seen both, as a rule in the first one.
+        """
+        for split in ("train", "valid"):
+            seen: set[bool] = set()
+            for (label,) in self._columns(split, [self.schema.label]):
+                seen |= set(np.unique(label > 0).tolist())
+                if len(seen) == 2:
+                    break
+            else:
+                (found,) = seen
+                raise ValueError(
+                    f"split {split!r}: the label, column {self.schema.label!r}, is {int(found)} in each of its "
+                    f"{self.rows(split)} rows, from which no model can learn; give rows of both labels, another "
+                    "data.split, or a data.schema with another label"
+                )
+
     def oracle_log_loss(self, split: str) -> float | None:
         """Log loss of the planted probabilities on the split's labels, the best any model can hope for.
 
@@ -88,16 +107,18 @@ class Dataset:
     def _mean(
         self, split: str, names: list[str], of: Callable[[list[npt.NDArray[np.float64]]], npt.NDArray[np.float64]]
     ) -> float:
-        """Mean over the split's rows of a function of raw columns, one row group in memory; label counts as 0 or 1."""
+        """Mean over the split's rows of a function of raw columns, of which the first is the label."""
+        return sum(float(of(columns).sum()) for columns in self._columns(split, names)) / self.rows(split)
+
+    def _columns(self, split: str, names: list[str]) -> Iterator[list[npt.NDArray[np.float64]]]:
+        """Raw columns of the split's rows, one unit after the other; the first is the label, which counts as 0 or 1."""
         chosen = self._split(split)
-        total = 0.0
         for unit in np.flatnonzero(chosen.counts):
             table, picked = chosen.reader.columns(int(unit), names), chosen.select(int(unit))
             columns = [table[name].to_numpy().astype(np.float64) for name in names]
             columns = columns if picked is None else [column[picked] for column in columns]
             columns[0] = np.minimum(columns[0], 1.0)
-            total += float(of(columns).sum())
-        return total / self.rows(split)
+            yield columns
 
     def _split(self, split: str) -> Split:
         if split not in self._splits:

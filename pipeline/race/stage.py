@@ -8,14 +8,14 @@ from pipeline.run.records.candidates import Winners
 from pipeline.run.records.codec import write_lines
 from pipeline.run.records.race import Finalist, RaceResult
 from pipeline.session import Session
-from pipeline.training.workers import workers
+from pipeline.training.workers import Workers, workers
 
 
-def race(session: Session) -> RaceResult:
-    """Run the race to its end and write the finalists; if that is done, only read them."""
+def race(session: Session, team: Workers | None = None) -> RaceResult:
+    """Run the race to its end and write the finalists; if that is done, only read them. `team`: workers to share."""
     path = session.folder.race
     if not session.exists(path):
-        found, contest = _race(session)
+        found, contest = _race(session, team)
         session.processes.on_first(lambda: write_lines(session.folder.race_trials, contest.trials))
         session.write(path, found)
     session.processes.on_first(lambda: shutil.rmtree(session.folder.race_outcomes, ignore_errors=True))
@@ -37,10 +37,10 @@ def line(finalist: Finalist) -> str:
     )
 
 
-def _race(session: Session) -> tuple[RaceResult, Contest]:
+def _race(session: Session, team: Workers | None) -> tuple[RaceResult, Contest]:
     winners = session.read(session.folder.winners, Winners) if session.config.race.from_supernet else None
-    with workers(session) as team:
-        contest = Contest(session, team)
+    with workers(session, team) as own:
+        contest = Contest(session, own)
         recipe = find_recipe(contest)
         screen_entrants(contest, recipe, winners)
         run_generations(contest, recipe)

@@ -21,13 +21,10 @@ from pipeline.training.diverged import Diverged
 from pipeline.training.loop import train_step
 from pipeline.training.metrics import evaluate
 from pipeline.training.schedule import learning_rates
-from pipeline.training.stage import own_batch_size
+from pipeline.training.stage import EVALUATED_AT_ONCE, own_batch_size
 from pipeline.training.standalone import build_network, build_trainee, with_recipe
 from pipeline.training.table_pipeline import TablePipeline
 from pipeline.training.trainee import Trainee
-
-EVALUATED_ROWS = 512
-"""Rows of a validation batch of a rank on CPU: larger activations leave the cache and fault pages (DECISIONS.md)."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +129,7 @@ def _no_position() -> dict[str, Any]:
 def _judge(session: Session, network: Subnet, trainee: Trainee) -> float:
     """Log loss on the race's validation rows: the same ones for every contender."""
     race, processes = session.config.race, session.processes
-    batch_size = EVALUATED_ROWS if processes.device.type == "cpu" else 8192
+    batch_size = EVALUATED_AT_ONCE[processes.device.type]
     rows = session.dataset.rows("valid")
     stream = session.dataset.stream(
         "valid", batch_size, processes.rank, processes.world_size, shuffle_seed=None if rows <= race.valid_rows else 0

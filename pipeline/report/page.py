@@ -86,7 +86,7 @@ def _page(run: RunRecords, command: str) -> dict[str, Any]:
         "architecture_title": title,
         "architecture": architecture,
         "other_architectures": others,
-        "progress": search_progress(run) if run.candidates else None,
+        "progress": search_progress(run) if run.scored else None,
         "race_lead": _race_lead(run),
         "race": race_progress(run.trials) if run.trials else None,
         "importance": mattered,
@@ -136,8 +136,8 @@ def _architectures(run: RunRecords) -> tuple[str, Picture | None, list[Picture]]
     elif run.winners:
         found, title = enumerate(run.winners.winners, start=1), "The winner of the search"
         drawn = [(f"Winner {place}", one.architecture, run.shape) for place, one in found]
-    elif run.candidates:
-        (best,) = best_candidates(run.candidates, 1)
+    elif run.scored:
+        (best,) = best_candidates(run.scored, 1)
         drawn, title = [(f"Candidate {best.index}", best.architecture, run.shape)], "The best candidate so far"
     else:
         return "The architecture", None, []

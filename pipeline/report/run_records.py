@@ -8,7 +8,7 @@ from modules.space import SPACES, InputShape, SearchSpace
 from pipeline.data.schema import Schema
 from pipeline.run.files import read_json
 from pipeline.run.folder import RunFolder
-from pipeline.run.records.candidates import Candidate, Winners
+from pipeline.run.records.candidates import Candidate, Winners, with_scores
 from pipeline.run.records.codec import check_run_format, read_lines, read_record
 from pipeline.run.records.codesign import Codesign
 from pipeline.run.records.model_card import ModelCard
@@ -49,6 +49,11 @@ class RunRecords:
     """What a row gives the network, at the embedding width of config.json; known once model.json is there."""
     missing: tuple[str, ...]
     """Names of the files that are absent."""
+
+    @property
+    def scored(self) -> tuple[Candidate, ...]:
+        """The candidates that did not fail."""
+        return with_scores(self.candidates)
 
 
 def read_run(path: Path) -> RunRecords:

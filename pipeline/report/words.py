@@ -95,7 +95,7 @@ def headline(run: RunRecords) -> str:
             f"validation log loss of {leader.valid_log_loss:.4f}. No finalist is trained to the end and tested yet."
         )
     if run.winners is not None:
-        best, count = run.winners.winners[0], len(run.candidates)
+        best, count = run.winners.winners[0], len(run.scored)
         return (
             f"The search has scored {count:,} architectures; the best has a validation log loss of {best.score:.4f} "
             "with the supernet's weights. Nothing is trained from scratch yet, so nothing is compared yet."

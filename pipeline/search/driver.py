@@ -1,6 +1,7 @@
 """The search loop: ask the strategy, score on the frozen supernet, tell the strategy, save the state."""
 
 import functools
+import math
 
 import numpy
 from tqdm import tqdm
@@ -9,7 +10,7 @@ from modules.space import Architecture, multiply_accumulates, parameter_count
 from modules.supernet import Supernet
 from pipeline.run.folder import RunFolder
 from pipeline.run.processes import Processes
-from pipeline.run.records.candidates import Candidate, SearchState
+from pipeline.run.records.candidates import Candidate, SearchState, best_candidates
 from pipeline.run.records.codec import read_record, write_record
 from pipeline.search.config import ScoringConfig
 from pipeline.search.scoring import score_all
@@ -31,7 +32,10 @@ def search(
     folder: RunFolder,
     processes: Processes,
 ) -> tuple[Candidate, ...]:
-    """Every candidate scored, in the order asked; resumes from search_state.json if there is one."""
+    """Every candidate scored or failed, in the order asked; resumes from search_state.json if there is one.
+
+    A candidate whose score is not finite has failed, and the search continues.
+    """
     strategy = build_strategy(config, supernet.space, generator)
     candidates = _resume(folder, strategy, supernet, processes)
     progress = tqdm(
@@ -48,7 +52,8 @@ def search(
         candidates += scored
         processes.on_first(functools.partial(_save, folder, strategy, candidates))
         progress.update(len(scored))
-        progress.set_postfix_str(f"best {min(candidate.score for candidate in candidates):.4f}")
+        for best in best_candidates(candidates, 1):
+            progress.set_postfix_str(f"best {best.score:.4f}")
     progress.close()
     return candidates
 
@@ -58,9 +63,10 @@ def _candidate(index: int, generation: int, architecture: Architecture, value: f
         index=index,
         generation=generation,
         architecture=architecture,
-        score=value,
+        score=value if math.isfinite(value) else None,
         multiply_accumulates=multiply_accumulates(architecture, supernet.shape),
         parameters=parameter_count(architecture, supernet.shape),
+        state="scored" if math.isfinite(value) else "failed",
     )
 
 

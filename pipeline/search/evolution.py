@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy
 
 from modules.space import Architecture, SearchSpace, mutate, single_operator_any_connection
-from pipeline.run.records.candidates import Candidate
+from pipeline.run.records.candidates import Candidate, with_scores
 from pipeline.run.records.codec import from_plain, to_plain
 from pipeline.search.proposals import Proposals, check_state, generator_state
 
@@ -93,11 +93,14 @@ class RegularizedEvolution:
         return self._proposals.ask(n)
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
-        """Take scores; with the last one of a generation its members join and the oldest are removed."""
+        """Take scores; with the last one of a generation its members join and the oldest are removed.
+
+        Candidates that failed do not join: they are no parents, and push nobody out.
+        """
         self._proposals.settle(candidates)
         self._scored += candidates
         if not self._proposals and self._scored:
-            self._population += sorted(self._scored, key=lambda candidate: candidate.index)
+            self._population += sorted(with_scores(tuple(self._scored)), key=lambda candidate: candidate.index)
             self._population = self._population[-self._config.initial_population :]
             self._scored = []
             self._generation += 1
@@ -128,15 +131,14 @@ class RegularizedEvolution:
         return {"config": dataclasses.asdict(self._config), "space": self._space.name}
 
     def _begin_generation(self) -> None:
-        """Propose the random start, or a parent's children. Where mutations find no new network, a random one."""
+        """Propose the random start, or a parent's children. Without a parent, or a new mutation of it, random ones."""
 
         def random() -> Architecture:
             return single_operator_any_connection(self._space, self._generator)
 
-        if self._generation == 0:
-            count, draw = self._config.initial_population, random
-        else:
-            count, draw = self._config.children, self._mutation_of(self._tournament_winner().architecture)
+        count, draw = self._config.initial_population if self._generation == 0 else self._config.children, random
+        if self._population:
+            draw = self._mutation_of(self._tournament_winner().architecture)
         for _ in range(count):
             if not self._proposals.propose(draw) and not self._proposals.propose(random):
                 break  # the space is used up
@@ -157,7 +159,7 @@ class RegularizedEvolution:
         size = min(self._config.tournament, len(self._population))
         drawn = self._generator.choice(len(self._population), size, replace=False)
         members = [self._population[int(place)] for place in drawn]
-        return min(members, key=lambda member: (member.score, member.index))
+        return min(members, key=lambda member: (member.log_loss, member.index))
 
 
 def mutations_per_child(generation: int, generations: int) -> int:

@@ -22,7 +22,7 @@ from pipeline.training.frozen_rows import FrozenRows
 
 
 def score(network: Subnet, fine_tune: FrozenRows | None, valid: FrozenRows, config: ScoringConfig) -> float:
-    """Validation log loss of a network after fitting its last layer."""
+    """Validation log loss of a network after fitting its last layer; NaN or infinite where the network overflows."""
     with torch.no_grad():
         judged = _features(network, valid)  # [R, P]
     head = network.head

@@ -1,6 +1,6 @@
 """The search as a stage of a run: the trained supernet in, candidates.jsonl and winners.json out."""
 
-from pipeline.run.records.candidates import Candidate, Winners, best_candidates
+from pipeline.run.records.candidates import Candidate, Winners, best_candidates, with_scores
 from pipeline.run.records.codec import write_lines
 from pipeline.run.records.progress import SupernetResult
 from pipeline.search.driver import search
@@ -10,7 +10,10 @@ from pipeline.training.supernet import SUPERNET, load_supernet
 
 
 def search_supernet(session: Session) -> Winners:
-    """Search to the end and write the winners, best first; if that is done, only read them."""
+    """Search to the end and write the winners, best first; if that is done, only read them.
+
+    Raises ValueError when every candidate failed; candidates.jsonl then says which they were.
+    """
     path = session.folder.winners
     if not session.exists(path):
         candidates = _search(session)
@@ -40,6 +43,11 @@ def _search(session: Session) -> tuple[Candidate, ...]:
 
 def _winners(session: Session, candidates: tuple[Candidate, ...]) -> Winners:
     config = session.config
+    if not with_scores(candidates):
+        raise ValueError(
+            f"{session.folder.candidates}: all {len(candidates)} candidates failed: none has a finite log loss on the "
+            "supernet's weights; train the supernet with lower learning rates, in a new run"
+        )
     return Winners(
         space=session.space.name,
         strategy=config.search.strategy,

@@ -38,7 +38,10 @@ class Strategy(Protocol):
         """
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
-        """Take the scores of architectures that were asked, in any order. Raises ValueError for others."""
+        """Take the scores of architectures that were asked, in any order. Raises ValueError for others.
+
+        A candidate that failed has no score; the search continues without it.
+        """
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that decides what comes next, the generator's state included, as plain JSON values."""

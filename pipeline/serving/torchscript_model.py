@@ -5,7 +5,8 @@ A server needs torch alone (fbgemm_gpu may be loaded too, torchrec and this proj
     model = torch.jit.load("model.pt")
     probability = model(dense, ids)  # [B, I] float32, [B, F] int64 -> [B] float32
 
-B batch, I dense inputs, F categorical fields, D embedding width, R rows of all tables together.
+B batch, I dense inputs, F categorical fields, D embedding width, R rows of all tables together, S trainings that the
+model averages.
 """
 
 import copy
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,28 +48,43 @@ print(json.dumps(probability.double().tolist()))
 _SCRIPTING = "import sys; from pipeline.serving.torchscript_model import script_file; script_file(*sys.argv[1:])"
 
 
-class ExportedModel(nn.Module):
-    """Embedding tables and an interaction as one module over plain tensors.
+@dataclass(frozen=True)
+class TrainedParts:
+    """What one training left."""
 
-    The tables lie one after the other in a single matrix, so that one lookup serves all fields.
+    tables: dict[str, Tensor]
+    """Name -> [rows, D], one per field, in the order of the ids' columns."""
+    interaction: nn.Module
+    """forward(dense [B, I], sparse [B, F, D]) -> logit [B]."""
+
+
+class ExportedModel(nn.Module):
+    """One training's embedding tables and interaction, or those of several whose logits are averaged, as one module.
+
+    The tables lie one after the other in a single matrix, and the trainings' rows side by side in it, so that one
+    lookup serves all fields of all trainings.
     """
 
     embeddings: Tensor
     table_rows: Tensor
     first_rows: Tensor
 
-    def __init__(self, tables: dict[str, Tensor], interaction: nn.Module, integers: int) -> None:
-        """tables: name -> [rows, D], one per field, in the order of the ids' columns; integers: I."""
+    def __init__(self, trainings: Sequence[TrainedParts], integers: int) -> None:
+        """trainings: at least one, of the same architecture and tables; integers: I."""
         super().__init__()
-        widths = {table.shape[1] for table in tables.values()}
+        first = trainings[0].tables
+        widths = {table.shape[1] for training in trainings for table in training.tables.values()}
         if len(widths) != 1:
             raise ValueError(f"embedding tables have the widths {sorted(widths)}; all must have the same")
-        self.integers = integers
-        self.tables = list(tables)
-        self.interaction = interaction
-        weights = [table.detach().to("cpu", torch.float32) for table in tables.values()]
-        table_rows = torch.tensor([len(weight) for weight in weights])  # [F]
-        self.register_buffer("embeddings", torch.cat(weights))  # [R, D]
+        self.integers, self.width = integers, widths.pop()
+        self.tables = list(first)
+        self.interactions = nn.ModuleList(training.interaction for training in trainings)
+        table_rows = torch.tensor([len(table) for table in first.values()])  # [F]
+        embeddings = torch.empty(int(table_rows.sum()), len(trainings) * self.width)  # [R, S · D]
+        for training, own in zip(trainings, embeddings.split(self.width, dim=1), strict=True):
+            assert list(training.tables) == self.tables, "trainings of one model have the same tables"
+            torch.cat([table.detach().to("cpu", torch.float32) for table in training.tables.values()], out=own)
+        self.register_buffer("embeddings", embeddings)
         self.register_buffer("table_rows", table_rows)
         self.register_buffer("first_rows", table_rows.cumsum(0) - table_rows)
 
@@ -92,26 +109,30 @@ class ExportedModel(nn.Module):
                 f"ids[{row}, {field}] is {int(ids[row, field])}; "
                 f"table {self.tables[field]} has the rows 0 to {int(self.table_rows[field]) - 1}"
             )
-        sparse = nn.functional.embedding(ids + self.first_rows, self.embeddings)  # [B, F, D]
-        return torch.sigmoid(self.interaction(dense, sparse))
+        sparse = nn.functional.embedding(ids + self.first_rows, self.embeddings)  # [B, F, S · D]
+        logit = torch.zeros_like(dense[:, 0])
+        for number, interaction in enumerate(self.interactions):
+            own = sparse[:, :, number * self.width : (number + 1) * self.width]  # [B, F, D]
+            logit = logit + interaction(dense, own.contiguous())
+        return torch.sigmoid(logit / len(self.interactions))
 
 
 def write_model(
-    tables: dict[str, Tensor],
-    interaction: nn.Module,
+    trainings: Sequence[TrainedParts],
     schema_json: dict[str, Any],
     provenance: Provenance,
     path: str | os.PathLike[str],
 ) -> None:
     """Write `path` (model.pt) and, beside it, the same name ending in .json.
 
-    tables: name -> [rows, D], one per field in the schema's order. provenance: what model.json says beside inputs and
-    output. model.pt appears only after a fresh process has loaded it and given the same probabilities; otherwise
-    RuntimeError, and the files that were there before stay. The same weights give the same bytes. A run killed between
-    the two files leaves a model.json whose sha256 is not model.pt's: export again.
+    trainings: one, or several whose logits the model averages; their tables in the schema's order. provenance: what
+    model.json says beside inputs and output. model.pt appears only after a fresh process has loaded it and given the
+    same probabilities; otherwise RuntimeError, and the files that were there before stay. The same weights give the
+    same bytes. A run killed between the two files leaves a model.json whose sha256 is not model.pt's: export again.
     """
     target = Path(path)
-    model = ExportedModel(tables, copy.deepcopy(interaction).cpu().float(), max(len(schema_json["integers"]), 1))
+    parts = [TrainedParts(one.tables, copy.deepcopy(one.interaction).cpu().float()) for one in trainings]
+    model = ExportedModel(parts, max(len(schema_json["integers"]), 1))
     model.eval().requires_grad_(False)
     scripted = _script_apart(model, target)
     with atomic_write(target) as handle:
@@ -207,6 +228,7 @@ def _card(model: ExportedModel, schema_json: dict[str, Any], provenance: Provena
         numbering=provenance.numbering,
         architecture=provenance.architecture,
         recipe=provenance.recipe,
+        seeds=provenance.seeds,
         metrics=provenance.metrics,
         versions=_versions(),
     )

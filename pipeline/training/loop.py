@@ -1,4 +1,4 @@
-"""The training loop: one for the supernet, standalone architectures and baselines.
+"""The training loop: one for the supernet and standalone networks.
 
 B batch, I dense inputs, F fields, D embedding width.
 """
@@ -25,6 +25,7 @@ from pipeline.run.records.progress import MetricsLine
 from pipeline.run.records.recipe import TrainingRecipe
 from pipeline.training.best_pass import BestPass
 from pipeline.training.config import TrainingConfig
+from pipeline.training.diverged import check_finite, diverged
 from pipeline.training.schedule import LearningRates, learning_rates
 from pipeline.training.table_pipeline import TablePipeline
 from pipeline.training.trainee import StepPaths, Trainee, load_tables
@@ -42,7 +43,8 @@ def train(
     """Train to the end of the stream, from the newest checkpoint if there is one; leaves a checkpoint at the end.
 
     With `keep_best_pass`, `validate()` gives the validation log loss after each pass, and what is left at the end is
-    the best pass; training ends with the first pass that is worse.
+    the best pass; training ends with the first pass that is worse. Raises Diverged, on every rank, when the training
+    diverges; no checkpoint holds what is not finite, so the last one stays.
     """
     checkpoints = Checkpoints(folder.checkpoints(stage), processes)
     step, losses, best = _resume(trainee, stream, checkpoints)
@@ -50,34 +52,37 @@ def train(
     log = MetricsLog(folder, stage, step) if processes.is_first else None
     progress = tqdm(total=total_steps, initial=step, desc=stage, unit="step", disable=not processes.is_first)
     tables = TablePipeline(trainee.embeddings, stream, stream.state_dict, processes.device)
-    while step < total_steps and not best.is_over:
-        if step % pass_steps == 0:
-            trainee.begin_pass(step // pass_steps, config)
-        rates = learning_rates(config, step, pass_steps)
-        torch.manual_seed(hash((trainee.seed, step, processes.rank)) & (2**63 - 1))  # for dropout, on any restart
-        losses.add(train_step(trainee, trainee.draw_paths(step), tables, config, rates, processes))
-        step += 1
-        progress.update()
-        if step % config.log_every == 0 or step == total_steps:
-            mean_loss = losses.take_mean(processes)
-            if not math.isfinite(mean_loss):
-                raise ValueError(f"{stage}: the loss is {mean_loss} at step {step}; lower the learning rates")
-            progress.set_postfix_str(f"log loss {mean_loss:.4f}")
-            if log is not None:
-                log.write(MetricsLine(stage, step, step * config.batch_size, mean_loss, rates.dense))
-        if config.keep_best_pass and step % pass_steps == 0:
-            assert validate is not None, "keep_best_pass needs validation rows"
-            best.take(validate(), step, trainee, checkpoints)
-        is_last = step == total_steps or best.is_over
-        if config.checkpoint_every and step % config.checkpoint_every == 0 and not is_last:
-            _save(trainee, tables, checkpoints, step, losses, best)
-    best.restore(trainee, checkpoints)
-    _save(trainee, tables, checkpoints, step, losses, best)
-    best.drop(checkpoints)
-    tables.close()
-    progress.close()
-    if log is not None:
-        log.close()
+    with contextlib.ExitStack() as held:
+        for opened in (tables, progress, log):
+            if opened is not None:
+                held.callback(opened.close)
+        while step < total_steps and not best.is_over:
+            if step % pass_steps == 0:
+                trainee.begin_pass(step // pass_steps, config)
+            rates = learning_rates(config, step, pass_steps)
+            torch.manual_seed(hash((trainee.seed, step, processes.rank)) & (2**63 - 1))  # for dropout, on any restart
+            losses.add(train_step(trainee, trainee.draw_paths(step), tables, config, rates, processes))
+            step += 1
+            progress.update()
+            is_judged = config.keep_best_pass and step % pass_steps == 0
+            is_saved = step == total_steps or (config.checkpoint_every and step % config.checkpoint_every == 0)
+            if is_judged or is_saved:
+                check_finite(trainee, losses.total, f"{stage}, step {step}", processes)
+            if step % config.log_every == 0 or step == total_steps:
+                mean_loss = losses.take_mean(processes)
+                if not math.isfinite(mean_loss):
+                    raise diverged(f"{stage}, step {step}")
+                progress.set_postfix_str(f"log loss {mean_loss:.4f}")
+                if log is not None:
+                    log.write(MetricsLine(stage, step, step * config.batch_size, mean_loss, rates.dense))
+            if is_judged:
+                assert validate is not None, "keep_best_pass needs validation rows"
+                best.take(validate(), step, trainee, checkpoints)
+            if is_saved and step < total_steps and not best.is_over:
+                _save(trainee, tables, checkpoints, step, losses, best)
+        best.restore(trainee, checkpoints)
+        _save(trainee, tables, checkpoints, step, losses, best)
+        best.drop(checkpoints)
 
 
 @dataclass
@@ -108,7 +113,7 @@ def train_step(
     rates: LearningRates,
     processes: Processes,
 ) -> Tensor:
-    """One step on the next of this rank's batches; returns its mean log loss, detached.
+    """One step on the next of this rank's batches; returns its mean log loss, detached, as `dense_step` does.
 
     One lookup serves all paths, and its backward updates the tables.
     """
@@ -133,7 +138,8 @@ def dense_step(
 ) -> tuple[Tensor, Tensor]:
     """The dense part's share of a step: the slices' gradients are averaged over paths and ranks, clipped and applied.
 
-    Returns the mean log loss, detached, and its gradient by embedded [B, F, D], a leaf.
+    Returns the mean log loss, detached, and its gradient by embedded [B, F, D], a leaf. The loss is NaN where the
+    gradient's norm is not finite: so a sum of losses tells, without waiting for the GPU at any step, what diverged.
     """
     mean_loss = torch.zeros((), device=processes.device)
     with matrix_precision(config, processes.device):
@@ -145,8 +151,9 @@ def dense_step(
     if drawn.slices is not drawn.paths[0].slices:
         sum_gradients(drawn.paths, drawn.slices)
     average_gradients(drawn.slices, processes)
-    nn.utils.clip_grad_norm_([part.leaf for part in drawn.slices], config.clip_norm)
+    norm = nn.utils.clip_grad_norm_([part.leaf for part in drawn.slices], config.clip_norm)
     trainee.optimizer.step(drawn.slices, learning_rate)
+    mean_loss = torch.where(norm.isfinite(), mean_loss, torch.nan)
     return mean_loss, torch.zeros_like(embedded) if embedded.grad is None else embedded.grad
 
 

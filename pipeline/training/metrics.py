@@ -18,6 +18,7 @@ from modules.embeddings import embed
 from pipeline.data import Batch
 from pipeline.run.processes import Processes
 from pipeline.run.records.results import Metrics
+from pipeline.training.diverged import Diverged
 
 _CHUNK_ROWS = 1 << 20
 """Rows worked on at once in float64 or int64: temporaries stay under 32 MB."""
@@ -47,19 +48,20 @@ class Evaluation:
     def __init__(self) -> None:
         self._clicked: list[numpy.ndarray] = []
         self._not_clicked: list[numpy.ndarray] = []
+        self._not_finite: float | None = None
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
         """Add rows: logits [B] of any float type and device, labels [B] of 0 and 1.
 
-        Raises ValueError for logits that are not finite (the model has diverged), or labels other than 0 and 1.
+        Raises ValueError for labels other than 0 and 1. (For a logit that is not finite `metrics` raises Diverged: it
+        may be on one rank only, and the others would wait for its rows.)
         """
         values = logits.detach().to("cpu", torch.float32).numpy()
         labels_on_cpu = labels.detach().cpu().numpy()
         if values.ndim != 1 or labels_on_cpu.shape != values.shape:
             raise ValueError(f"logits {values.shape} and labels {labels_on_cpu.shape}; both must be [B]")
-        if not numpy.isfinite(values).all():
-            bad = values[~numpy.isfinite(values)][0]
-            raise ValueError(f"a logit is {bad}: the model has diverged; train it with a lower learning rate")
+        if self._not_finite is None and not numpy.isfinite(values).all():
+            self._not_finite = float(values[~numpy.isfinite(values)][0])
         clicked = labels_on_cpu == 1
         if not (clicked | (labels_on_cpu == 0)).all():
             bad = labels_on_cpu[~(clicked | (labels_on_cpu == 0))][0]
@@ -70,10 +72,12 @@ class Evaluation:
     def metrics(self, group: dist.ProcessGroup | None = None) -> Metrics:
         """The metrics of all rows added, on every rank of the group (by default all); call it on all of them.
 
-        Rank 0 gathers the rows of all ranks. Raises ValueError when there are none.
+        Rank 0 gathers the rows of all ranks. Raises, on every rank, ValueError when there are none and Diverged when
+        the logit of one of them is not finite.
         """
         if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size(group) == 1:
             return self.own_metrics()
+        self._check_finite(_of_all_ranks(self._not_finite, group))
         clicked, not_clicked = _joined(self._clicked), _joined(self._not_clicked)
         clicked, not_clicked = gathered(clicked, group), gathered(not_clicked, group)
         outcome: list[Metrics | str | None] = [None]
@@ -87,9 +91,21 @@ class Evaluation:
             raise ValueError(outcome[0])
         return outcome[0]
 
+    def _check_finite(self, not_finite: list[float | None]) -> None:
+        for logit in not_finite:
+            if logit is not None:
+                raise Diverged(f"a logit is {logit}: the model has diverged; train it with a lower learning rate")
+
     def own_metrics(self) -> Metrics:
-        """The metrics of the rows added on this rank alone. Raises ValueError when there are none."""
+        """The metrics of the rows added on this rank alone; it raises what `metrics` does."""
+        self._check_finite([self._not_finite])
         return _metrics(_joined(self._clicked), _joined(self._not_clicked))
+
+
+def _of_all_ranks(value: float | None, group: dist.ProcessGroup | None) -> list[float | None]:
+    values: list[float | None] = [None] * dist.get_world_size(group)
+    dist.all_gather_object(values, value, group=group)
+    return values
 
 
 def _joined(parts: list[numpy.ndarray]) -> numpy.ndarray:

@@ -18,11 +18,6 @@ class LearningRates:
     tables: float
     """Of the tables' row-wise Adagrad."""
 
-    @classmethod
-    def at_share(cls, config: TrainingRecipe, share: float) -> "LearningRates":
-        """Both at the same share of their peaks."""
-        return cls(share * config.learning_rate, share * config.table_learning_rate)
-
 
 def learning_rates(config: TrainingRecipe, step: int, pass_steps: int) -> LearningRates:
     """The rates at a step, counted from 0 over all passes of `pass_steps` each."""

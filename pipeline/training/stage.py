@@ -16,6 +16,10 @@ from pipeline.training.metrics import evaluate
 from pipeline.training.row_logits import RowLogits, row_logits
 from pipeline.training.trainee import Trainee, load_tables
 
+EVALUATED_AT_ONCE = {"cpu": 1024, "cuda": 4096}
+"""Rows of a batch in evaluation, per rank, by the kind of device. On a CPU larger batches leave the caches, and make
+the memory of every activation come anew from the system. The metrics do not depend on it, beyond a logit's last bit."""
+
 
 def new_tables(session: Session, config: TrainingRecipe) -> DistributedModelParallel:
     """New sharded embedding tables with their fused optimizer."""
@@ -78,8 +82,9 @@ def load_trained(session: Session, trainee: Trainee, stage: str) -> None:
 def evaluate_split(session: Session, network: nn.Module, trainee: Trainee, split: str) -> Metrics:
     """Final metrics of a network on a split."""
     processes = session.processes
+    batch_size = EVALUATED_AT_ONCE[processes.device.type]
     stream = session.dataset.stream(
-        split, batch_size=4096, rank=processes.rank, world_size=processes.world_size, shuffle_seed=None
+        split, batch_size=batch_size, rank=processes.rank, world_size=processes.world_size, shuffle_seed=None
     )
     return evaluate(network, trainee.embeddings, stream, processes)
 
@@ -87,7 +92,8 @@ def evaluate_split(session: Session, network: nn.Module, trainee: Trainee, split
 def split_logits(session: Session, network: nn.Module, trainee: Trainee, split: str) -> RowLogits:
     """A network's logits on a split's rows, on rank 0."""
     processes = session.processes
+    batch_size = EVALUATED_AT_ONCE[processes.device.type]
     stream = session.dataset.stream(
-        split, batch_size=4096, rank=processes.rank, world_size=processes.world_size, shuffle_seed=None
+        split, batch_size=batch_size, rank=processes.rank, world_size=processes.world_size, shuffle_seed=None
     )
     return row_logits(network, trainee.embeddings, stream, processes)

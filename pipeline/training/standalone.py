@@ -14,6 +14,7 @@ from pipeline.run.records.recipe import Recipe, TrainingRecipe
 from pipeline.run.records.results import ModelKind, ModelResult, SplitMetrics, retrain_stage
 from pipeline.session import Session
 from pipeline.training.config import training_config
+from pipeline.training.integers import standardization
 from pipeline.training.stage import evaluate_split, is_trained, load_trained, new_tables, split_logits, train_to_end
 from pipeline.training.trainee import Trainee, dense_optimizer, whole
 
@@ -67,7 +68,7 @@ def build(
 def build_network(session: Session, name: str, architecture: Architecture) -> Subnet:
     """An untrained network for the session's embedding width; its weights follow from the seed and the name."""
     weights = OwnWeights(session.torch_generator("weights", name), session.config.retrain.layer_norm)
-    subnet = Subnet(architecture, session.shape, weights=weights)
+    subnet = Subnet(architecture, session.shape, weights=weights, integers=standardization(session))
     nn.init.zeros_(dict(subnet.named_parameters())["head.weight"])  # as the supernet starts
     return subnet
 

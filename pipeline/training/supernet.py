@@ -8,6 +8,7 @@ from modules.space.sampling import SAMPLERS, warmed_up
 from modules.supernet import Supernet, common_slices, extract
 from modules.table_prior import TablePrior
 from pipeline.session import Session
+from pipeline.training.integers import standardization
 from pipeline.training.stage import evaluate_split, load_trained, new_tables
 from pipeline.training.trainee import StepPaths, Trainee, dense_optimizer
 
@@ -18,10 +19,11 @@ SUPERNET = "supernet"
 def build_supernet(session: Session) -> tuple[Supernet, Trainee]:
     """A new supernet and what its training changes; each step draws its paths, the same draws on every rank."""
     config = session.config.supernet
-    supernet = Supernet(session.space, session.shape, session.torch_generator("weights", SUPERNET))
+    generator = session.torch_generator("weights", SUPERNET)
+    supernet = Supernet(session.space, session.shape, generator, standardization(session))
     nn.init.zeros_(supernet.parameters_by_name()["head.weight"])  # a random head is noise that training has to undo
     supernet.to(session.processes.device)
-    generator = session.numpy_generator("paths")
+    draws = session.numpy_generator("paths")
     sampler = SAMPLERS[config.sampler]
 
     parameters = supernet.parameters_by_name()
@@ -33,7 +35,7 @@ def build_supernet(session: Session) -> tuple[Supernet, Trainee]:
     def draw_paths(step: int) -> StepPaths:
         sample = warmed_up(sampler, step, config.path_warm_up_steps)
         count = config.paths_per_step * (world_size if config.distinct_paths else 1)
-        paths = [supernet.path(sample(session.space, generator)) for _ in range(count)]
+        paths = [supernet.path(sample(session.space, draws)) for _ in range(count)]
         return StepPaths(tuple(paths[own]), common_slices(paths, parameters))
 
     embeddings = new_tables(session, config)
@@ -44,8 +46,8 @@ def build_supernet(session: Session) -> tuple[Supernet, Trainee]:
         optimizer=dense_optimizer(config, parameters),
         prior=TablePrior(embeddings, config.table_prior_count),
         seed=session.config.seed,
-        generator_state=lambda: generator.bit_generator.state,
-        restore_generator=lambda state: setattr(generator.bit_generator, "state", state),
+        generator_state=lambda: draws.bit_generator.state,
+        restore_generator=lambda state: setattr(draws.bit_generator, "state", state),
     )
     return supernet, trainee
 

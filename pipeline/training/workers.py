@@ -142,10 +142,11 @@ def _end_with(parent: int) -> None:
 
 
 @contextlib.contextmanager
-def workers(session: Session) -> Iterator[Workers]:
-    """Workers for the length of the block."""
-    found = Workers(session)
+def workers(session: Session, given: Workers | None = None) -> Iterator[Workers]:
+    """Workers for the length of the block, or those given: a process takes seconds to start, so stages share them."""
+    found = given or Workers(session)
     try:
         yield found
     finally:
-        found.close()
+        if given is None:
+            found.close()

@@ -1,5 +1,6 @@
-"""The co-design as a stage: log losses measured on the retrained winner and read back after a stop."""
+"""The co-design as a stage: log losses measured on the best model and read back after a stop."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from pipeline.codesign import MeasuredModel, Measurements, codesign, summary
 from pipeline.run.processes import join
 from pipeline.run.records.codec import read_record, write_record
 from pipeline.run.records.codesign import Codesign, LogLosses
-from pipeline.run.records.results import Results
+from pipeline.run.records.results import ModelKind, ModelResult, Results
 from pipeline.session import Session, open_session
 from pipeline.training.frozen_rows import load_frozen_rows
 from pipeline.training.standalone import rebuild, train_standalone
@@ -28,7 +29,7 @@ def session(copied: TinyRun) -> Iterator[Session]:
 
 
 def results(session: Session) -> Results:
-    """What was retrained: a winner and a baseline."""
+    """What was trained: a searched model and a hand-made one."""
     return session.read(session.folder.results, Results)
 
 
@@ -37,35 +38,60 @@ def found(session: Session) -> Codesign:
     return session.read(session.folder.codesign, Codesign)
 
 
-def test_float_log_loss_is_the_winners(session: Session) -> None:
-    """The log loss before quantization is that of the retrained winner on the first scoring.valid_rows rows."""
-    contender = rebuild(session, results(session).best_model)
-    tables = train_standalone(session, contender).trainee.embeddings
+def float_log_loss(session: Session, model: ModelResult) -> float:
+    """The log loss of a model's best seed on the first scoring.valid_rows rows."""
+    contender = rebuild(session, model, model.best_seed)
+    tables = train_standalone(contender).trainee.embeddings
     rows = load_frozen_rows(tables, session.dataset, "valid", 100, session.processes)
     with torch.no_grad():
         logit = contender.network(rows.dense, rows.embedded).double()
-    expected = float(binary_cross_entropy_with_logits(logit, rows.label.double()))
-    assert found(session).float_log_loss == pytest.approx(expected, rel=1e-7)
-    assert (found(session).model, found(session).quality_rows) == ("winner_1", 100)
+    return float(binary_cross_entropy_with_logits(logit, rows.label.double()))
+
+
+def test_float_log_loss_is_the_models(session: Session) -> None:
+    """The log loss before quantization is that of the best model's best seed."""
+    best = results(session).best_model
+    assert found(session).float_log_loss == pytest.approx(float_log_loss(session, best), rel=1e-7)
+    assert (found(session).model, found(session).quality_rows) == (best.name, 100)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["searched", "handmade"])
+def test_the_best_is_mapped_whatever_its_kind(session: Session, kind: ModelKind) -> None:
+    """Its workload has its own embedding width; the hand-made models that are not the best are mapped beside it."""
+    own = results(session)
+    (best,) = own.of_kind(kind)
+    session.write(session.folder.results, dataclasses.replace(own, best=best.title))
+    for path in (session.folder.codesign, session.folder.codesign_measurements):
+        path.unlink()
+    written = codesign(session)
+    assert written.float_log_loss == pytest.approx(float_log_loss(session, best), rel=1e-7)
+    others = [model for model in own.of_kind("handmade") if model != best]
+    assert [(one.name, one.title) for one in written.baselines] == [(model.name, model.title) for model in others]
+    workload = MeasuredModel(session, best).workload
+    assert workload.embeddings.width == best.recipe.embedding_width
+    assert workload.multiply_accumulates == best.multiply_accumulates
+    assert tuple(operator.name for operator in written.naive.operators) == workload.operators
 
 
 @pytest.mark.slow
 def test_measured_points_are_measured(session: Session) -> None:
-    """The log loss of the naive mapping, of each reported point and of the baseline is that of the network quantized
-    with the point's bits."""
-    written = found(session)
-    winner, baseline = (MeasuredModel(session, model) for model in results(session).models)
+    """The log loss of the naive mapping, of each reported point and of the other hand-made models is that of the
+    network quantized with the point's bits."""
+    written, models = found(session), results(session)
+    best = MeasuredModel(session, models.best_model)
     for point in (written.naive, *written.pareto):
         bits = {one.name: (one.weight_bits, one.activation_bits) for one in point.operators}
-        assert winner.log_loss(bits) == point.log_loss
-    (entry,) = written.baselines
-    assert (entry.name, entry.title) == ("deepfm", "DeepFM")
-    assert entry.point.log_loss == baseline.naive_log_loss()
+        assert best.log_loss(bits) == point.log_loss
+    for entry in written.baselines:
+        (model,) = (model for model in models.of_kind("handmade") if model.name == entry.name)
+        assert entry.point.log_loss == MeasuredModel(session, model).naive_log_loss()
+        assert {operator.weight_bits for operator in entry.point.operators} == {8}
     assert {operator.weight_bits for operator in written.naive.operators} == {8}
 
 
 def test_the_naive_cost_is_the_models(session: Session) -> None:
-    """The naive mapping's figures are the cost model's for the winner's workload on the preset's chip."""
+    """The naive mapping's figures are the cost model's for the model's workload on the preset's chip."""
     cost = evaluate(MeasuredModel(session, results(session).best_model).workload, PRESETS["isaac32"])
     for field in ("latency_us", "energy_nj", "area_mm2"):
         assert getattr(found(session).naive, field) == pytest.approx(getattr(cost, field))

@@ -1,5 +1,6 @@
 """The export of a real run: model.pt answers as the trained model does, where nothing of this project is known."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,13 +12,17 @@ import pytest
 import torch
 
 from modules.embeddings import embed
+from modules.space import InputShape
+from modules.space.handmade import handmade
 from pipeline.data.config import DataConfig
 from pipeline.data.dataset import open_dataset
-from pipeline.export import export_best, read_unsharded
+from pipeline.export import chosen_model, export_best, read_unsharded
 from pipeline.run.checkpoint import Checkpoints
 from pipeline.run.processes import join
-from pipeline.run.records.results import Results
-from pipeline.session import open_session
+from pipeline.run.records.model_card import ModelCard
+from pipeline.run.records.recipe import Recipe
+from pipeline.run.records.results import Metrics, ModelKind, ModelResult, Results, SplitMetrics
+from pipeline.session import Session, open_session
 from pipeline.training.standalone import rebuild, train_standalone
 
 TinyRun = Any
@@ -29,19 +34,38 @@ probability = torch.jit.load(sys.argv[1])(rows["dense"], rows["ids"])
 assert not {"torchrec", "modules", "pipeline"} & set(sys.modules)
 torch.save(probability, sys.argv[3])
 """
+ENSEMBLE = "--export.ensemble"
+
+
+def results(session: Session) -> Results:
+    """What was trained."""
+    return session.read(session.folder.results, Results)
+
+
+def card(run: TinyRun) -> ModelCard:
+    """The run's model.json."""
+    with join("cpu") as processes, open_session(run.config, processes) as session:
+        return session.read(run.path / "model.json", ModelCard)
 
 
 @pytest.mark.slow
-def test_ten_thousand_rows_in_a_fresh_process(copied: TinyRun, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", [(), (ENSEMBLE,)], ids=["one seed", "ensemble"])
+def test_ten_thousand_rows_in_a_fresh_process(copied: TinyRun, tmp_path: Path, option: tuple[str, ...]) -> None:
     """On 10,000 generated rows, most never trained on, a process with torch and fbgemm_gpu alone gives the
-    probabilities of the trained model (sharded tables from its checkpoint, then the network) within 1e-6."""
+    probabilities of the trained model (sharded tables from its checkpoint, then the network) within 1e-6: those of the
+    best seed, or of the mean of all seeds' logits."""
+    assert copied.program(export_best, *option) == 0
     data = open_dataset(DataConfig(rows=ROWS, max_table_rows=60), str(tmp_path / "more"))
-    with join("cpu") as processes, open_session(copied.config, processes) as session, torch.no_grad():
-        contender = rebuild(session, session.read(session.folder.results, Results).best_model)
-        with torch.enable_grad():
-            tables = train_standalone(session, contender).trainee.embeddings
-        batches = [batch for split in ("train", "valid", "test") for batch in data.stream(split, 2000, drop_last=False)]
-        expected = torch.cat([contender.network(b.dense, embed(tables, b.sparse)).sigmoid() for b in batches])
+    batches = [batch for split in ("train", "valid", "test") for batch in data.stream(split, 2000, drop_last=False)]
+    logits = []
+    with join("cpu") as processes, open_session(copied.config, processes) as session:
+        best = results(session).best_model
+        for seed in range(len(best.seeds)) if option else [best.best_seed]:
+            contender = rebuild(session, best, seed)
+            tables = train_standalone(contender).trainee.embeddings
+            with torch.no_grad():
+                logits.append(torch.cat([contender.network(b.dense, embed(tables, b.sparse)) for b in batches]))
+    expected = torch.stack(logits).mean(0).sigmoid()
     rows = {"dense": torch.cat([b.dense for b in batches]), "ids": torch.cat([b.ids for b in batches])}
     torch.save(rows, tmp_path / "rows.pt")
     files = [str(copied.path / "model.pt"), str(tmp_path / "rows.pt"), str(tmp_path / "probability.pt")]
@@ -53,37 +77,113 @@ def test_ten_thousand_rows_in_a_fresh_process(copied: TinyRun, tmp_path: Path) -
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
+def test_each_model_is_exported_by_its_name(copied: TinyRun) -> None:
+    """Whatever its kind and embedding width, by name or title; an export of another model than the one that is there is
+    written anew, of the same one is not; model.json's metrics are those of model.pt on the test rows."""
+    with join("cpu") as processes, open_session(copied.config, processes) as session:
+        models = results(session).models
+        rows = list(session.dataset.stream("test", 4096, drop_last=False))
+    assert {model.kind for model in models} == {"searched", "handmade"}
+    asked = [(model, name, ()) for model in models for name in (model.name, model.title)]
+    for model, name, option in [*asked, (models[-1], models[-1].title, (ENSEMBLE,))]:
+        written, is_there = (
+            (copied.path / "model.pt").stat().st_mtime_ns,
+            card(copied).architecture == model.architecture,
+        )
+        assert copied.program(export_best, "--export.model", name, *option) == 0
+        found = card(copied)
+        assert (found.architecture, found.recipe) == (model.architecture, model.recipe)
+        assert found.seeds == (tuple(range(len(model.seeds))) if option else (model.best_seed,))
+        metrics = model.ensemble if option else model.seeds[model.best_seed]
+        assert found.metrics == metrics
+        loaded = torch.jit.load(str(copied.path / "model.pt"))
+        probability = torch.cat([loaded(batch.dense, batch.ids) for batch in rows]).double()
+        log_loss = torch.nn.functional.binary_cross_entropy(probability, torch.cat([b.label for b in rows]).double())
+        assert log_loss.item() == pytest.approx(metrics.test.log_loss, rel=1e-5)
+        if is_there and not option:
+            assert (copied.path / "model.pt").stat().st_mtime_ns == written
+
+
+def model_named(kind: ModelKind, name: str, title: str, *valid: float) -> ModelResult:
+    """A result with these validation log losses, one a seed."""
+    seeds = tuple(SplitMetrics(*[Metrics(one, None, None, None, 10)] * 2) for one in valid)
+    architecture = handmade("dlrm", InputShape(2, 3, 4))
+    counts = {"multiply_accumulates": 1, "parameters": 1, "table_bytes": 1, "lookup_bytes": 1, "trials": 1, "rows": 1}
+    return ModelResult(name, kind, title, "", architecture, Recipe(), None, **counts, seeds=seeds, ensemble=seeds[0])
+
+
+MODELS = (
+    model_named("searched", "net_3", "Net 3", 0.5, 0.4, 0.4),
+    model_named("given", "dlrm", "Dlrm", 0.3),
+    model_named("handmade", "dlrm", "DLRM", 0.6),
+)
+RESULTS = Results(MODELS, "Dlrm", (), None, 1, 1, 0.5)
+
+
+def test_names() -> None:
+    """A name or title that one model has is that model, kind/name always is; no name is the best, of any kind."""
+    assert chosen_model(RESULTS, "") is MODELS[1]
+    assert chosen_model(RESULTS, "net_3") is chosen_model(RESULTS, "Net 3") is MODELS[0]
+    assert chosen_model(RESULTS, "DLRM") is chosen_model(RESULTS, "handmade/dlrm") is MODELS[2]
+    assert chosen_model(RESULTS, "given/dlrm") is MODELS[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("dcn", r"'dcn' is no model of results\.json; choose one of searched/net_3 \(Net 3\), given/dlrm \(Dlrm\), ha"),
+        ("dlrm", r"'dlrm' is the name of several models; choose one of given/dlrm \(Dlrm\), handmade/dlrm \(DLRM\)$"),
+    ],
+)
+def test_unknown_and_ambiguous_names(name: str, message: str) -> None:
+    """They are refused with the names that can be given."""
+    with pytest.raises(ValueError, match=message):
+        chosen_model(RESULTS, name)
+
+
 def test_unsharded_tables_are_the_trained_ones(copied: TinyRun) -> None:
     """Read without the ranks that wrote them, tables and dense weights are the checkpoint's, bit for bit."""
     with join("cpu") as processes, open_session(copied.config, processes) as session:
-        best = session.read(session.folder.results, Results).best_model
-        trained, read = (rebuild(session, best) for _ in range(2))
-        trainee = train_standalone(session, trained).trainee
-        newest = Checkpoints(session.folder.checkpoints(best.stage), processes).newest()
-        assert newest is not None
-        tables = read_unsharded(session, read.network, newest)
-        assert tuple(tables) == tuple(session.dataset.schema.table_names)
-        for name, table in trainee.embeddings.state_dict().items():
-            assert torch.equal(tables[name.split(".")[-2]], table.local_shards()[0].tensor)
-        for own, other in zip(trained.network.parameters(), read.network.parameters(), strict=True):
-            assert torch.equal(own, other)
+        for model in results(session).models:
+            seed = model.best_seed
+            trained, read = (rebuild(session, model, seed) for _ in range(2))
+            trainee = train_standalone(trained).trainee
+            newest = Checkpoints(session.folder.checkpoints(model.stages[seed]), processes).newest()
+            assert newest is not None
+            tables = read_unsharded(read.session, read.network, newest)
+            assert tuple(tables) == tuple(session.dataset.schema.table_names)
+            assert {table.shape[1] for table in tables.values()} == {model.recipe.embedding_width}
+            for name, table in trainee.embeddings.state_dict().items():
+                assert torch.equal(tables[name.split(".")[-2]], table.local_shards()[0].tensor)
+            for own, other in zip(trained.network.parameters(), read.network.parameters(), strict=True):
+                assert torch.equal(own, other)
 
 
 @pytest.mark.slow
-def test_exported_again_when_the_files_do_not_belong_together(copied: TinyRun) -> None:
-    """A model.pt that is not the one model.json describes is exported anew: the same bytes."""
-    expected = (copied.path / "model.pt").read_bytes()
-    (copied.path / "model.pt").write_bytes(expected[:-1])
+@pytest.mark.parametrize("changed", ["model.pt", "model.json"])
+def test_exported_again_when_the_files_do_not_belong_together(copied: TinyRun, changed: str) -> None:
+    """A model.pt that is not the one model.json describes, or a model.json of another training, is exported anew: the
+    same bytes."""
+    expected = {name: (copied.path / name).read_bytes() for name in ("model.pt", "model.json")}
+    if changed == "model.pt":
+        (copied.path / changed).write_bytes(expected[changed][:-1])
+    else:
+        card = json.loads(expected[changed])
+        (copied.path / changed).write_text(json.dumps({**card, "seeds": [17]}))
     assert copied.program(export_best) == 0
-    assert (copied.path / "model.pt").read_bytes() == expected
+    assert {name: (copied.path / name).read_bytes() for name in expected} == expected
     assert not list(copied.path.glob("*.tmp-*"))
 
 
 def test_no_checkpoint_to_export(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
-    """Without the winner's checkpoint there is one line saying so, and no model.pt."""
+    """Without a checkpoint of the model there is one line saying so, and no model.pt."""
     (copied.path / "model.pt").unlink()
-    shutil.rmtree(copied.path / "checkpoints" / "retrain" / "winner" / "winner_1")
+    with join("cpu") as processes, open_session(copied.config, processes) as session:
+        best = results(session).best_model
+    stage = best.stages[best.best_seed]
+    shutil.rmtree(copied.path / "checkpoints" / stage)
     assert copied.program(export_best) == 1
     (line,) = capfd.readouterr().err.strip().splitlines()
-    assert f"winner_1: no checkpoint to export; remove {copied.path}/results.json and retrain" in line
+    assert f"{stage}: no checkpoint to export; remove {copied.path}/results.json and train" in line
     assert not (copied.path / "model.pt").exists()

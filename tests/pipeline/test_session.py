@@ -57,12 +57,12 @@ def test_shape_and_tables_follow_the_schema(copied: TinyRun) -> None:
         assert {table.embedding_dim for table in session.tables()} == {4}
 
 
-def write_rows(folder: Path, **files: int) -> Path:
-    """Criteo TSV files of so many rows each."""
+def write_rows(folder: Path, labels: str = "10", **files: int) -> Path:
+    """Criteo TSV files of so many rows each, with the labels in turn."""
     folder.mkdir()
     for name, rows in files.items():
-        row = "\t".join(["1", *["3"] * 13, *["ab12cd34"] * 26])
-        (folder / f"{name}.tsv").write_text(f"{row}\n" * rows)
+        features = "\t".join([*["3"] * 13, *["ab12cd34"] * 26])
+        (folder / f"{name}.tsv").write_text("".join(f"{labels[n % len(labels)]}\t{features}\n" for n in range(rows)))
     return folder
 
 
@@ -76,6 +76,14 @@ WRONG_COMMANDS = {
         ["--data.path", "{tmp}/some", "--data.schema", "criteo", "--supernet.batch-size", "512"],
         r"supernet\.batch_size is 512, but split 'train' has only 30 rows; lower it to 30 or less, or use more data",
     ),
+    "one label": (
+        [
+            "--data.path",
+            "{tmp}/clicked",
+            *["--data.schema", "criteo", "--supernet.batch-size", "8", "--retrain.batch-size", "8"],
+        ],
+        r"split 'train': the label, column 'label', is 1 in each of its 30 rows, .*; give rows of both labels",
+    ),
     "cuda": (["--device", "cuda"], r"device is cuda, but torch sees no CUDA device here .*; use --device cpu"),
 }
 
@@ -88,6 +96,7 @@ def test_wrong_commands(case: str, tmp_path: Path, capfd: pytest.CaptureFixture[
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty.tsv").touch()
     write_rows(tmp_path / "some", train=30, valid=5, test=5)
+    write_rows(tmp_path / "clicked", labels="1", train=30, valid=5, test=5)
     arguments, message = WRONG_COMMANDS[case]
     arguments = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
     assert run_program(never, "program", [*arguments, "--runs", str(tmp_path / "runs")]) == 1

@@ -13,6 +13,7 @@ from modules.space.handmade.dcn_v2 import dcn_v2
 from modules.space.handmade.dcn_v2_parallel import dcn_v2_parallel
 from modules.space.handmade.deepfm import deepfm
 from modules.space.handmade.dlrm import dlrm
+from modules.space.handmade.dlrm_dcn import dlrm_dcn
 from modules.space.handmade.dnn import dnn
 from modules.space.handmade.finalmlp import finalmlp
 from modules.space.handmade.finalnet import finalnet
@@ -26,6 +27,7 @@ HANDMADE: dict[str, Callable[[InputShape], Architecture]] = {
     "dnn": dnn,
     "wide_and_deep": wide_and_deep,
     "dlrm": dlrm,
+    "dlrm_dcn": dlrm_dcn,
     "dcn_v2": dcn_v2,
     "dcn_v2_parallel": dcn_v2_parallel,
     "deepfm": deepfm,

@@ -1,4 +1,4 @@
-"""DCN-v2, stacked: cross layers, then an MLP on what they make (arXiv:2008.13535; torchrec's DLRM_DCN)."""
+"""DCN-v2, stacked: cross layers, then an MLP on what they make (arXiv:2008.13535)."""
 
 import dataclasses
 
@@ -11,13 +11,26 @@ WIDEST_FULL_CROSS = 512
 
 
 def cross_rank(shape: InputShape) -> int:
-    """0 for full matrices; where x₀ is wide, the largest rank up to a quarter of its numbers, which loses little.
+    """0 for full matrices; where x₀ is wide, a low rank.
 
     >>> cross_rank(InputShape(13, 26, 16)), cross_rank(InputShape(13, 26, 32))
     (0, 128)
     """
-    numbers = (shape.fields + BOTTOM.vectors) * shape.embedding_width
-    return 0 if numbers <= WIDEST_FULL_CROSS else max(rank for rank in Cross.options["rank"] if rank <= numbers / 4)
+    return 0 if _numbers(shape) <= WIDEST_FULL_CROSS else low_rank(shape)
+
+
+def low_rank(shape: InputShape) -> int:
+    """The space's largest rank up to a quarter of the numbers of x₀, which loses little; its least where none is.
+
+    >>> low_rank(InputShape(13, 26, 16)), low_rank(InputShape(1, 1, 2))
+    (64, 16)
+    """
+    ranks = [rank for rank in Cross.options["rank"] if rank]
+    return max((rank for rank in ranks if rank <= _numbers(shape) / 4), default=min(ranks))
+
+
+def _numbers(shape: InputShape) -> int:
+    return (shape.fields + BOTTOM.vectors) * shape.embedding_width
 
 
 def dcn_v2(shape: InputShape, cross_layers: int = 3, layers: tuple[int, ...] = (512, 256)) -> Architecture:

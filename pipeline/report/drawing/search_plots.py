@@ -35,8 +35,8 @@ from pipeline.run.records.results import Results
 
 def search_progress(run: RunRecords) -> Picture:
     """Score of each candidate in the order of the search, the best so far, and the winners."""
-    candidates = sorted(run.candidates, key=lambda candidate: candidate.index)
-    scores = numpy.array([candidate.score for candidate in candidates])
+    candidates = sorted(run.scored, key=lambda candidate: candidate.index)
+    scores = numpy.array([candidate.log_loss for candidate in candidates])
     order = numpy.arange(1, len(candidates) + 1)
     shown = _shown(scores)
     with report_style():
@@ -59,6 +59,8 @@ def search_progress(run: RunRecords) -> Picture:
     caption += " Blue dots: the winners." if hovers else ""
     caption += " Bands part the generations." if banded else ""
     caption += f" Above the frame: the worst {beyond}." if beyond else ""
+    failed = len(run.candidates) - len(candidates)
+    caption += f" Without a dot: the {failed} that failed, whose log loss was not finite." if failed else ""
     return Picture(svg, title, caption)
 
 
@@ -69,7 +71,7 @@ def _mark_winners(axes: Axes, run: RunRecords, candidates: Sequence[Candidate]) 
     for place, candidate in enumerate(candidates, start=1):
         if candidate.index in winners:
             gid = f"winner-{candidate.index}"
-            axes.plot(place, candidate.score, "o", color=BLUE, markersize=5.5, gid=gid, zorder=4)
+            axes.plot(place, candidate.log_loss, "o", color=BLUE, markersize=5.5, gid=gid, zorder=4)
             hovers[gid] = f"Candidate {candidate.index}: {candidate.score:.5f}"
     return hovers
 
@@ -125,14 +127,14 @@ def loss_over_cost(run: RunRecords, results: Results, alone: bool) -> Picture:
     with report_style():
         figure = new_figure(10.2 if alone else 6.1, 4.3)
         hovers: dict[str, str] = {}
-        if run.candidates:
+        if run.scored:
             upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 3))
             _candidate_costs(upper, run)
         else:
             lower = figure.add_subplot()
         costs = [model.multiply_accumulates / 1e6 for model in results.models]
         _models(lower, results, hovers)
-        log_axis(lower.xaxis, costs + [candidate.multiply_accumulates / 1e6 for candidate in run.candidates])
+        log_axis(lower.xaxis, costs + [candidate.multiply_accumulates / 1e6 for candidate in run.scored])
         lower.margins(x=0.08)
         spreads = numpy.array([[-(deviation(model) or 0.0), deviation(model) or 0.0] for model in results.models])
         _limit(lower, numpy.array([[model.test.log_loss] for model in results.models]) + spreads)
@@ -159,18 +161,18 @@ def loss_over_cost(run: RunRecords, results: Results, alone: bool) -> Picture:
     caption += " Purple: architectures given as files." if results.of_kind("given") else ""
     caption += " The star: the best on the validation rows."
     caption += " Bars: the standard deviation over seeds." if _has_seeds(results) else ""
-    if run.candidates:
+    if run.scored:
         caption += " The two panels have different rows and weights, so only their horizontal axes compare."
     return Picture(svg, title, caption)
 
 
 def _candidate_costs(axes: Axes, run: RunRecords) -> None:
-    costs = numpy.array([candidate.multiply_accumulates / 1e6 for candidate in run.candidates])
-    scores = numpy.array([candidate.score for candidate in run.candidates])
+    costs = numpy.array([candidate.multiply_accumulates / 1e6 for candidate in run.scored])
+    scores = numpy.array([candidate.log_loss for candidate in run.scored])
     axes.scatter(costs, scores, s=9, color=FAINT, linewidths=0, rasterized=len(costs) > MANY_POINTS)
     picked = run.winners.winners if run.winners else ()
     axes.plot(
-        [one.multiply_accumulates / 1e6 for one in picked], [one.score for one in picked], "o", color=BLUE, ms=4.5
+        [one.multiply_accumulates / 1e6 for one in picked], [one.log_loss for one in picked], "o", color=BLUE, ms=4.5
     )
     _limit(axes, scores[scores <= _shown(scores)])
     axes.set_title("candidates with the supernet's weights, validation rows")

@@ -17,21 +17,30 @@ class Candidate:
     """Generation of the strategy that proposed it; 0 for what was drawn at random."""
     architecture: Architecture
     """What was scored."""
-    score: float
-    """Validation log loss on the supernet's weights, nats per row; lower is better."""
+    score: float | None
+    """Validation log loss on the supernet's weights, nats per row; lower is better. None when it failed."""
     multiply_accumulates: int
     """Multiply-accumulates per row, embeddings not counted."""
     parameters: int
     """Parameters, embedding tables not counted."""
-    state: Literal["scored"] = "scored"
-    """What became of it."""
+    state: Literal["scored", "failed"] = "scored"
+    """What became of it: failed when its log loss was not finite. It then is neither a parent nor a winner."""
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.score):
+        if self.state == "failed":
+            if self.score is not None:
+                raise ValueError(f"candidate {self.index}: score is {self.score}; one that failed has none")
+        elif self.score is None or not math.isfinite(self.score):
             raise ValueError(f"candidate {self.index}: score is {self.score}; a log loss is finite")
         for field in ("index", "generation", "multiply_accumulates", "parameters"):
             if getattr(self, field) < 0:
                 raise ValueError(f"candidate {self.index}: {field} is {getattr(self, field)}; it cannot be negative")
+
+    @property
+    def log_loss(self) -> float:
+        """The score of a candidate that has one."""
+        assert self.score is not None, "a failed candidate is not compared"
+        return self.score
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ class Winners:
     strategy: str
     """Name of the search strategy."""
     candidates: int
-    """Candidates scored."""
+    """Candidates scored or failed."""
     supernet_valid_log_loss: float
     """The trained supernet's validation log loss, nats per row (mean of random paths)."""
     winners: tuple[Candidate, ...]
@@ -54,6 +63,9 @@ class Winners:
     def __post_init__(self) -> None:
         if not self.winners:
             raise ValueError("winners is empty; a search ends with at least one")
+        for winner in self.winners:
+            if winner.state == "failed":
+                raise ValueError(f"candidate {winner.index} failed; it cannot be a winner")
 
 
 @dataclass(frozen=True)
@@ -63,9 +75,15 @@ class SearchState:
     strategy: dict[str, Any]
     """The strategy's `state_dict`."""
     candidates: tuple[Candidate, ...]
-    """All candidates scored so far, in the order asked."""
+    """All candidates scored or failed so far, in the order asked."""
 
 
 def best_candidates(candidates: tuple[Candidate, ...], count: int) -> tuple[Candidate, ...]:
-    """The `count` best candidates, best first; of equal scores the earlier one."""
-    return tuple(sorted(candidates, key=lambda candidate: (candidate.score, candidate.index))[:count])
+    """The `count` best of the candidates that did not fail, best first; of equal scores the earlier one."""
+    ranked = sorted(with_scores(candidates), key=lambda candidate: (candidate.log_loss, candidate.index))
+    return tuple(ranked[:count])
+
+
+def with_scores(candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    """Those that did not fail, in the same order."""
+    return tuple(candidate for candidate in candidates if candidate.state == "scored")

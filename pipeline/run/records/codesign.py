@@ -68,7 +68,7 @@ class PresetPoint:
 
 @dataclass(frozen=True)
 class BaselinePoint:
-    """A baseline, mapped naively."""
+    """A hand-made model, mapped naively."""
 
     name: str
     """Its name in results.json."""
@@ -83,7 +83,7 @@ class Codesign:
     """codesign.json: mappings of the best model."""
 
     model: str
-    """Name of the winner that was mapped."""
+    """Name of the model that was mapped, the best of results.json."""
     quality_rows: int
     """Validation rows on which log losses were measured."""
     float_log_loss: float
@@ -101,7 +101,7 @@ class Codesign:
     presets: tuple[PresetPoint, ...]
     """The naive mapping on the chip of every preset."""
     baselines: tuple[BaselinePoint, ...]
-    """The retrained baselines, mapped naively."""
+    """The other hand-made models of results.json, mapped naively."""
 
     def acceptable(self) -> tuple[MappedPoint, ...]:
         """The Pareto points that lose at most `LOG_LOSS_TOLERANCE` against the naive mapping. If there are none, the

@@ -93,6 +93,12 @@ class ModelResult:
         return tuple(retrain_stage(self.kind, self.name, seed) for seed in range(len(self.seeds)))
 
     @property
+    def best_seed(self) -> int:
+        """The seed with the least validation log loss, which stands for the model where one training must; of equal
+        ones the first."""
+        return min(range(len(self.seeds)), key=lambda seed: self.seeds[seed].valid.log_loss)
+
+    @property
     def valid(self) -> Metrics:
         """The seeds' mean metrics on the validation rows."""
         return mean_metrics([one.valid for one in self.seeds])

@@ -31,8 +31,8 @@ def test_the_flattened_stem_has_integers_only_without_vectors():
     """x₀'s tensors have the widths of `stem_columns`, whose region holds both kinds of stem."""
     dense, sparse = [torch.rand(1, 3)], [torch.rand(1, 4, 2)]
     plain = Inputs(StemShape(3, 2, 4), DENSE, SPARSE)
-    assert plain.stem_columns() == ((0, 3), (3, 11)) and plain.stem_width == 11 and plain.stem_size == 3 + 3 * 4
+    assert plain.stem_columns() == ((0, 3), (3, 11)) and plain.stem_size == 3 + 3 * 4
     assert [part.shape[1] for part in flattened_stem(dense, sparse, 0)] == [3, 8]
     made = Inputs(StemShape(3, 2, 4, stem_vectors=1), DENSE, SPARSE)
-    assert made.stem_columns(start=2) == ((5, 17),) and made.stem_width == 12
+    assert made.stem_columns(start=2) == ((5, 17),)
     assert [part.shape[1] for part in flattened_stem([torch.rand(1, 4)], [torch.rand(1, 4, 3)], 1)] == [12]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.flop_counter import FlopCounterMode, mm_flop, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode
 
 from modules.operators import DotProduct, FullyConnected, Linear, Norm
 from modules.space import (
@@ -21,6 +21,7 @@ from modules.space import (
     single_operator_any_connection,
 )
 from modules.supernet import OwnWeights, Subnet
+from tests.modules.operators.checks import EACH_PAIR_ONCE
 
 SHAPES = st.builds(InputShape, st.integers(1, 20), st.integers(1, 30), st.sampled_from([4, 10, 16]))
 # Heads of 4 and 5: torch's own attention, whose products torch's counter leaves out on CPU.
@@ -43,29 +44,6 @@ def test_parameters_and_matrices_are_those_of_the_built_network(seed, space, sha
     assert sum(step.has_norm(layer_norm) for _, step in steps) == sum(isinstance(m, Norm) for m in subnet.modules())
 
 
-def _own_pairs(left, right, **_):
-    """Products in a matrix of inner products of m vectors with themselves: only the m(m − 1)/2 pairs are read."""
-    batch, count, width = left
-    assert right == (batch, width, count)
-    return 2 * batch * width * (count * (count - 1) // 2)
-
-
-def _elementwise(*_, out_val, **__):
-    """One product a number; index arithmetic is not counted."""
-    return 2 * out_val.numel() * out_val.is_floating_point()
-
-
-_elementwise._get_raw = True  # torch's counter hands over the tensors, not their shapes
-ATEN = torch.ops.aten
-WHAT_TORCH_DOES_NOT_COUNT = {
-    ATEN.addmm_: lambda _, a, b, **__: mm_flop(a, b),
-    ATEN.bmm: _own_pairs,  # counted by torch as the full square; the dot product is the only one here
-    ATEN.mul: _elementwise,  # gates
-    ATEN.pow: _elementwise,  # squares
-    ATEN._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
-}
-
-
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**32 - 1), SPACES, WIDE_SHAPES)
 def test_products_are_those_torch_runs(seed, space, shape):
@@ -74,7 +52,7 @@ def test_products_are_those_torch_runs(seed, space, shape):
     rows = 3
     network = Subnet(architecture, shape)
     inputs = torch.rand(rows, shape.integers), torch.rand(rows, shape.fields, shape.embedding_width)
-    with FlopCounterMode(display=False, custom_mapping=WHAT_TORCH_DOES_NOT_COUNT) as counter, torch.no_grad():
+    with FlopCounterMode(display=False, custom_mapping=EACH_PAIR_ONCE) as counter, torch.no_grad():
         network(*inputs)
     assert counter.get_total_flops() == 2 * rows * multiply_accumulates(architecture, shape)
 

@@ -3,6 +3,7 @@
 import numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from modules.space import OPEN, InputShape, canonical, live, plan, single_operator_any_connection
 from modules.space.depth import with_block, without_block, without_dead_blocks
@@ -71,9 +72,13 @@ def test_a_live_block_is_bridged(seed):
 
 
 def test_the_head_is_drawn_with_an_output_of_the_last_block():
-    """So that the last block is live; few others."""
+    """So that the last block is live; each of the seven others, stems included, is read as likely as not."""
     generator = numpy.random.default_rng(0)
-    heads = [draw_head(3, generator) for _ in range(300)]
+    heads = [draw_head(3, generator) for _ in range(2000)]
     assert all(3 in head.dense + head.sparse for head in heads)
-    sizes = [len(head.dense) + len(head.sparse) for head in heads]
-    assert min(sizes) == 1 and max(sizes) == 4
+    counts = numpy.bincount([len(head.dense) + len(head.sparse) - 1 for head in heads], minlength=8)
+    assert stats.chisquare(counts, stats.binom(7, 0.5).pmf(numpy.arange(8)) * len(heads)).pvalue > 1e-3
+    read = numpy.sum(
+        [[output in side for output in range(3)] for head in heads for side in (head.dense, head.sparse)], 0
+    )
+    assert stats.chisquare(read).pvalue > 1e-3

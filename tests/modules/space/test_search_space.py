@@ -207,7 +207,7 @@ def test_what_can_be_summed():
     """Operators whose output is as wide as their block says."""
     names = {operator.name for operator in summable(OPEN.dense_operators + OPEN.sparse_operators)}
     assert {"fc", "sum", "efc", "field_product"} <= names
-    assert names.isdisjoint({"cross", "bilinear_fusion", "factorization_machine"})
+    assert names.isdisjoint({"cross", "bilinear_fusion", "factorization_machine", "pair_products"})
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ class MaskedOpen:
         self.space, self.shape, self.parameters = space, shape, parameters
         self.vectors = max(stem.vectors for stem in space.stems)
         self.sparse_width = max(space.sparse_widths[-1], shape.fields + self.vectors)
-        self.dense_width = max(space.dense_widths[-1], shape.embedding_width)
+        most_pairs = max(count * (count - 1) // 2 for count in (32, shape.fields + self.vectors))
+        self.dense_width = max(space.dense_widths[-1], shape.embedding_width, most_pairs)
         self.used = set()
 
     def __call__(self, dense, sparse, architecture):
@@ -143,6 +144,14 @@ class MaskedOpen:
         if operator.fields:
             parts.append(pairs(self.layer("project_fields", self.sparse_inputs())[:, :, : operator.fields]))
         return self.ending(self.projected(torch.cat(parts, 1)))
+
+    def pair_products(self):
+        """Pairs of the stem's vectors or of P X, normed or not."""
+        operator, vectors, name = self.operator, self.stem, "norm"
+        if operator.fields:
+            projected = self.layer("project_fields", self.sparse_inputs())
+            vectors, name = projected[:, :, : operator.fields], "norm_projected"
+        return self.normed(pairs(vectors), name) if operator.norm else pairs(vectors)
 
     def factorized_product(self):
         """act(LN((V x + c) ⊙ (W x + b) + residual))."""

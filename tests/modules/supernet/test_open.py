@@ -10,12 +10,13 @@ import numpy
 import pytest
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode, mm_flop, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode
 
 from modules.operators import Stem
 from modules.space import OPEN, InputShape, multiply_accumulates, parameter_count, single_operator_any_connection
 from modules.supernet import Subnet, Supernet, extract
 from pim_codesign import Hardware, Mapping, evaluate, workload_of_subnet
+from tests.modules.operators.checks import EACH_PAIR_ONCE
 from tests.modules.supernet.masked_open import MaskedOpen
 
 SMALL = dataclasses.replace(
@@ -24,7 +25,7 @@ SMALL = dataclasses.replace(
     dense_widths=(4, 8, 16),
     sparse_widths=(2, 3, 6),
     num_blocks=4,
-    stems=(Stem(), Stem((), 1), Stem((5, 3), 2, "none"), Stem((7,), 3, "silu")),
+    stems=(Stem(), Stem((), 1), Stem((), 2, "none"), Stem((5, 3), 2, "none"), Stem((7,), 3, "silu")),
 )
 """`open` with small widths; operators and options are all of them."""
 SHAPE = InputShape(3, 4, 8)
@@ -127,28 +128,6 @@ def test_scripted_equals_eager(supernet, architectures, rows):
                 close(scripted(*rows), own(*rows))
 
 
-def _own_pairs(left, right, **_):
-    """Inner products of m vectors with themselves: only the m(m − 1)/2 pairs are read."""
-    batch, count, width = left
-    assert right == (batch, width, count)
-    return 2 * batch * width * (count * (count - 1) // 2)
-
-
-def _elementwise(*_, out_val, **__):
-    """One product a number; index arithmetic is not counted."""
-    return 2 * out_val.numel() * out_val.is_floating_point()
-
-
-_elementwise._get_raw = True  # torch's counter hands over the tensors, not their shapes
-ATEN = torch.ops.aten
-COUNTED = {
-    ATEN.addmm_: lambda _, a, b, **__: mm_flop(a, b),
-    ATEN.bmm: _own_pairs,  # counted by torch as the full square; the dot product's is the only one
-    ATEN.mul: _elementwise,
-    ATEN.pow: _elementwise,
-    ATEN._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
-}
-"""What torch's counter leaves out."""
 WIDE = InputShape(3, 4, 32)
 """Heads at least 4 wide: attention is torch's own."""
 
@@ -159,7 +138,7 @@ def test_counts_are_those_torch_runs(architectures):
     dense, sparse = torch.rand(2, WIDE.integers), torch.rand(2, WIDE.fields, WIDE.embedding_width)
     for architecture in architectures:
         network = Subnet(architecture, WIDE).eval()
-        with FlopCounterMode(display=False, custom_mapping=COUNTED) as counter, torch.no_grad():
+        with FlopCounterMode(display=False, custom_mapping=EACH_PAIR_ONCE) as counter, torch.no_grad():
             network(dense, sparse)
         assert counter.get_total_flops() == 2 * 2 * multiply_accumulates(architecture, WIDE), architecture
 

@@ -1,13 +1,15 @@
 """The layers of a supernet: large enough for every network of its space, and no larger than the widest."""
 
 import dataclasses
+import itertools
 
 import numpy
 import pytest
 import torch
 
-from modules.operators import Stem
-from modules.space import NASREC_FULL, OPEN, InputShape, single_operator_any_connection
+from modules.operators import Head, PairProducts, Stem
+from modules.operators.pair_products import MOST_FIELDS
+from modules.space import NASREC_FULL, OPEN, Architecture, InputShape, single_operator_any_connection
 from modules.space.handmade import HANDMADE, handmade
 from modules.supernet import Supernet, extract
 
@@ -65,6 +67,22 @@ def test_no_parameter_has_room_that_nothing_uses():
         for part in small.path(architecture).slices:
             reached[part.name] = [max(most, own.stop) for most, own in zip(reached[part.name], part.index, strict=True)]
     assert reached == {name: list(parameter.shape) for name, parameter in small.parameters_by_name().items()}
+
+
+@pytest.mark.parametrize("fields", [MOST_FIELDS, MOST_FIELDS + 1])
+def test_pair_products_of_few_and_of_many_fields_are_slices(fields):
+    """Up to a number of fields the pairs are of raw vectors, above it of projected ones; both are extracted exactly."""
+    space = dataclasses.replace(OPEN, num_blocks=1, stems=(Stem(), Stem((), 1, "none"), Stem((), 4)))
+    shape = InputShape(3, fields, 4)
+    supernet = Supernet(space, shape, torch.Generator().manual_seed(0)).double().eval()
+    dense, sparse = torch.rand(4, 3, dtype=torch.float64), torch.rand(4, fields, 4, dtype=torch.float64)
+    (block,) = handmade("logistic_regression", shape).blocks
+    for stem, norm in itertools.product(space.stems, (False, True)):
+        pairs = dataclasses.replace(block, dense_operators=(PairProducts(norm=norm),))
+        architecture = Architecture((pairs,), stem, Head((1,), ()))
+        own = extract(supernet, architecture).eval()
+        assert any("project" in name for name, _ in own.named_parameters()) == (fields > MOST_FIELDS)
+        assert torch.allclose(supernet(dense, sparse, architecture), own(dense, sparse), rtol=1e-12, atol=1e-12)
 
 
 def test_nasrecs_layers_have_their_names():

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from modules.baselines import BASELINES
-from modules.space import NASREC_FULL, InputShape, single_operator_any_connection
+from modules.space import NASREC_FULL, Architecture, InputShape, single_operator_any_connection
+from modules.space.handmade import HANDMADE, handmade
 from modules.supernet import Subnet
-from pim_codesign import Calibration, calibrate, quantize, workload_of_baseline, workload_of_subnet
+from pim_codesign import Calibration, calibrate, quantize, workload_of_subnet
 from pim_codesign.functional.quantize import QuantizedLinear
 
 SHAPE = InputShape(13, 26, 16)
@@ -24,22 +24,20 @@ def rows(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return dense, torch.randn(count, SHAPE.fields, SHAPE.embedding_width, dtype=torch.float64, generator=generator)
 
 
-def subnet(seed: int) -> tuple[nn.Module, tuple[str, ...]]:
-    """A random sub-network and its operators."""
-    architecture = single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(seed))
+def network(architecture: Architecture, seed: int = 0) -> tuple[nn.Module, tuple[str, ...]]:
+    """A network with random weights, and its operators."""
     model = Subnet(architecture, SHAPE, torch.Generator().manual_seed(seed)).double()
     return model, workload_of_subnet(architecture, SHAPE).operators
 
 
-def baseline(name: str) -> tuple[nn.Module, tuple[str, ...]]:
-    """A baseline and its operators."""
-    model = BASELINES[name].build(SHAPE, torch.Generator().manual_seed(0))
-    return model.double(), workload_of_baseline(BASELINES[name], SHAPE).operators
+def sampled(seed: int) -> tuple[nn.Module, tuple[str, ...]]:
+    """A random network."""
+    return network(single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(seed)), seed)
 
 
 MODELS: list[Callable[[], tuple[nn.Module, tuple[str, ...]]]] = [
-    *(lambda seed=seed: subnet(seed) for seed in range(3)),  # type: ignore[misc]
-    *(lambda name=name: baseline(name) for name in BASELINES),  # type: ignore[misc]
+    *(lambda seed=seed: sampled(seed) for seed in range(3)),  # type: ignore[misc]
+    *(lambda name=name: network(handmade(name, SHAPE)) for name in HANDMADE),  # type: ignore[misc]
 ]
 
 
@@ -143,7 +141,7 @@ def test_gradients_go_straight_through() -> None:
 
 def test_bits_must_fit_the_model() -> None:
     """A matrix without bits, an operator without a matrix and uncalibrated bits are named."""
-    model, operators = baseline("dlrm")
+    model, operators = network(handmade("dlrm", SHAPE))
     calibration = calibrate(model, *rows(8))
     bits = dict.fromkeys(operators, (8, 8))
     with pytest.raises(ValueError, match="no bits for the matrix"):

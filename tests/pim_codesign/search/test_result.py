@@ -1,7 +1,5 @@
 """What a search returns."""
 
-import json
-
 import pytest
 
 from pim_codesign import PRESETS, Mapping, Workload, evaluate, naive_point
@@ -21,14 +19,3 @@ def test_the_naive_point_is_eight_bits_and_its_cost(name: PresetName) -> None:
     assert point.mapping == Mapping.uniform(WORKLOAD, 8, 8, 1)
     assert point.cost == evaluate(WORKLOAD, chip, point.mapping)
     assert (point.hardware, point.operators, point.log_loss) == (chip, ("a", "b"), 0.45)
-
-
-def test_a_points_json_holds_its_cost_and_its_choices() -> None:
-    """Plain JSON with every figure of the cost but `conversions` and `lossless`, every chip option and operator."""
-    point = naive_point(WORKLOAD, PRESETS["mnsim"], None, "x")
-    data = json.loads(json.dumps(point.to_json(), allow_nan=False))
-    assert data["label"] == "x" and data["log_loss"] is None
-    assert data["hardware"] == vars(PRESETS["mnsim"])
-    assert data["operators"] == [{"name": n, "weight_bits": 8, "activation_bits": 8, "dup": 1} for n in ("a", "b")]
-    figures = {name: value for name, value in vars(point.cost).items() if name not in ("conversions", "lossless")}
-    assert {name: data[name] for name in figures} == figures

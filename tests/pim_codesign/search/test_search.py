@@ -107,10 +107,8 @@ def test_it_finds_what_is_better_than_naive(result: CodesignResult) -> None:
 
 
 def test_the_same_generator_gives_the_same_result(result: CodesignResult) -> None:
-    """Bit for bit, including the JSON."""
-    again = run(Loss())
-    assert again == result
-    assert json.dumps(again.to_json()) == json.dumps(result.to_json())
+    """Bit for bit."""
+    assert run(Loss()) == result
 
 
 @pytest.mark.slow
@@ -138,18 +136,11 @@ def test_a_broken_log_loss_is_refused() -> None:
         search(WORKLOAD, lambda bits: float("nan"), CONFIG, numpy.random.default_rng(0))
 
 
-def test_json_is_the_contracts(result: CodesignResult) -> None:
-    """Plain JSON without NaN, with the points' keys that the report reads; three presets."""
-    data = json.loads(json.dumps(result.to_json(), allow_nan=False))
-    assert {"preset", "pareto", "evaluated", "naive", "presets"} <= set(data)
-    assert [entry["preset"] for entry in data["presets"]] == ["isaac32", "mnsim", "neurosim32"]
-    keys = (
-        "label log_loss latency_us throughput_per_s energy_nj area_mm2 embedding_area_mm2 power_w utilization hardware "
-        "operators energy_breakdown_nj"
-    )
-    for point in (data["naive"], *data["pareto"], *data["evaluated"], data["presets"][0]["point"]):
-        assert set(keys.split()) <= set(point)
-        assert [operator["name"] for operator in point["operators"]] == list(WORKLOAD.operators)
+def test_each_preset_has_a_naive_point(result: CodesignResult) -> None:
+    """One a public tool, on its own chip, and every point names the workload's operators."""
+    assert [point.hardware.preset for point in result.presets] == ["isaac32", "mnsim", "neurosim32"]
+    for point in (result.naive, *result.pareto, *result.evaluated, *result.presets):
+        assert point.operators == WORKLOAD.operators
 
 
 @pytest.mark.parametrize("preset", ["mnsim", "neurosim32"])

@@ -18,22 +18,23 @@ def entry(stage: str, step: int) -> MetricsLine:
 
 def lines(run: RunFolder) -> list[tuple[str, int]]:
     """Stage and step of each line of metrics.jsonl."""
-    entries = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    entries = [json.loads(line) for line in run.metrics("a").read_text().splitlines()]
     return [(entry["stage"], entry["step"]) for entry in entries]
 
 
 def test_metrics_resume_at_the_checkpoint(tmp_path: Path) -> None:
-    """Lines of the stage behind the checkpoint and a last line cut by a kill are dropped; other stages' lines stay."""
+    """Lines behind the checkpoint and a last line cut by a kill are dropped."""
     run = RunFolder(tmp_path)
-    whole = [entry(stage, step) for stage, step in (("supernet", 9), ("a", 1), ("a", 2), ("a", 3))]
-    run.metrics.write_text("".join(map(line_of, whole)) + '{"stage": "a", "st')
+    whole = [entry("a", step) for step in (1, 2, 3)]
+    run.metrics("a").parent.mkdir(parents=True)
+    run.metrics("a").write_text("".join(map(line_of, whole)) + '{"stage": "a", "st')
     log = MetricsLog(run, "a", first_step=1)
-    assert lines(run) == [("supernet", 9), ("a", 1)]
+    assert lines(run) == [("a", 1)]
     log.write(entry("a", 2))
-    assert lines(run) == [("supernet", 9), ("a", 1), ("a", 2)]
+    assert lines(run) == [("a", 1), ("a", 2)]
     log.close()
     last = {"stage": "a", "step": 2, "rows": 128, "train_log_loss": 0.25, "learning_rate": 0.1}
-    assert json.loads(run.metrics.read_text().splitlines()[-1]) == last
+    assert json.loads(run.metrics("a").read_text().splitlines()[-1]) == last
     assert [path.name.split(".")[0] for path in (run.tensorboard / "a").iterdir()] == ["events"]
 
 
@@ -41,11 +42,12 @@ def test_metrics_resume_at_the_checkpoint(tmp_path: Path) -> None:
 def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
     """A whole line that is no metric is an error with file and line; the file stays as it is."""
     run = RunFolder(tmp_path)
-    run.metrics.write_text(f"{line_of(entry('a', 1))}{line}\n")
-    before = run.metrics.read_bytes()
-    with pytest.raises(ValueError, match=rf"{run.metrics}, line 2: .*; repair or remove the line"):
+    run.metrics("a").parent.mkdir(parents=True)
+    run.metrics("a").write_text(f"{line_of(entry('a', 1))}{line}\n")
+    before = run.metrics("a").read_bytes()
+    with pytest.raises(ValueError, match=rf"{run.metrics('a')}, line 2: .*; repair or remove the line"):
         MetricsLog(run, "a", first_step=1)
-    assert run.metrics.read_bytes() == before
+    assert run.metrics("a").read_bytes() == before
 
 
 def test_metrics_on_a_full_disk(tmp_path: Path) -> None:

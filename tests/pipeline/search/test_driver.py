@@ -1,5 +1,7 @@
 """The search loop: candidates scored in order; stopped after any save and resumed, it ends the same."""
 
+import copy
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,15 @@ from modules.space import (
 from modules.supernet import Supernet, extract
 from pipeline.run.folder import RunFolder
 from pipeline.run.processes import Processes, cpu_threads, join
-from pipeline.run.records.candidates import Candidate
+from pipeline.run.records.candidates import Candidate, SearchState
+from pipeline.run.records.codec import read_record
 from pipeline.search import driver as search_module
 from pipeline.search.config import ScoringConfig
 from pipeline.search.driver import search
 from pipeline.search.evolution import EvolutionConfig
+from pipeline.search.random_search import RandomSearchConfig
 from pipeline.search.scoring import score
+from pipeline.search.strategy import SearchConfig
 from pipeline.training.frozen_rows import FrozenRows
 
 CONFIG = EvolutionConfig(initial_population=4, generations=3, tournament=2, children=2)
@@ -68,6 +73,40 @@ def test_candidates_hold_their_own_scores_and_costs(supernet: Supernet, tmp_path
             assert candidate.score == score(extract(supernet, candidate.architecture), None, rows(), SCORING)
         assert candidate.multiply_accumulates == multiply_accumulates(candidate.architecture, supernet.shape)
         assert candidate.parameters == parameter_count(candidate.architecture, supernet.shape)
+
+
+@pytest.fixture
+def poisoned(supernet: Supernet) -> Supernet:
+    """The supernet with NaN weights that some of its networks read."""
+    made = copy.deepcopy(supernet)
+    first_dot_product = next(name for name, _ in made.named_parameters() if "dot_product" in name)
+    made.get_parameter(first_dot_product).data.fill_(torch.nan)
+    return made
+
+
+@pytest.mark.parametrize("config", [CONFIG, RandomSearchConfig(candidates=10)])
+def test_a_candidate_that_diverges_has_failed(
+    poisoned: Supernet, tmp_path: Path, processes: Processes, config: SearchConfig
+) -> None:
+    """A candidate with a NaN weight has no score and is recorded with its architecture; the search continues to its
+    end, all others have the scores that they have alone, and the state that is left gives the same again."""
+
+    def run_with(folder: Path) -> tuple[Candidate, ...]:
+        folder.mkdir(exist_ok=True)
+        generator = numpy.random.default_rng(5)
+        return search(poisoned, None, rows(), config, SCORING, generator, RunFolder(folder), processes)
+
+    found = run_with(tmp_path / "whole")
+    assert len(found) == 10
+    with cpu_threads(1):
+        scores = [score(extract(poisoned, candidate.architecture), None, rows(), SCORING) for candidate in found]
+    assert [candidate.state for candidate in found] == ["scored" if math.isfinite(one) else "failed" for one in scores]
+    assert {candidate.state for candidate in found} == {"scored", "failed"}
+    assert [candidate.score for candidate in found if candidate.score is not None] == [
+        one for one in scores if math.isfinite(one)
+    ]
+    state = read_record(tmp_path / "whole" / "search_state.json", SearchState, NASREC_SMALL)
+    assert state.candidates == found == run_with(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("saves", [1, 2, 3])

@@ -5,7 +5,12 @@ from typing import Any
 
 import pytest
 
+from modules.supernet import Supernet
+from pipeline.search import stage
 from pipeline.search.stage import search_supernet
+from pipeline.session import Session
+from pipeline.training.supernet import load_supernet
+from pipeline.training.trainee import Trainee
 
 TinyRun = Any
 WRITTEN = ("winners.json", "candidates.jsonl", "search_state.json")
@@ -42,6 +47,25 @@ def test_winners_json_belongs_to_the_candidates(finished: TinyRun) -> None:
     result = json.loads((finished.path / "checkpoints" / "supernet" / "result.json").read_text())
     assert winners["supernet_valid_log_loss"] == result["valid_log_loss"]
     assert (winners["space"], winners["strategy"]) == ("nasrec_small", "evolution")
+
+
+def test_all_failed(copied: TinyRun, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """A supernet whose head is NaN has no winner: one line says so; candidates.jsonl holds what was tried."""
+    for name in WRITTEN:
+        (copied.path / name).unlink()
+
+    def with_nan(session: Session) -> tuple[Supernet, Trainee]:
+        supernet, trainee = load_supernet(session)
+        supernet.parameters_by_name()["head.weight"].data.fill_(float("nan"))
+        return supernet, trainee
+
+    monkeypatch.setattr(stage, "load_supernet", with_nan)
+    assert copied.program(search_supernet) == 1
+    last = capfd.readouterr().err.strip().splitlines()[-1]
+    assert "candidates.jsonl: all 8 candidates failed: none has a finite log loss" in last
+    lines = [json.loads(line) for line in (copied.path / "candidates.jsonl").read_text().splitlines()]
+    assert [(line["state"], line["score"]) for line in lines] == [("failed", None)] * 8
+    assert not (copied.path / "winners.json").exists()
 
 
 def test_done_before(copied: TinyRun) -> None:

@@ -1,5 +1,6 @@
 """What every strategy promises, on synthetic scores."""
 
+import dataclasses
 import json
 
 import numpy
@@ -17,7 +18,7 @@ from modules.space import (
     single_operator_any_connection,
 )
 from pipeline.run.records.candidates import Candidate
-from pipeline.search.evolution import EvolutionConfig
+from pipeline.search.evolution import EvolutionConfig, RegularizedEvolution
 from pipeline.search.random_search import RandomSearchConfig
 from pipeline.search.strategy import STRATEGIES, SearchConfig, Strategy, build_strategy
 
@@ -72,6 +73,16 @@ def scored(strategy: Strategy, first: int, architectures: list[Architecture]) ->
     ]
 
 
+def some_failed(candidates: list[Candidate]) -> list[Candidate]:
+    """The candidates, of which all that have 64 or more dense outputs in their first block failed."""
+    return [
+        dataclasses.replace(candidate, score=None, state="failed")
+        if candidate.architecture.blocks[0].dense_width >= 64
+        else candidate
+        for candidate in candidates
+    ]
+
+
 def run(strategy: Strategy, n: int = 3, done: list[Candidate] | None = None) -> list[Candidate]:
     """Drive the strategy to its end, n architectures at a time, resuming after `done`."""
     candidates = list(done or [])
@@ -123,6 +134,40 @@ def test_resuming_gives_the_same_sequence(name: str, seed: int, stop: int, lost:
     resumed = strategy_of(SMALL_SEARCHES[name], seed + 7)
     resumed.load_state_dict(state)
     assert run(resumed, 4, done) == whole
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("stop", [3, 6, 13])
+def test_the_search_continues_without_candidates_that_failed(name: str, stop: int) -> None:
+    """The budget is spent to the last one, resumed from any state or not; in evolution none that failed is alive."""
+
+    def told(strategy: Strategy, done: list[Candidate], until: int = 99) -> list[Candidate]:
+        candidates = list(done)
+        while len(candidates) < until and (architectures := strategy.ask(1)):
+            candidates += some_failed(scored(strategy, len(candidates), architectures))
+            strategy.tell(candidates[-1:])
+            if isinstance(strategy, RegularizedEvolution):
+                assert all(member.state == "scored" for member in strategy.population)
+        return candidates
+
+    whole = told(strategy_of(SMALL_SEARCHES[name], 4), [])
+    assert len(whole) == 22 and len({candidate.state for candidate in whole}) == 2
+    strategy = strategy_of(SMALL_SEARCHES[name], 4)
+    done = told(strategy, [], stop)
+    resumed = strategy_of(SMALL_SEARCHES[name], 5)
+    resumed.load_state_dict(json.loads(json.dumps(strategy.state_dict(), allow_nan=False)))
+    assert told(resumed, done) == whole
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_search_where_everything_fails_ends(name: str) -> None:
+    """Without a single parent each generation is drawn at random, and as many are scored as configured."""
+    strategy, candidates = strategy_of(SMALL_SEARCHES[name], 4), 0
+    while architectures := strategy.ask(5):
+        failed = scored(strategy, candidates, architectures)
+        strategy.tell([dataclasses.replace(one, score=None, state="failed") for one in failed])
+        candidates += len(architectures)
+    assert candidates == 22
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -13,15 +13,16 @@ from torch import Tensor, nn
 from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor
 from torchrec.modules.crossnet import LowRankCrossNet
 
-from modules.baselines import BASELINES
-from modules.space import NASREC_FULL, InputShape, single_operator_any_connection
+from modules.space import NASREC_FULL, Architecture, InputShape, single_operator_any_connection
+from modules.space.handmade import handmade
 from modules.supernet import Subnet
 from pipeline.data.schema import Schema
 from pipeline.run.files import read_json, sha256
 from pipeline.run.records.codec import to_plain
 from pipeline.run.records.model_card import Provenance
+from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import Metrics, SplitMetrics
-from pipeline.serving.torchscript_model import ExportedModel, write_model
+from pipeline.serving.torchscript_model import ExportedModel, TrainedParts, write_model
 
 FRESH_PROCESS = """
 import sys, torch, fbgemm_gpu
@@ -34,13 +35,14 @@ SHAPE = InputShape(3, 4, 8)
 SCHEMA = Schema("small", "clicked", ("a", "b", "c"), ("w", "x", "y", "z"), (50, 2, 7, 300))
 ARCHITECTURE = single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(4))
 METRICS = Metrics(0.5, None, None, None, 10)
-PROVENANCE = Provenance({}, ARCHITECTURE, {}, SplitMetrics(METRICS, METRICS))
+RECIPE = Recipe(embedding_width=8, epochs=3, tables="fresh")
+PROVENANCE = Provenance({}, ARCHITECTURE, RECIPE, (2,), SplitMetrics(METRICS, METRICS))
 ROWS = 2_000
 
 
-def embedding_tables() -> EmbeddingBagCollection:
+def embedding_tables(seed: int = 3) -> EmbeddingBagCollection:
     """Unsharded tables as training has them."""
-    torch.manual_seed(3)
+    torch.manual_seed(seed)
     return EmbeddingBagCollection(
         tables=[
             EmbeddingBagConfig(name=table, embedding_dim=8, num_embeddings=rows, feature_names=[column])
@@ -49,9 +51,14 @@ def embedding_tables() -> EmbeddingBagCollection:
     )
 
 
-def weights_of(tables: EmbeddingBagCollection) -> dict[str, Tensor]:
-    """Table name -> [rows, D]."""
-    return {name: tables.embedding_bags[name].weight.detach() for name in SCHEMA.table_names}
+def parts_of(tables: EmbeddingBagCollection, interaction: nn.Module) -> TrainedParts:
+    """What is exported of a training with these tables."""
+    return TrainedParts({name: tables.embedding_bags[name].weight.detach() for name in SCHEMA.table_names}, interaction)
+
+
+def network(architecture: Architecture = ARCHITECTURE, seed: int = 1) -> Subnet:
+    """An interaction with random weights."""
+    return Subnet(architecture, SHAPE, torch.Generator().manual_seed(seed))
 
 
 def random_inputs(rows: int) -> tuple[Tensor, Tensor]:
@@ -61,22 +68,26 @@ def random_inputs(rows: int) -> tuple[Tensor, Tensor]:
     return 3 * torch.rand(rows, 3, generator=generator), torch.stack(ids, dim=1)
 
 
-def torchrec_probability(tables: EmbeddingBagCollection, interaction: nn.Module) -> Tensor:
+def torchrec_logit(tables: EmbeddingBagCollection, interaction: nn.Module) -> Tensor:
     """What torchrec's own lookup and the interaction give for the random inputs."""
     dense, ids = random_inputs(ROWS)
     lengths = torch.ones(4 * ROWS, dtype=torch.int32)
     features = KeyedJaggedTensor(list(SCHEMA.categories), ids.T.flatten(), lengths=lengths)
     with torch.no_grad():
-        return interaction(dense, tables(features).values().reshape(ROWS, 4, 8)).sigmoid()
+        return interaction(dense, tables(features).values().reshape(ROWS, 4, 8))
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A subnet exported once."""
     path = tmp_path_factory.mktemp("export") / "model.pt"
-    subnet = Subnet(ARCHITECTURE, SHAPE, torch.Generator().manual_seed(1))
-    write_model(weights_of(embedding_tables()), subnet, SCHEMA.to_json(), PROVENANCE, path)
+    write_model([parts_of(embedding_tables(), network())], SCHEMA.to_json(), PROVENANCE, path)
     return path
+
+
+def ensemble() -> list[TrainedParts]:
+    """Three trainings of one model."""
+    return [parts_of(embedding_tables(seed), network(handmade("dlrm_dcn", SHAPE), seed)) for seed in range(3)]
 
 
 @pytest.mark.slow
@@ -86,18 +97,17 @@ def test_fresh_process_with_torch_and_fbgemm_alone(exported: Path, tmp_path: Pat
     torch.save({"dense": dense, "ids": ids}, tmp_path / "inputs.pt")
     files = [str(exported), str(tmp_path / "inputs.pt"), str(tmp_path / "probability.pt")]
     subprocess.run([sys.executable, "-P", "-W", "ignore", "-c", FRESH_PROCESS, *files], check=True)
-    expected = torchrec_probability(embedding_tables(), Subnet(ARCHITECTURE, SHAPE, torch.Generator().manual_seed(1)))
+    expected = torchrec_logit(embedding_tables(), network()).sigmoid()
     torch.testing.assert_close(torch.load(files[2]), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.slow
 def test_same_weights_give_the_same_bytes(exported: Path, tmp_path: Path) -> None:
     """Exported again, under another name and after other things were scripted here, model.pt is byte-identical."""
-    torch.jit.script(BASELINES["dlrm"].build(SHAPE, None))
-    torch.jit.script(Subnet(single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(8)), SHAPE))
-    subnet = Subnet(ARCHITECTURE, SHAPE, torch.Generator().manual_seed(1))
+    torch.jit.script(network(handmade("dlrm", SHAPE)))
+    torch.jit.script(network(single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(8))))
     again = tmp_path / "again.pt"
-    write_model(weights_of(embedding_tables()), subnet, SCHEMA.to_json(), PROVENANCE, again)
+    write_model([parts_of(embedding_tables(), network())], SCHEMA.to_json(), PROVENANCE, again)
     assert again.read_bytes() == exported.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.json", "again.pt"]
 
@@ -116,19 +126,30 @@ def test_description(exported: Path) -> None:
     assert ids["table_rows"] == [50, 2, 7, 300]
     assert Schema.from_json(description["schema"]) == SCHEMA
     assert description["architecture"] == json.loads(json.dumps(ARCHITECTURE.to_json()))
+    assert description["recipe"] == to_plain(RECIPE) and description["seeds"] == [2]
     assert description["metrics"] == {"valid": to_plain(METRICS), "test": to_plain(METRICS)}
     assert description["versions"]["torch"] == importlib.metadata.version("torch")
 
 
 @pytest.mark.slow
-def test_baseline_is_exported_too(tmp_path: Path) -> None:
-    """DLRM with DCN-v2, torchrec's own modules inside, gives the same probabilities out of model.pt."""
-    tables, interaction = embedding_tables(), BASELINES["dlrm_dcn"].build(SHAPE, torch.Generator().manual_seed(2))
-    write_model(weights_of(tables), interaction, SCHEMA.to_json(), PROVENANCE, tmp_path / "model.pt")
-    loaded = torch.jit.load(str(tmp_path / "model.pt"))
-    torch.testing.assert_close(
-        loaded(*random_inputs(ROWS)), torchrec_probability(tables, interaction), rtol=0, atol=1e-6
-    )
+def test_several_trainings_are_averaged(tmp_path: Path) -> None:
+    """Each with tables of its own, the probability is the sigmoid of their mean logit, and the bytes are repeatable."""
+    paths = [tmp_path / name for name in ("model.pt", "again.pt")]
+    for path in paths:
+        write_model(ensemble(), SCHEMA.to_json(), PROVENANCE, path)
+    logits = [torchrec_logit(embedding_tables(seed), network(handmade("dlrm_dcn", SHAPE), seed)) for seed in range(3)]
+    found = torch.jit.load(str(paths[0]))(*random_inputs(ROWS))
+    torch.testing.assert_close(found, torch.stack(logits).double().mean(0).sigmoid().float(), rtol=0, atol=1e-6)
+    assert (found - logits[0].sigmoid()).abs().max() > 1e-3
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_one_training_is_not_rounded_by_the_mean() -> None:
+    """The mean of a single logit is that logit, to the last bit."""
+    parts = parts_of(embedding_tables(), network())
+    with torch.no_grad():
+        found = ExportedModel([parts], 3)(*random_inputs(ROWS))
+    assert torch.equal(found, torchrec_logit(embedding_tables(), network()).sigmoid())
 
 
 @pytest.mark.parametrize(
@@ -143,7 +164,7 @@ def test_ids_outside_their_table(exported: Path, row: int, field: int, value: in
     with pytest.raises(torch.jit.Error, match=message):
         torch.jit.load(str(exported))(dense, ids)
     with pytest.raises(ValueError, match=message):
-        ExportedModel(weights_of(embedding_tables()), Subnet(ARCHITECTURE, SHAPE), 3)(dense, ids)
+        ExportedModel([parts_of(embedding_tables(), network())], 3)(dense, ids)
 
 
 def test_wrong_shapes_and_types(exported: Path) -> None:
@@ -177,7 +198,7 @@ def test_a_model_that_answers_otherwise_elsewhere_is_not_written(tmp_path: Path)
     path.write_bytes(b"the old one")
     moody = torch.fx.symbolic_trace(Moody())  # its code travels with it; this test module cannot be imported
     with pytest.raises(RuntimeError, match=r"probabilities differ by 0\.\d+"):
-        write_model(weights_of(embedding_tables()), moody, SCHEMA.to_json(), PROVENANCE, path)
+        write_model([parts_of(embedding_tables(), moody)], SCHEMA.to_json(), PROVENANCE, path)
     assert path.read_bytes() == b"the old one"
     assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
 
@@ -186,13 +207,12 @@ def test_a_model_that_answers_otherwise_elsewhere_is_not_written(tmp_path: Path)
 def test_a_model_that_torchscript_refuses(tmp_path: Path) -> None:
     """The error carries TorchScript's own complaint."""
     with pytest.raises(RuntimeError, match=r"(?s)scripting the model failed .*integer literal"):
-        write_model(
-            weights_of(embedding_tables()), LowRankCrossNet(3, 1), SCHEMA.to_json(), PROVENANCE, tmp_path / "model.pt"
-        )
+        refused = parts_of(embedding_tables(), LowRankCrossNet(3, 1))
+        write_model([refused], SCHEMA.to_json(), PROVENANCE, tmp_path / "model.pt")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_tables_of_unequal_width() -> None:
     """They are a ValueError naming the widths."""
     with pytest.raises(ValueError, match=r"widths \[4, 8\]"):
-        ExportedModel({"t_w": torch.zeros(2, 4), "t_x": torch.zeros(2, 8)}, nn.Identity(), 1)
+        ExportedModel([TrainedParts({"t_w": torch.zeros(2, 4), "t_x": torch.zeros(2, 8)}, nn.Identity())], 1)

@@ -139,7 +139,7 @@ def weights(trainee: Trainee) -> dict[str, Tensor]:
 
 def at_peak(config: SupernetConfig) -> LearningRates:
     """The peak rates."""
-    return LearningRates.at_share(config, 1.0)
+    return LearningRates(config.learning_rate, config.table_learning_rate)
 
 
 def take_steps(config: SupernetConfig, steps: int, processes: Processes) -> dict[str, Tensor]:

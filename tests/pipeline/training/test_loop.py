@@ -56,6 +56,11 @@ def rows() -> tuple[Tensor, Tensor, Tensor]:
     return torch.rand(CONFIG.batch_size, 2, generator=generator), ids, label
 
 
+def at_share(share: float) -> LearningRates:
+    """Both rates at the same share of their peaks."""
+    return LearningRates(share * CONFIG.learning_rate, share * CONFIG.table_learning_rate)
+
+
 def trained() -> tuple[list[float], dict[str, Tensor]]:
     """Losses of three steps of the product's trainer in a group of one, and all weights after them."""
     with join("cpu") as processes:
@@ -69,7 +74,7 @@ def trained() -> tuple[list[float], dict[str, Tensor]]:
         batch = Batch.of_ids(dense, ids, label, list("uvw"))
         losses = [
             float(train_step(trainee, path(step), one(trainee, batch, processes), CONFIG, rates, processes))
-            for step, rates in enumerate(LearningRates.at_share(CONFIG, factor) for factor in FACTORS)
+            for step, rates in enumerate(map(at_share, FACTORS))
         ]
         tables = {name: table.local_shards()[0].tensor for name, table in sharded.state_dict().items()}
         return losses, {name: value.detach().clone() for name, value in {**tables, **parameters}.items()}
@@ -133,7 +138,7 @@ with join("cpu") as processes:
     batch = Batch.of_ids(dense[own], ids[:, own].contiguous(), label[own], list("uvw"))
     losses = []
     for step, factor in enumerate(shared.FACTORS):
-        rates = shared.LearningRates.at_share(config, factor)
+        rates = shared.at_share(factor)
         tables = shared.one(trainee, batch, processes)
         losses.append(processes.mean(train_step(trainee, trainee.draw_paths(step), tables, config, rates, processes)))
     tables = {name: table.local_shards()[0].tensor for name, table in sharded.state_dict().items()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.run.records.codec import from_plain, to_plain
 from pipeline.run.records.results import Metrics
+from pipeline.training.diverged import Diverged
 from pipeline.training.metrics import Evaluation
 
 FEW_LOGITS = st.integers(-6, 6).map(lambda value: value / 2)  # few values, so that many tie
@@ -106,16 +107,24 @@ def test_one_class_only(label: float) -> None:
 @pytest.mark.parametrize(
     ("logits", "labels", "message"),
     [
-        ([float("nan"), 0.0], [0.0, 1.0], "a logit is nan: the model has diverged"),
-        ([float("inf"), 0.0], [0.0, 1.0], "a logit is inf"),
         ([1.0, 0.0], [0.0, 0.5], r"a label is 0\.5"),
         ([1.0, 0.0], [0.0], "both must be"),
     ],
 )
 def test_what_cannot_be_judged(logits: list[float], labels: list[float], message: str) -> None:
-    """Diverged logits, labels other than 0 and 1 and unequal lengths are ValueErrors."""
+    """Labels other than 0 and 1 and unequal lengths are ValueErrors."""
     with pytest.raises(ValueError, match=message):
         judge(torch.tensor(logits), torch.tensor(labels))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_diverged_logits(bad: float) -> None:
+    """One logit that is not finite, in any batch, is Diverged, which names it."""
+    evaluation = Evaluation()
+    for logits in ([0.5, 1.0], [bad, 0.0], [2.0, 3.0]):
+        evaluation.add(torch.tensor(logits), torch.tensor([0.0, 1.0]))
+    with pytest.raises(Diverged, match=f"a logit is {bad}: the model has diverged"):
+        evaluation.metrics()
 
 
 def test_no_rows() -> None:
@@ -144,7 +153,7 @@ for logits, labels in torch.load(file):
     try:
         print(json.dumps(to_plain(evaluation.metrics())))
     except ValueError as error:
-        print(json.dumps(str(error)))
+        print(json.dumps([type(error).__name__, str(error)]))
 dist.destroy_process_group()
 """
 
@@ -152,8 +161,9 @@ dist.destroy_process_group()
 @pytest.mark.slow
 def test_two_ranks_find_what_one_finds(tmp_path: Path) -> None:
     """Two real gloo processes that share 10,001 rows, one row and none: on both the metrics of one process that has
-    them all, bit for bit; a rank without rows takes part, and without any rows both get the error and none hangs."""
-    splits = [rows_of(10_001), rows_of(1), rows_of(0)]
+    them all, bit for bit; a rank without rows takes part. Without any rows, and where the second rank's only row has
+    diverged, both get the error and none hangs."""
+    splits = [rows_of(10_001), rows_of(1), rows_of(0), (torch.tensor([0.0, torch.nan]), torch.tensor([0.0, 1.0]))]
     torch.save(splits, tmp_path / "rows.pt")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     processes = [
@@ -165,7 +175,12 @@ def test_two_ranks_find_what_one_finds(tmp_path: Path) -> None:
         )
         for rank in range(2)
     ]
-    expected = [to_plain(judge(*splits[0])), to_plain(judge(*splits[1])), "no rows to evaluate; the split is empty"]
+    expected = [
+        to_plain(judge(*splits[0])),
+        to_plain(judge(*splits[1])),
+        ["ValueError", "no rows to evaluate; the split is empty"],
+        ["Diverged", "a logit is nan: the model has diverged; train it with a lower learning rate"],
+    ]
     for process in processes:
         printed, _ = process.communicate(timeout=120)
-        assert [json.loads(line) for line in printed.splitlines()[-3:]] == expected
+        assert [json.loads(line) for line in printed.splitlines()[-4:]] == expected

@@ -1,5 +1,6 @@
 """pipeline/training/standalone.py: networks start from weights of their own and are trained once."""
 
+import dataclasses
 import json
 import shutil
 from unittest import mock
@@ -7,60 +8,132 @@ from unittest import mock
 import pytest
 import torch
 
-from modules.baselines import BASELINES
-from pipeline.run.records.results import Results
+from modules.space import parameter_count
+from modules.space.handmade import handmade
+from pipeline.run.records.recipe import Recipe
+from pipeline.run.records.results import ModelResult, Results
 from pipeline.session import Session
 from pipeline.training import standalone
-from pipeline.training.standalone import build_baseline, build_trainee, rebuild, train_standalone
+from pipeline.training.row_logits import RowLogits
+from pipeline.training.standalone import (
+    Contender,
+    build,
+    build_trainee,
+    has_logits,
+    rebuild,
+    train_standalone,
+    train_with_logits,
+    with_recipe,
+)
+
+RECIPE = Recipe(embedding_width=8, batch_size=64)
 
 
-@pytest.mark.parametrize("name", BASELINES)
-def test_a_baseline_counts_its_own_parameters(session: Session, name: str) -> None:
-    """Its count is the built network's; built again it has the same weights; its stage is its kind's and name's."""
-    first, again = (build_baseline(session, name) for _ in range(2))
-    assert first.parameters == sum(parameter.numel() for parameter in first.network.parameters())
-    assert (first.stage, first.architecture) == (f"retrain/baseline/{name}", None)
-    for one, other in zip(first.network.parameters(), again.network.parameters(), strict=True):
-        assert torch.equal(one, other)
+def dlrm(session: Session, name: str = "dlrm", seed: int = 0, recipe: Recipe = RECIPE) -> Contender:
+    """A hand-made contender."""
+    shape = with_recipe(session, recipe).shape
+    return build(session, "handmade", name, handmade("dlrm", shape), recipe, seed)
+
+
+def weights(contender: Contender) -> torch.Tensor:
+    """All of its dense weights."""
+    return torch.cat([parameter.detach().flatten() for parameter in contender.network.parameters()])
+
+
+def models(session: Session) -> tuple[ModelResult, ...]:
+    """What was trained: a searched model and a hand-made one."""
+    return session.read(session.folder.results, Results).models
+
+
+def test_a_contender_has_weights_of_its_own(session: Session) -> None:
+    """Built again they are the same; another name or seed gives others; the seed is part of its stage."""
+    first, again, named, seeded = dlrm(session), dlrm(session), dlrm(session, "other"), dlrm(session, seed=1)
+    assert torch.equal(weights(first), weights(again))
+    assert not torch.equal(weights(first), weights(named)) and not torch.equal(weights(first), weights(seeded))
+    assert [one.stage for one in (first, seeded)] == [f"retrain/handmade/dlrm/seed_{seed}" for seed in (0, 1)]
+
+
+def test_a_contender_has_the_embedding_width_of_its_recipe(session: Session) -> None:
+    """Tables and network have it, and the run's own session keeps the run's."""
+    contender = dlrm(session)
+    assert {table.embedding_dim for table in contender.session.tables()} == {8}
+    assert session.shape.embedding_width == session.config.model.embedding_width != 8
+    built = sum(parameter.numel() for parameter in contender.network.parameters())
+    assert built == parameter_count(contender.architecture, contender.session.shape)
+
+
+def test_without_layer_norms(session: Session) -> None:
+    """retrain.layer_norm off: networks have biases in place of the norms that can be left out."""
+    searched = models(session)[0]
+    bare = dataclasses.replace(session.config, retrain=dataclasses.replace(session.config.retrain, layer_norm=False))
+    without = rebuild(dataclasses.replace(session, config=bare), searched)
+    built = sum(parameter.numel() for parameter in without.network.parameters())
+    assert built == parameter_count(searched.architecture, without.session.shape, layer_norm=False)
 
 
 def test_results_rebuild_their_contenders(session: Session) -> None:
-    """What a result says of a model (name, kind, counts, architecture, score) its rebuilt network says too."""
-    for model in session.read(session.folder.results, Results).models:
-        contender = rebuild(session, model)
-        for field in ("name", "kind", "title", "architecture", "stage", "multiply_accumulates", "parameters"):
-            assert getattr(contender, field) == getattr(model, field), field
-        assert contender.supernet_score == model.supernet_score
+    """What a result says of a model its rebuilt network says too, for each of its seeds."""
+    for model in models(session):
+        for seed, stage in enumerate(model.stages):
+            contender = rebuild(session, model, seed)
+            for field in ("name", "kind", "architecture", "recipe"):
+                assert getattr(contender, field) == getattr(model, field), field
+            assert contender.stage == stage
+            assert sum(parameter.numel() for parameter in contender.network.parameters()) == model.parameters
 
 
-def test_a_searched_network_predicts_one_half(session: Session) -> None:
+def test_an_untrained_network_predicts_one_half(session: Session) -> None:
     """As the supernet it starts with a head of zeros: its logit is 0 whatever the rows."""
-    model, shape = session.read(session.folder.results, Results).best_model, session.shape
-    network = rebuild(session, model).network
-    logit = network(torch.rand(3, shape.integers), torch.rand(3, shape.fields, shape.embedding_width))
-    assert torch.equal(logit, torch.zeros(3))
+    for model in models(session):
+        contender = rebuild(session, model)
+        shape = contender.session.shape
+        logit = contender.network(torch.rand(3, shape.integers), torch.rand(3, shape.fields, shape.embedding_width))
+        assert torch.equal(logit, torch.zeros(3))
 
 
 def test_a_trainee_is_the_whole_network(session: Session) -> None:
     """Every parameter of the network is trained in each step, and is what a checkpoint holds."""
-    network = build_baseline(session, "deepfm").network
-    trainee = build_trainee(session, network, session.config.retrain)
-    names = [name for name, _ in network.named_parameters()]
+    contender = dlrm(session)
+    trainee = build_trainee(contender.session, contender.network, contender.recipe)
+    names = [name for name, _ in contender.network.named_parameters()]
     assert [part.name for part in trainee.draw_paths(0).slices] == names == list(trainee.tensors()["dense"])
 
 
 @pytest.mark.slow
 def test_a_finished_stage_is_only_loaded(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its result is the file's, its weights the checkpoint's; without the checkpoint it is trained again, the same."""
-    folder = session.folder.checkpoints("retrain/baseline/deepfm")
+    (model,) = (model for model in models(session) if model.kind == "handmade")
+    folder = session.folder.checkpoints(model.stages[1])
     written = json.loads((folder / "result.json").read_text())
     train = mock.Mock(wraps=standalone.train_to_end)
     monkeypatch.setattr(standalone, "train_to_end", train)
-    loaded = train_standalone(session, build_baseline(session, "deepfm"))
-    assert not train.called and loaded.metrics.test.log_loss == written["test"]["log_loss"]
+    loaded = train_standalone(rebuild(session, model, 1))
+    assert not train.called and loaded.metrics == model.seeds[1]
+    assert loaded.metrics.test.log_loss == written["test"]["log_loss"]
     for checkpoint in folder.glob("step_*"):
         shutil.rmtree(checkpoint)
-    again = train_standalone(session, build_baseline(session, "deepfm"))
-    assert train.call_count == 1 and again.metrics == loaded.metrics
+    again = train_standalone(rebuild(session, model, 1))
+    assert train.call_count == 1
+    for split in ("valid", "test"):
+        assert getattr(again.metrics, split).log_loss == pytest.approx(getattr(loaded.metrics, split).log_loss)
     for name, parameter in loaded.trainee.parameters.items():
-        assert torch.equal(parameter, again.trainee.parameters[name])
+        torch.testing.assert_close(parameter, again.trainee.parameters[name])
+
+
+def test_logits_are_written_once(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they lie beside the checkpoint nothing is done; where they are missing they are written, the same."""
+    model = models(session)[-1]
+    stage = model.stages[0]
+    paths = [session.folder.logits(stage, split, 1) for split in ("valid", "test")]
+    before = [RowLogits.read(path) for path in paths]
+    loaded = mock.Mock(wraps=standalone.train_standalone)
+    monkeypatch.setattr(standalone, "train_standalone", loaded)
+    train_with_logits(rebuild(session, model))
+    assert not loaded.called
+    paths[1].unlink()
+    assert not has_logits(session, stage)
+    train_with_logits(rebuild(session, model))
+    assert has_logits(session, stage)
+    for path, old in zip(paths, before, strict=True):
+        assert RowLogits.read(path).logits == pytest.approx(old.logits, rel=1e-5, abs=1e-6)
+        assert (RowLogits.read(path).labels == old.labels).all()

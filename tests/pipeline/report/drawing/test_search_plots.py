@@ -29,6 +29,17 @@ def test_candidates_outside_the_frame_are_counted(run: RunRecords) -> None:
     assert "Above the frame: the worst 2." in picture.caption
 
 
+def test_candidates_that_failed_have_no_dot(run: RunRecords) -> None:
+    """They are counted in the caption, and neither picture of the search stumbles over them."""
+    failed = [dataclasses.replace(candidate, score=None, state="failed") for candidate in run.candidates[:3]]
+    some = dataclasses.replace(run, candidates=(*failed, *run.candidates[3:]), winners=None)
+    picture = search_progress(some)
+    assert f"Each dot is one of {len(run.candidates) - 3} candidates" in picture.caption
+    assert "Without a dot: the 3 that failed" in picture.caption
+    assert "failed" not in search_progress(run).caption
+    assert loss_over_cost(some, run.results, alone=True).svg
+
+
 def test_bands_only_where_there_are_generations(run: RunRecords) -> None:
     """One generation has no bands, and the caption mentions none."""
     several = [dataclasses.replace(candidate, generation=place // 6) for place, candidate in enumerate(run.candidates)]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.space import NASREC_FULL, NASREC_SMALL, single_operator_any_connection
-from pipeline.run.records.candidates import Candidate, Winners, best_candidates
+from pipeline.run.records.candidates import Candidate, Winners, best_candidates, with_scores
 from pipeline.run.records.codec import from_plain, read_lines, read_record, to_plain, write_lines, write_record
 
 
@@ -46,6 +46,27 @@ def test_what_is_no_candidate() -> None:
     del data["score"]
     with pytest.raises(ValueError, match="here: field 'score': is missing"):
         from_plain(data, Candidate, "here", NASREC_SMALL)
+
+
+def failed(candidate: Candidate) -> Candidate:
+    """The candidate, as one that failed."""
+    return dataclasses.replace(candidate, score=None, state="failed")
+
+
+def test_one_that_failed(tmp_path: Path) -> None:
+    """It has no score, and what was scored has one; written and read it is equal; it is never among the best."""
+    first, second, third = candidates(0.5, 0.3, 0.4)
+    with pytest.raises(ValueError, match=r"candidate 0: score is 0\.5; one that failed has none"):
+        dataclasses.replace(first, state="failed")
+    with pytest.raises(ValueError, match="candidate 0: score is None; a log loss is finite"):
+        dataclasses.replace(first, score=None)
+    found = (first, failed(second), third)
+    write_lines(tmp_path / "candidates.jsonl", found)
+    assert tuple(one for _, one in read_lines(tmp_path / "candidates.jsonl", Candidate, NASREC_SMALL)) == found
+    assert with_scores(found) == (first, third)
+    assert best_candidates(found, 3) == (third, first)
+    with pytest.raises(ValueError, match="candidate 1 failed; it cannot be a winner"):
+        Winners("nasrec_small", "evolution", 3, 0.5, (first, failed(second)))
 
 
 def test_best_is_stable() -> None:

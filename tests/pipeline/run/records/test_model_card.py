@@ -1,4 +1,4 @@
-"""pipeline/run/records/model_card.py: model.json comes back from its file, also for a baseline, and is strict."""
+"""pipeline/run/records/model_card.py: model.json comes back from its file, and is strict."""
 
 import dataclasses
 import json
@@ -8,20 +8,23 @@ from typing import Any
 import numpy
 import pytest
 
-from modules.space import NASREC_SMALL, OPEN, SearchSpace, single_operator_any_connection
+from modules.space import NASREC_FULL, NASREC_SMALL, OPEN, InputShape, SearchSpace, single_operator_any_connection
+from modules.space.handmade import handmade
 from pipeline.run.records.codec import read_record, write_record
 from pipeline.run.records.model_card import ModelCard, ModelFile
+from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import Metrics, SplitMetrics
 
 METRICS = SplitMetrics(Metrics(0.1 + 0.2, None, 0.9, None, 10), Metrics(1 / 3, 0.7, None, 1.0, 11))
-BASELINE = ModelCard(
+HANDMADE = ModelCard(
     model=ModelFile("model.pt", "0f" * 32, 2**40),
     inputs=({"name": "dense", "shape": [None, 13], "columns": ["a"]}, {"name": "ids", "tables": {"t": 10}}),
     output={"type": "float32", "shape": [None]},
     schema={"name": "small", "table_sizes": [10]},
     numbering={"kind": "hashed", "sizes": {"t": None}},
-    architecture=None,
-    recipe={"epochs": 1, "learning_rate": 0.01, "nested": {"tables": ["kept"]}},
+    architecture=handmade("dlrm", InputShape(13, 26, 16)),
+    recipe=Recipe(embedding_width=32, epochs=3, tables="fresh", table_learning_rate=0.1 + 0.2),
+    seeds=(2, 0),
     metrics=METRICS,
     versions={"torch": "2"},
 )
@@ -30,7 +33,7 @@ BASELINE = ModelCard(
 def card_of(space: SearchSpace) -> ModelCard:
     """The card of a searched model."""
     architecture = single_operator_any_connection(space, numpy.random.default_rng(2))
-    return dataclasses.replace(BASELINE, architecture=architecture)
+    return dataclasses.replace(HANDMADE, architecture=architecture)
 
 
 def changed(path: Path, **changes: Any) -> None:
@@ -40,9 +43,9 @@ def changed(path: Path, **changes: Any) -> None:
 
 @pytest.mark.parametrize("space", [NASREC_SMALL, OPEN], ids=lambda space: space.name)
 def test_what_is_written_is_read(tmp_path: Path, space: SearchSpace) -> None:
-    """Searched or a baseline, evaluated or not, the card is equal to itself after its file."""
+    """Searched or hand-made, evaluated or not, the card is equal to itself after its file."""
     path = tmp_path / "model.json"
-    for card in (card_of(space), BASELINE, dataclasses.replace(BASELINE, metrics=None)):
+    for card in (card_of(space), HANDMADE, dataclasses.replace(HANDMADE, metrics=None)):
         write_record(path, card)
         assert read_record(path, ModelCard, space) == card
 
@@ -50,7 +53,7 @@ def test_what_is_written_is_read(tmp_path: Path, space: SearchSpace) -> None:
 def test_its_format_is_its_own(tmp_path: Path) -> None:
     """The file says the card's own version first, and one of another version is refused."""
     path = tmp_path / "model.json"
-    write_record(path, BASELINE)
+    write_record(path, HANDMADE)
     assert next(iter(json.loads(path.read_text()).items())) == ("format", ModelCard.FORMAT)
     changed(path, format=ModelCard.FORMAT + 1)
     with pytest.raises(ValueError, match=rf"model\.json: field 'format': found {ModelCard.FORMAT + 1}, "):
@@ -62,6 +65,7 @@ def test_its_format_is_its_own(tmp_path: Path) -> None:
     [
         ({"model": {"file": "model.pt", "sha256": "0", "bytes": 1.5}}, r"'model\.bytes': found 1\.5"),
         ({"inputs": {"name": "dense"}}, "'inputs': found .*expected a list"),
+        ({"seeds": [0.5]}, "seeds.*: found 0.5, expected a whole number"),
         ({"versions": {"torch": 2}}, "versions.*: found 2, expected a text"),
         ({"metrics": {"valid": None, "test": None}}, r"'metrics\.valid': found null"),
         ({"note": ""}, r"unknown fields \['note'\]"),
@@ -70,15 +74,15 @@ def test_its_format_is_its_own(tmp_path: Path) -> None:
 def test_what_is_no_card(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     """A value of another type and an unknown field are ValueErrors naming the file and the field."""
     path = tmp_path / "model.json"
-    write_record(path, BASELINE)
+    write_record(path, HANDMADE)
     changed(path, **change)
     with pytest.raises(ValueError, match=rf"model\.json: .*{message}"):
         read_record(path, ModelCard, NASREC_SMALL)
 
 
 def test_an_architecture_of_another_space(tmp_path: Path) -> None:
-    """Its card is not read with the wrong space."""
+    """Its card is not read with the wrong space; the open one alone is every run's."""
     path = tmp_path / "model.json"
-    write_record(path, card_of(OPEN))
+    write_record(path, card_of(NASREC_FULL))
     with pytest.raises(ValueError, match=r"model\.json: field 'architecture': "):
         read_record(path, ModelCard, NASREC_SMALL)

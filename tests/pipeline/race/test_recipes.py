@@ -1,0 +1,60 @@
+"""pipeline/race/recipes.py: where recipes start and how they vary."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from pipeline.race.config import RaceConfig
+from pipeline.race.recipes import WIDTHS, first_recipes, search_form, variations, with_prior
+from pipeline.run.records.recipe import Recipe, TrainingRecipe
+
+
+def test_the_tracks() -> None:
+    """tuned begins with fresh tables, kept tables, one pass; one_pass has one pass whatever is varied."""
+    tuned, once = RaceConfig(), RaceConfig(track="one_pass")
+    assert [(own.epochs, own.planned_epochs, own.tables) for own in first_recipes(tuned, 16)] == [
+        (3, 3, "fresh"),
+        (2, 3, "kept"),
+        (1, 0, "kept"),
+    ]
+    for recipe in first_recipes(once, 16):
+        assert all(own.epochs == 1 for own in (recipe, *variations(recipe, once)))
+
+
+def test_recipes_keep_what_was_configured() -> None:
+    """Batch, rates, optimizer and precision of race.recipe are those of every first recipe but for the tables'."""
+    given = TrainingRecipe(batch_size=1024, learning_rate=0.003, optimizer="adam", table_learning_rate=0.4)
+    for recipe in first_recipes(RaceConfig(recipe=given), 32):
+        assert (recipe.batch_size, recipe.learning_rate, recipe.optimizer) == (1024, 0.003, "adam")
+        assert recipe.embedding_width == 32
+
+
+def test_rate_and_prior_move_together() -> None:
+    """A quarter of the prior has half the table rate; without a prior nothing is scaled."""
+    recipe = Recipe(table_learning_rate=1.6, table_prior_count=128.0)
+    quarter = with_prior(recipe, 32.0)
+    assert (quarter.table_prior_count, quarter.table_learning_rate) == (32.0, pytest.approx(0.8))
+    assert with_prior(Recipe(table_learning_rate=0.2), 8.0).table_learning_rate == 0.2
+
+
+@pytest.mark.parametrize("track", ["tuned", "one_pass"])
+@pytest.mark.parametrize("width", [2, *WIDTHS, 200])
+def test_variations_are_steps(track: Any, width: int) -> None:
+    """Every variation differs from the recipe and from the others, and changes the width by one step at most."""
+    config = RaceConfig(track=track)
+    for recipe in first_recipes(config, width):
+        found = list(variations(recipe, config))
+        assert len({recipe, *found}) == 1 + len(found)
+        widths = sorted({*WIDTHS, width})
+        near = widths[max(0, widths.index(width) - 1) : widths.index(width) + 2]
+        assert all(own.embedding_width in near for own in found)
+
+
+def test_the_short_form() -> None:
+    """Kept tables need all passes to be told apart; of fresh ones a pass is enough, with everything else the same."""
+    fresh, kept, once = first_recipes(RaceConfig(), 16)
+    assert search_form(kept) == kept and search_form(once) == once
+    short = search_form(fresh)
+    assert (short.epochs, short.keep_best_pass) == (1, False)
+    assert short == dataclasses.replace(once, planned_epochs=0)

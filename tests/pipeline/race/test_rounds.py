@@ -1,0 +1,177 @@
+"""pipeline/race/rounds.py and what it stands on: who is trained when, decided on outcomes that a test makes up."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+
+import numpy
+import pytest
+
+from modules.space import OPEN, canonical
+from pipeline.race import contest as contest_file
+from pipeline.race.contest import Contest
+from pipeline.race.rounds import find_recipe, reserved_rows, run_finals, run_generations, screen_entrants
+from pipeline.race.trial_training import Job, Outcome
+from pipeline.run.records.race import Finalist
+from pipeline.run.records.recipe import Recipe
+from pipeline.session import Session
+
+Losses = Callable[[Job], float | None]
+
+
+def made_up(job: Job) -> float | None:
+    """A log loss that follows from the network and the recipe: wide embeddings are good, so are fresh tables; every
+    seventh network fails."""
+    network = numpy.frombuffer(repr(canonical(job.architecture)).encode(), numpy.uint8).astype(numpy.uint64)
+    luck = int((network * numpy.arange(1, 1 + len(network), dtype=numpy.uint64)).sum() % numpy.uint64(1000))
+    if luck % 7 == 0:
+        return None
+    recipe = job.recipe
+    return 0.5 + luck / 1e5 - 0.01 * (recipe.tables == "fresh") - 0.001 * min(recipe.embedding_width, 16)
+
+
+def held(session: Session, monkeypatch: pytest.MonkeyPatch, losses: Losses = made_up) -> Contest:
+    """A contest whose trainings are made up."""
+
+    def train_all(_: object, __: object, jobs: list[Job], progress: Callable[[Outcome], None]) -> list[Outcome]:
+        rows = session.dataset.rows("train")
+        found = [
+            Outcome(job, losses(job), "" if losses(job) else "bad", int(job.row_share * job.recipe.epochs * rows), 1.0)
+            for job in jobs
+        ]
+        for outcome in found:
+            progress(outcome)
+        return found
+
+    monkeypatch.setattr(contest_file, "train_all", train_all)
+    return Contest(session, None)  # type: ignore[arg-type]
+
+
+def with_race(session: Session, **changes: object) -> Session:
+    """The session with other settings of the race."""
+    race = dataclasses.replace(session.config.race, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(session, config=dataclasses.replace(session.config, race=race))
+
+
+def play(contest: Contest) -> tuple[Recipe, tuple[Finalist, ...]]:
+    """All rounds."""
+    recipe = find_recipe(contest)
+    screen_entrants(contest, recipe, None)
+    run_generations(contest, recipe)
+    return recipe, run_finals(contest, recipe)
+
+
+@pytest.fixture
+def long(session: Session) -> Session:
+    """A session with a budget for several generations."""
+    return with_race(session, passes=80.0, children=4)
+
+
+def test_the_same_race_twice(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The race is a function of the outcomes: played again it asks for the same trainings in the same order."""
+    first, again = (held(long, monkeypatch) for _ in range(2))
+    assert play(first) == play(again)
+    assert first.trials == again.trials
+
+
+def test_the_recipe_is_the_best_tried(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe that the race goes on with has the least log loss of all tried for the first contender."""
+    contest = held(long, monkeypatch, lambda job: 0.5 - 0.01 * (job.recipe.tables == "kept") * job.recipe.epochs)
+    recipe = find_recipe(contest)
+    assert (recipe.epochs, recipe.tables) == (2, "kept")
+    assert {trial.contender for trial in contest.trials} == {contest.entries[0].name}
+
+
+def test_the_budget_holds(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows trained in the race and reserved for the trainings to the end stay within the budget, and most of it is
+    used."""
+    contest = held(long, monkeypatch)
+    recipe, _ = play(contest)
+    retrain = long.config.retrain
+    to_the_end = 2 * contest.config.retrained * retrain.seeds * recipe.epochs * long.dataset.rows("train")
+    assert 0.6 * contest.budget_rows < contest.rows_used + to_the_end <= contest.budget_rows * 1.01
+
+
+def test_minutes_become_rows(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --minutes the budget follows from the seconds that the first trainings took, for all workers at once."""
+    config = dataclasses.replace(session.config, minutes=0.5)
+    contest = held(dataclasses.replace(session, config=config), monkeypatch)
+    find_recipe(contest)
+    first = contest.trials[:3]
+    rate = sum(trial.rows for trial in first) / 3.0  # rows in a second, of one worker
+    assert contest.budget_rows == pytest.approx(30 * rate * contest_file.BUSY_SHARE, rel=1e-6)
+
+
+def test_everyone_takes_part_once(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network is entered twice, names are unique within a kind, and all entrants are screened on the same share."""
+    contest = held(long, monkeypatch)
+    recipe = find_recipe(contest)
+    screen_entrants(contest, recipe, None)
+    networks = [canonical(entry.architecture) for entry in contest.entries]
+    assert len(set(networks)) == len(networks)
+    names = [(entry.kind, entry.name) for entry in contest.entries]
+    assert len(set(names)) == len(names)
+    screened = [trial for trial in contest.trials if trial.round == "entrants"]
+    assert {trial.row_share for trial in screened} == {long.config.race.screening_share}
+    assert {(trial.kind, trial.contender) for trial in screened} == set(names)
+
+
+def test_the_best_screened_are_promoted(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searched contenders that were trained on whole passes had a better screening than those that were not."""
+    contest = held(long, monkeypatch)
+    recipe = find_recipe(contest)
+    screen_entrants(contest, recipe, None)
+    losses = {(trial.kind, trial.contender): trial.valid_log_loss for trial in contest.trials if not trial.is_whole}
+    promoted = {(trial.kind, trial.contender) for trial in contest.trials if trial.round == "promotion"}
+    chosen = [loss for key, loss in losses.items() if loss is not None and key in promoted and key[0] == "searched"]
+    left = [loss for key, loss in losses.items() if loss is not None and key not in promoted and key[0] == "searched"]
+    assert chosen and left and max(chosen) <= min(left)
+    assert any(kind == "handmade" for kind, _ in promoted)
+
+
+def test_children_are_of_the_space(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every child can be proposed by the search of the space, and says whose child it is."""
+    contest = held(long, monkeypatch)
+    play(contest)
+    born = [entry for entry in contest.entries if "mutation" in entry.origin or "union" in entry.origin]
+    assert len(born) >= 8
+    names = {entry.name for entry in contest.entries}
+    for entry in born:
+        OPEN.check(entry.architecture)
+        assert names & set(entry.origin.split())
+
+
+def test_finalists_get_the_same_trials(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searched and hand-made finalists are trained with the race's recipe and as many recipes of their own; each ends
+    with its best, and the best of each kind is first."""
+    contest = held(with_race(long, finalists=2, handmade_finalists=2, tuning_trials=2, retrained=2), monkeypatch)
+    _, found = play(contest)
+    tuned = [trial for trial in contest.trials if trial.round.startswith("tuning")]
+    counts = {key: len(list(group)) for key, group in itertools.groupby(sorted(t.contender for t in tuned))}
+    assert set(counts.values()) == {2}
+    assert [one.kind for one in found] == sorted((one.kind for one in found), reverse=True)
+    for finalist in found:
+        own = [t for t in contest.trials if (t.kind, t.contender) == (finalist.kind, finalist.name)]
+        whole = [trial.valid_log_loss for trial in own if trial.is_whole and trial.valid_log_loss is not None]
+        assert finalist.valid_log_loss == min(whole)
+        assert (finalist.trials, finalist.rows) == (len(own), sum(trial.rows for trial in own))
+
+
+def test_failed_trainings_never_win(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contenders whose trainings fail are neither promoted nor parents nor finalists; if all fail there is none."""
+    contest = held(long, monkeypatch)
+    _, found = play(contest)
+    failed = {trial.contender for trial in contest.trials if trial.valid_log_loss is None and not trial.is_whole}
+    assert failed and not failed & {one.name for one in found}
+    assert not any(set(entry.origin.split()) & failed for entry in contest.entries)
+    nothing = held(with_race(long, passes=1.0), monkeypatch, lambda _: None)
+    assert play(nothing)[1] == ()
+
+
+def test_the_reserve(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept back is what the finals and the trainings to the end train on at most."""
+    contest = held(session, monkeypatch)
+    recipe = dataclasses.replace(find_recipe(contest), epochs=3)
+    rows, race = session.dataset.rows("train"), session.config.race
+    finals = (race.finalists + race.handmade_finalists) * (1 + race.tuning_trials) * 3 * rows
+    assert reserved_rows(contest, recipe) == finals + 2 * session.config.retrain.seeds * 3 * rows

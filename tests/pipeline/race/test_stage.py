@@ -1,0 +1,122 @@
+"""pipeline/race/stage.py: the race as a stage, stopped and resumed, apart and together."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.race import outcomes
+from pipeline.race.stage import race
+from pipeline.run.files import write_json
+from pipeline.run.records.codec import RUN_FORMAT
+from pipeline.run.records.race import RaceResult
+from pipeline.session import Session
+from pipeline.training.workers import Workers
+
+
+class HereWorkers(Workers):
+    """Trains in this process: no other has to be started."""
+
+    def _apart(self, function, items, done):
+        for item in items:
+            done(function(self._session, item))
+
+
+def files(session: Session) -> tuple[bytes, bytes]:
+    """What the race leaves."""
+    return session.folder.race.read_bytes(), session.folder.race_trials.read_bytes()
+
+
+def remove(session: Session) -> None:
+    """As if it had not been run."""
+    session.folder.race.unlink()
+    session.folder.race_trials.unlink()
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, bytes]]:
+    """What an undisturbed race left, by the test session's first use."""
+    return {}
+
+
+def undisturbed(session: Session, left: dict[str, tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
+    """An undisturbed race's files."""
+    if "files" not in left:
+        race(session, HereWorkers(session))
+        left["files"] = files(session)
+        remove(session)
+    return left["files"]
+
+
+@pytest.mark.slow
+def test_stopped_anywhere_it_ends_the_same(
+    session: Session, left: dict[str, tuple[bytes, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A race that is stopped after any number of trainings, again and again, ends with the same files, and trains
+    nothing twice."""
+    expected = undisturbed(session, left)
+    trained: list[int] = []
+    keep = outcomes.train_and_keep
+
+    def stopped_now_and_then(own: Session, job: outcomes.Job) -> outcomes.Outcome:
+        if len(trained) % 3 == 2:
+            trained.append(-1)
+            raise OSError("stopped")
+        trained.append(job.index)
+        return keep(own, job)
+
+    monkeypatch.setattr(outcomes, "train_and_keep", stopped_now_and_then)
+    for _ in range(100):
+        try:
+            race(session, HereWorkers(session))
+            break
+        except OSError:
+            continue
+    assert files(session) == expected
+    indices = sorted(index for index in trained if index >= 0)
+    assert indices == list(range(json.loads(expected[0])["trials"]))
+    assert not session.folder.race_outcomes.exists()
+
+
+@pytest.mark.slow
+def test_in_processes_of_their_own(session: Session, left: dict[str, tuple[bytes, bytes]]) -> None:
+    """Real worker processes find what this process finds, byte for byte."""
+    expected = undisturbed(session, left)
+    race(session)
+    assert files(session) == expected
+
+
+@pytest.mark.slow
+def test_an_outcome_of_another_job_does_not_count(session: Session, left: dict[str, tuple[bytes, bytes]]) -> None:
+    """A file in race/ that belongs to another training is written anew."""
+    expected = undisturbed(session, left)
+    session.folder.race_outcomes.mkdir()
+    trial = json.loads(expected[1].splitlines()[3])
+    job = {name: trial[name] for name in ("index", "architecture", "recipe", "row_share")}
+    outcome = {"job": {**job, "name": "another"}, "valid_log_loss": 0.0, "failure": "", "rows": 1, "seconds": 1.0}
+    write_json(session.folder.race_outcomes / "trial_00003.json", {"format": RUN_FORMAT, **outcome})
+    race(session, HereWorkers(session))
+    assert files(session) == expected
+
+
+@pytest.mark.slow
+def test_what_was_found(session: Session, left: dict[str, tuple[bytes, bytes]]) -> None:
+    """race.json says how many rows were trained, how many trainings failed, and finalists of both kinds."""
+    undisturbed(session, left)
+    session.folder.race.write_bytes(left["files"][0])
+    found = session.read(session.folder.race, RaceResult)
+    trials = [json.loads(line) for line in left["files"][1].splitlines()]
+    assert found.trials == len(trials) and found.rows == sum(trial["rows"] for trial in trials)
+    assert found.failed == sum(trial["valid_log_loss"] is None for trial in trials)
+    assert {finalist.kind for finalist in found.finalists} == {"searched", "handmade"}
+
+
+def test_together(session: Session, tmp_path: Path) -> None:
+    """With race.trained together the ranks of the run train, without other processes."""
+    together = dataclasses.replace(session.config.race, trained="together", passes=1.0, tuning_trials=0)
+    own = dataclasses.replace(session, config=dataclasses.replace(session.config, race=together))
+    team = Workers(own)
+    team._started = lambda: 1 / 0  # type: ignore[assignment,method-assign,return-value]
+    race(own, team)
+    assert session.read(session.folder.race, RaceResult).trials > 3

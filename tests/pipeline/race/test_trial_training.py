@@ -1,0 +1,55 @@
+"""pipeline/race/trial_training.py: a training is a function of its job, and a failure is an outcome."""
+
+import dataclasses
+
+import pytest
+
+from modules.space.handmade import handmade
+from pipeline.race.recipes import first_recipes
+from pipeline.race.trial_training import Job, run_job
+from pipeline.session import Session
+from pipeline.training.standalone import build, train_standalone
+
+
+def job(session: Session, number: int = 0, share: float = 1.0, **changes: object) -> Job:
+    """A training of logistic regression with one of the first recipes."""
+    recipe = dataclasses.replace(first_recipes(session.config.race, 4)[number], **changes)  # type: ignore[arg-type]
+    return Job(7, "logistic_regression", handmade("logistic_regression", session.shape), recipe, share)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_trial_is_the_training_to_the_end(session: Session, number: int) -> None:
+    """On whole passes its log loss is what `train_standalone` leaves with the same recipe: same rows, weights, rates
+    and passes, whichever pass is the best."""
+    asked = job(session, number)
+    outcome = run_job(session, asked)
+    trained = train_standalone(build(session, "handmade", asked.name, asked.architecture, asked.recipe))
+    assert outcome.valid_log_loss == pytest.approx(trained.metrics.valid.log_loss, rel=1e-6)
+    steps = session.dataset.rows("train") // asked.recipe.batch_size
+    assert outcome.failure == "" and outcome.rows in {
+        epochs * steps * asked.recipe.batch_size for epochs in range(1, asked.recipe.epochs + 1)
+    }
+
+
+def test_twice_the_same(session: Session) -> None:
+    """A job trained again has the same log loss to the last bit; another seed of the run has another."""
+    asked = job(session, share=0.25)
+    first, again = (run_job(session, asked).valid_log_loss for _ in range(2))
+    other = dataclasses.replace(session, config=dataclasses.replace(session.config, seed=1))
+    assert first == again != run_job(other, asked).valid_log_loss
+
+
+def test_a_share_of_the_rows(session: Session) -> None:
+    """A share of a pass trains on so many rows, each pass on the same ones: passes over few rows fit them."""
+    whole, quarter = (run_job(session, job(session, 2, share)) for share in (1.0, 0.25))
+    assert quarter.rows == pytest.approx(0.25 * whole.rows, abs=64)
+    assert quarter.valid_log_loss != whole.valid_log_loss
+    capped = dataclasses.replace(session.config.race, max_rows=session.dataset.rows("train") // 4)
+    smaller = dataclasses.replace(session, config=dataclasses.replace(session.config, race=capped))
+    assert run_job(smaller, job(session, 2)).rows == quarter.rows
+
+
+def test_a_training_that_diverges_is_an_outcome(session: Session) -> None:
+    """With an absurd rate the outcome says so and has no log loss; nothing is raised."""
+    outcome = run_job(session, job(session, 2, learning_rate=1e30, clip_norm=1e30))
+    assert outcome.valid_log_loss is None and outcome.failure
