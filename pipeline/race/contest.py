@@ -59,9 +59,11 @@ class Contest:
     def enter(
         self, name: str, kind: ModelKind, origin: str, architecture: Architecture, score: float | None = None
     ) -> Entry | None:
-        """Let a network take part; None where the same network already does."""
+        """Let a network take part; None where the same network already does, or where a searched one costs too much."""
         network = canonical(architecture)
-        if network in self._networks:
+        limit = 1e6 * self.config.max_mega_multiply_accumulates
+        costs_too_much = limit and multiply_accumulates(architecture, self.session.shape) > limit
+        if network in self._networks or (kind == "searched" and costs_too_much):
             return None
         self._networks.add(network)
         entry = Entry(name, kind, origin, architecture, score)
