@@ -45,11 +45,11 @@ def reference(contest: Contest) -> Entry:
     names = contest.config.handmade or (REFERENCE,)
     name = REFERENCE if REFERENCE in names else names[0]
     own = handmade(name, contest.session.shape)
+    entered: Entry | None = None
     if _holds(contest.space, own):
         small = narrow(own, NARROW_WIDTH, contest.space)
         entered = contest.enter(contest.next_name(), "searched", f"{name} made narrower", small)
-    else:
-        entered = contest.enter(name, "handmade", "hand-made", own)
+    entered = entered or contest.enter(name, "handmade", "hand-made", own)
     assert entered is not None, "nobody takes part yet"
     return entered
 
