@@ -14,6 +14,7 @@ from tqdm import tqdm
 from modules.space import Architecture, canonical, multiply_accumulates, parameter_count
 from pipeline.race.entry import Entry, loss
 from pipeline.race.outcomes import train_all
+from pipeline.race.recipes import search_form
 from pipeline.race.trial_training import Job, Outcome
 from pipeline.run.records.race import Trial
 from pipeline.run.records.recipe import Recipe
@@ -110,6 +111,10 @@ class Contest:
             if trial.valid_log_loss is not None:
                 found.setdefault((trial.kind, trial.contender), trial)
         return [(trial, of[key]) for key, trial in found.items()]
+
+    def search_form(self, recipe: Recipe) -> Recipe:
+        """The short form of a recipe, with which many contenders are compared."""
+        return search_form(recipe, self.session.config.model.embedding_width)
 
     def whole(self) -> list[Trial]:
         """The trials on whole passes."""
