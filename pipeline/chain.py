@@ -19,6 +19,7 @@ from pipeline.run.records.results import Results
 from pipeline.search.stage import search_supernet
 from pipeline.session import Session, run_program
 from pipeline.train import train_supernet
+from pipeline.training.standalone import with_recipe
 from pipeline.training.workers import workers
 
 
@@ -36,7 +37,7 @@ def run_chain(session: Session) -> None:
     _timed(session, "export", export_best)
     report = session.processes.on_first(lambda: write_report(session.folder.path, command_line()))
     best = session.read(session.folder.results, Results).best_model
-    session.say("\n" + draw_text(best.architecture, session.shape))
+    session.say("\n" + draw_text(best.architecture, with_recipe(session, best.recipe).shape))
     session.say(f"\nfound      {best.title}; model {session.folder.model}; report {report}")
 
 

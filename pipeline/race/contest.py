@@ -14,6 +14,7 @@ from tqdm import tqdm
 from modules.space import Architecture, canonical, multiply_accumulates, parameter_count
 from pipeline.race.entry import Entry, loss
 from pipeline.race.outcomes import train_all
+from pipeline.race.recipes import search_form
 from pipeline.race.trial_training import Job, Outcome
 from pipeline.run.records.race import Trial
 from pipeline.run.records.recipe import Recipe
@@ -59,9 +60,11 @@ class Contest:
     def enter(
         self, name: str, kind: ModelKind, origin: str, architecture: Architecture, score: float | None = None
     ) -> Entry | None:
-        """Let a network take part; None where the same network already does."""
+        """Let a network take part; None where the same network already does, or where a searched one costs too much."""
         network = canonical(architecture)
-        if network in self._networks:
+        limit = 1e6 * self.config.max_mega_multiply_accumulates
+        costs_too_much = limit and multiply_accumulates(architecture, self.session.shape) > limit
+        if network in self._networks or (kind == "searched" and costs_too_much):
             return None
         self._networks.add(network)
         entry = Entry(name, kind, origin, architecture, score)
@@ -108,6 +111,10 @@ class Contest:
             if trial.valid_log_loss is not None:
                 found.setdefault((trial.kind, trial.contender), trial)
         return [(trial, of[key]) for key, trial in found.items()]
+
+    def search_form(self, recipe: Recipe) -> Recipe:
+        """The short form of a recipe, with which many contenders are compared."""
+        return search_form(recipe, self.session.config.model.embedding_width)
 
     def whole(self) -> list[Trial]:
         """The trials on whole passes."""

@@ -15,7 +15,7 @@ UNION_SHARE = 0.25
 MUTATIONS = (1, 1, 2)
 """Mutations of a child, one of these numbers as likely as another."""
 ATTEMPTS = 200
-"""Draws without a new network after which a generation has fewer children."""
+"""Draws after which a generation has fewer children, or the race fewer random contenders."""
 REFERENCE = "dlrm"
 """The hand-made model whose narrowed form tries the first recipes: cheap, and good on every log that was tried."""
 
@@ -31,9 +31,12 @@ def enter_all(contest: Contest, winners: Winners | None) -> list[Entry]:
     for winner in winners.winners[: config.from_supernet] if winners else ():
         origin = f"candidate {winner.index} of the supernet"
         contest.enter(contest.next_name(), "searched", origin, winner.architecture, winner.score)
-    for _ in range(config.random):
-        drawn = single_operator_any_connection(contest.space, contest.generator)
-        contest.enter(contest.next_name(), "searched", "drawn at random", drawn)
+    drawn = 0
+    for _ in range(ATTEMPTS + config.random):
+        if drawn == config.random:
+            break
+        own = single_operator_any_connection(contest.space, contest.generator)
+        drawn += contest.enter(contest.next_name(), "searched", "drawn at random", own) is not None
     return contest.entries[before:]
 
 
@@ -42,11 +45,11 @@ def reference(contest: Contest) -> Entry:
     names = contest.config.handmade or (REFERENCE,)
     name = REFERENCE if REFERENCE in names else names[0]
     own = handmade(name, contest.session.shape)
+    entered: Entry | None = None
     if _holds(contest.space, own):
         small = narrow(own, NARROW_WIDTH, contest.space)
         entered = contest.enter(contest.next_name(), "searched", f"{name} made narrower", small)
-    else:
-        entered = contest.enter(name, "handmade", "hand-made", own)
+    entered = entered or contest.enter(name, "handmade", "hand-made", own)
     assert entered is not None, "nobody takes part yet"
     return entered
 

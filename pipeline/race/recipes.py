@@ -61,11 +61,13 @@ def variations(recipe: Recipe, config: RaceConfig) -> Iterator[Recipe]:
         yield dataclasses.replace(recipe, embedding_width=narrower[-1])
 
 
-def search_form(recipe: Recipe) -> Recipe:
-    """The recipe with which many contenders are compared: of passes with fresh tables one is enough to tell them
-    apart, while kept tables are what contenders differ in and need all passes."""
+def search_form(recipe: Recipe, embedding_width: int) -> Recipe:
+    """The recipe with which many contenders are compared: no wider than where the race starts, since width costs the
+    most and is tuned at the end; of passes with fresh tables one is enough to tell contenders apart, while kept tables
+    are what contenders differ in and need all passes."""
+    narrow = dataclasses.replace(recipe, embedding_width=min(embedding_width, recipe.embedding_width))
     if recipe.tables == "kept":
-        return recipe
+        return narrow
     return dataclasses.replace(
-        recipe, epochs=1, planned_epochs=0, keep_best_pass=False, tables="kept", table_schedule="as_dense"
+        narrow, epochs=1, planned_epochs=0, keep_best_pass=False, tables="kept", table_schedule="as_dense"
     )

@@ -7,7 +7,7 @@ New contenders are trained on a share of a pass's rows, and on all of them if th
 from pipeline.race.contest import Contest, Request
 from pipeline.race.entry import Entry, loss
 from pipeline.race.proposals import children, enter_all, reference
-from pipeline.race.recipes import first_recipes, search_form, variations
+from pipeline.race.recipes import first_recipes, variations
 from pipeline.run.records.candidates import Winners
 from pipeline.run.records.race import Finalist, Trial
 from pipeline.run.records.recipe import Recipe
@@ -43,7 +43,7 @@ def screen_entrants(contest: Contest, recipe: Recipe, winners: Winners | None) -
     """Train everyone on a share of the rows, and on all of them the best, some hand-made ones, and what was given."""
     entrants = [*contest.entries, *enter_all(contest, winners)]
     entrants = list(dict.fromkeys(entrants))
-    short, config = search_form(recipe), contest.config
+    short, config = contest.search_form(recipe), contest.config
     screened = contest.train("entrants", [Request(entry, short, config.screening_share) for entry in entrants])
     promoted = _promoted(contest, screened)
     ranked = [entry for _, entry in contest.ranked(screened)]
@@ -72,7 +72,7 @@ def _is(trial: Trial, recipe: Recipe) -> bool:
 
 def run_generations(contest: Contest, recipe: Recipe) -> None:
     """Children of the leaders, screened and promoted, for as long as the budget lasts."""
-    short, config, number = search_form(recipe), contest.config, 1
+    short, config, number = contest.search_form(recipe), contest.config, 1
     pass_rows = short.epochs * contest.rows_of_pass
     expected = config.children * (config.screening_share + config.promoted_share) * pass_rows
     while contest.rows_used + expected + reserved_rows(contest, recipe) <= contest.budget_rows:

@@ -149,7 +149,7 @@ def _against(results: Results, rival: ModelResult) -> str:
 
 
 def details(results: Results) -> list[str]:
-    """What a reader must know beside the headline: seeds and recipe, cost, what is possible, what judges."""
+    """What a reader must know beside the headline: seeds, origin and recipe, cost, what is possible, what judges."""
     return [_seeds(results.best_model), _cost(results), *_possible(results), _judged(results)]
 
 
@@ -162,7 +162,7 @@ def _seeds(best: ModelResult) -> str:
             f"{best.title}'s {len(best.seeds)} seeds have a test log loss of {best.test.log_loss:.4f} ± {spread:.4f} "
             f"(standard deviation); the average of their logits has {best.ensemble.test.log_loss:.4f}."
         )
-    return f"{seeds} Recipe: {best.recipe.in_words()}."
+    return f"{seeds} Its architecture: {best.origin}. Its recipe: {best.recipe.in_words()}."
 
 
 def _cost(results: Results) -> str:

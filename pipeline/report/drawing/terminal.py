@@ -9,7 +9,7 @@ from modules.operators import Operator
 from modules.space import Architecture, InputShape, live
 from pipeline.report.drawing.wiring import Edge, edges, operator_titles
 
-_WIDTHS = ((4,), (13, 5, 23), (11, 5, 11), (7,))
+_WIDTHS = ((4,), (13, 5, 20), (14, 5, 11), (7,))
 """Characters of each column, grouped by the table's vertical lines; two spaces part the columns of a group."""
 
 _TIE = "\N{NO-BREAK SPACE}"
@@ -23,24 +23,36 @@ def draw_text(architecture: Architecture, shape: InputShape | None = None) -> st
     >>> fc, efc = NASREC_SMALL.dense_operators[0], NASREC_SMALL.sparse_operators[0]
     >>> block = Block((fc,), (efc,), 64, 16, (0,), (0,), 0, 0, NASREC_SMALL.dense_to_sparse, None)
     >>> print(draw_text(Architecture((block,)), InputShape(13, 26, 16)))
-    ╭──────┬───────────────────────────────────────────────┬─────────────────────────────────┬─────────╮
-    │    # │ dense          width  reads                   │ sparse       width  reads       │ mergers │
-    ├──────┼───────────────────────────────────────────────┼─────────────────────────────────┼─────────┤
-    │ stem │ d0                13  integers                │ s0              26  fields × 16 │         │
-    │    1 │ FC                64  d0                      │ EFC             16  s0          │ d→s     │
-    │ head │                       d1                      │                     s1          │         │
-    ╰──────┴───────────────────────────────────────────────┴─────────────────────────────────┴─────────╯
+    ╭──────┬────────────────────────────────────────────┬────────────────────────────────────┬─────────╮
+    │    # │ dense          width  reads                │ sparse          width  reads       │ mergers │
+    ├──────┼────────────────────────────────────────────┼────────────────────────────────────┼─────────┤
+    │ stem │ d0                13  integers             │ s0                 26  fields × 16 │         │
+    │    1 │ FC                64  d0                   │ EFC                16  s0          │ d→s     │
+    │ head │                       d1                   │                        s1          │         │
+    ╰──────┴────────────────────────────────────────────┴────────────────────────────────────┴─────────╯
     """
-    integers, fields, vector = (
-        ("", "", "fields") if shape is None else (shape.integers, shape.fields, f"fields × {shape.embedding_width}")
-    )
     last = len(architecture.blocks)
     heading = _lines(("   #", "dense", "width", "reads", "sparse", "width", "reads", "mergers"))
-    body = _lines(("stem", "d0", f"{integers:>5}", "integers", "s0", f"{fields:>5}", vector, ""))
+    body = _lines(_stem_row(architecture, shape))
     for number in range(1, last + 1):
         body += _lines(_block_row(architecture, number))
-    body += _lines(("head", "", "", f"d{last}", "", "", f"s{last}", ""))
+    read = [edge for edge in edges(architecture) if edge.role == "head"]
+    dense, sparse = ([edge.source for edge in read if edge.source[0] == side] for side in "ds")
+    body += _lines(("head", "", "", " ".join(dense), "", "", " ".join(sparse), ""))
     return "\n".join([_rule("╭┬╮"), *heading, _rule("├┼┤"), *body, _rule("╰┴╯")])
+
+
+def _stem_row(architecture: Architecture, shape: InputShape | None) -> tuple[str, ...]:
+    """The cells of the stem: integers and fields, or vectors made from the integers, which join the fields."""
+    stem = architecture.stem
+    dense, sparse = ["integers"], "fields" if shape is None else f"fields × {shape.embedding_width}"
+    if stem.vectors:
+        dense += [*map(str, stem.hidden), f"{stem.vectors}{_TIE}vector{'s' * (stem.vectors > 1)}"]
+        sparse += " d0"
+    widths = ("", "")
+    if shape is not None:
+        widths = (f"{stem.dense_width(shape):>5}", f"{shape.fields + stem.vectors:>5}")
+    return "stem", "d0", widths[0], " → ".join(dense), "s0", widths[1], sparse, ""
 
 
 def _block_row(architecture: Architecture, number: int) -> tuple[str, ...]:
@@ -60,7 +72,10 @@ def _block_row(architecture: Architecture, number: int) -> tuple[str, ...]:
 
 
 def _operators(operators: tuple[Operator, ...], alive: bool) -> str:
-    titles = " + ".join(title.replace(" ", _TIE) for title in operator_titles(operators))
+    longest = min(_WIDTHS[1][0], _WIDTHS[2][0])  # a dead one stands in brackets
+    titles = " + ".join(
+        title.replace(" ", _TIE) if len(title) + 2 <= longest else title for title in operator_titles(operators)
+    )
     return titles if alive else f"[{titles}]"
 
 

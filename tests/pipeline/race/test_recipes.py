@@ -52,9 +52,12 @@ def test_variations_are_steps(track: Any, width: int) -> None:
 
 
 def test_the_short_form() -> None:
-    """Kept tables need all passes to be told apart; of fresh ones a pass is enough, with everything else the same."""
+    """Kept tables need all passes to be told apart; of fresh ones a pass is enough, with everything else the
+    same but for the width, which is at most the one that the race starts with."""
     fresh, kept, once = first_recipes(RaceConfig(), 16)
-    assert search_form(kept) == kept and search_form(once) == once
-    short = search_form(fresh)
+    assert search_form(kept, 16) == kept and search_form(once, 32) == once
+    short = search_form(fresh, 16)
     assert (short.epochs, short.keep_best_pass) == (1, False)
     assert short == dataclasses.replace(once, planned_epochs=0)
+    wide = dataclasses.replace(fresh, embedding_width=64)
+    assert search_form(wide, 16) == short

@@ -1,12 +1,11 @@
 """The large figures: those of results and chip that there are, beside the right rival."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.report.cards import all_cards
 from pipeline.report.run_records import read_run
-from pipeline.run.records.results import ModelResult, Results
+from tests.pipeline.report.small_results import small_model, small_results
 
 
 def test_all_of_a_finished_run(finished_run: Path) -> None:
@@ -35,9 +34,7 @@ def test_the_same_cost_is_said_so(finished_run: Path) -> None:
     assert notes == ["the same as naive W8A8"] * 2
 
 
-def test_a_hand_made_winner_stands_beside_the_searchs_best(
-    small_model: Callable[..., ModelResult], small_results: Callable[..., Results]
-) -> None:
+def test_a_hand_made_winner_stands_beside_the_searchs_best() -> None:
     """One seed and no known best possible log loss leave those cards out; alone, a model is compared with nothing."""
     dlrm, found = small_model("dlrm", "handmade", 0.45, auc=None), small_model("found", "searched", 0.46)
     cards = {card.name: card for card in all_cards(small_results(dlrm, (found, 0.001)), None)}

@@ -17,7 +17,8 @@ from pipeline.report.model_tables import (
 )
 from pipeline.report.run_records import read_run
 from pipeline.run.records.race import Trial
-from pipeline.run.records.results import Metrics, ModelResult, Results, SplitMetrics
+from pipeline.run.records.results import Metrics, Results, SplitMetrics
+from tests.pipeline.report.small_results import small_model
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_spread_and_interval(results: Results) -> None:
             assert [float(number) for number in numbers] == pytest.approx(expected, abs=0.5001e-4)
 
 
-def test_a_single_model_is_the_best_of_nothing(small_model: Callable[..., ModelResult], results: Results) -> None:
+def test_a_single_model_is_the_best_of_nothing(results: Results) -> None:
     """With one model there is nothing to compare; undefined metrics and the spread of one seed are dashes."""
     none = Metrics(0.5, None, None, None, 10)
     only = dataclasses.replace(small_model("only", "searched", 0.5), seeds=(SplitMetrics(none, none),))

@@ -267,6 +267,7 @@ def test_any_part_may_be_absent(write_run: Callable[..., Path], tmp_path: Path, 
         assert name in text
 
 
+@pytest.mark.slow
 def test_unusual_runs(write_run: Callable[..., Path], tmp_path: Path) -> None:
     """One candidate, one model, no Pareto point, nothing measured, zero integers: a report all the same."""
     folder = write_run(tmp_path / "run", count=1)

@@ -1,7 +1,6 @@
 """The report's sentences: who won, whether the interval tells, what it costs, and about too few points."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,8 @@ from pipeline.report.words import (
     ratio,
     significant,
 )
-from pipeline.run.records.results import ModelResult, Results
-
-MakeModel = Callable[..., ModelResult]
-MakeResults = Callable[..., Results]
+from pipeline.run.records.results import Results
+from tests.pipeline.report.small_results import small_model, small_results
 
 
 def run_of(results: Results) -> RunRecords:
@@ -31,7 +28,7 @@ def run_of(results: Results) -> RunRecords:
     return RunRecords("run", {}, (), {}, (), None, (), None, results, None, None, None, ())
 
 
-def test_a_found_model_that_wins_is_said_to_be_found(small_model: MakeModel, small_results: MakeResults) -> None:
+def test_a_found_model_that_wins_is_said_to_be_found() -> None:
     """With an interval below zero the search has won: by how much, over how many seeds, with which interval."""
     found, dlrm = small_model("found", "searched", 0.4498, 0.4502), small_model("dlrm", "handmade", 0.4530, 0.4550)
     text = headline(run_of(small_results(found, (dlrm, 0.0015))))
@@ -40,7 +37,7 @@ def test_a_found_model_that_wins_is_said_to_be_found(small_model: MakeModel, sma
     assert "(95 % interval of the difference: −0.0055 to −0.0025)" in text
 
 
-def test_an_interval_that_holds_zero_is_said(small_model: MakeModel, small_results: MakeResults) -> None:
+def test_an_interval_that_holds_zero_is_said() -> None:
     """Then nobody is said to be better, whatever the means."""
     found, dlrm = small_model("found", "searched", 0.4500), small_model("dlrm", "handmade", 0.4503)
     text = headline(run_of(small_results(found, (dlrm, 0.0010))))
@@ -49,7 +46,7 @@ def test_an_interval_that_holds_zero_is_said(small_model: MakeModel, small_resul
     assert "(95 %: −0.0013 to +0.0007)" in text
 
 
-def test_worse_on_the_test_rows_is_said(small_model: MakeModel, small_results: MakeResults) -> None:
+def test_worse_on_the_test_rows_is_said() -> None:
     """The winner by validation rows that loses on the test rows is not said to have won there."""
     found, dlrm = small_model("found", "searched", 0.4560), small_model("dlrm", "handmade", 0.4530)
     text = headline(run_of(small_results(found, (dlrm, 0.0010))))
@@ -57,7 +54,7 @@ def test_worse_on_the_test_rows_is_said(small_model: MakeModel, small_results: M
     assert "0.0030 higher than Dlrm" in text
 
 
-def test_a_hand_made_model_that_wins_is_said_to(small_model: MakeModel, small_results: MakeResults) -> None:
+def test_a_hand_made_model_that_wins_is_said_to() -> None:
     """The search found nothing better then, and the model is compared with the best that the search has."""
     dlrm, deepfm = small_model("dlrm", "handmade", 0.4500), small_model("deepfm", "handmade", 0.4510)
     first, second = small_model("first", "searched", 0.4540), small_model("second", "searched", 0.4520)
@@ -68,7 +65,7 @@ def test_a_hand_made_model_that_wins_is_said_to(small_model: MakeModel, small_re
     assert alone.startswith("A hand-made model won; no searched model was trained to the end.")
 
 
-def test_given_architectures_are_called_so(small_model: MakeModel, small_results: MakeResults) -> None:
+def test_given_architectures_are_called_so() -> None:
     """A user's own architecture that wins is not the search's, and one that does not is not what is compared with."""
     mine, found = small_model("mine", "given", 0.4000), small_model("found", "searched", 0.4500)
     dlrm = small_model("dlrm", "handmade", 0.4600)
@@ -78,7 +75,7 @@ def test_given_architectures_are_called_so(small_model: MakeModel, small_results
     assert "Mine" not in text and "than Dlrm, the best hand-made model" in text
 
 
-def test_without_hand_made_models(small_model: MakeModel, small_results: MakeResults) -> None:
+def test_without_hand_made_models() -> None:
     """Without one nothing is compared."""
     text = headline(run_of(small_results(small_model("found", "searched", 0.45))))
     assert "no hand-made model was trained beside it" in text and "interval" not in text
@@ -96,19 +93,20 @@ def test_what_there_is_so_far(finished_run: Path) -> None:
     assert "not trained anything" in headline(dataclasses.replace(run, winners=None, metrics=()))
 
 
-def test_seeds_and_their_average_are_told(small_model: MakeModel, small_results: MakeResults) -> None:
-    """Mean and standard deviation over the seeds, the averaged logits' log loss, the recipe; or that there is one."""
+def test_seeds_and_their_average_are_told() -> None:
+    """Mean and standard deviation over the seeds, the averaged logits' log loss, where it comes from; or one seed."""
     found = small_model("found", "searched", 0.4490, 0.4500, 0.4510)
     assert deviation(found) == pytest.approx(0.001)
     text = " ".join(details(small_results(found)))
     assert "3 seeds have a test log loss of 0.4500 ± 0.0010" in text
-    assert "the average of their logits has 0.4480" in text and "Recipe: D 8, 1 pass" in text
+    assert "the average of their logits has 0.4480" in text and "Its recipe: D 8, 1 pass" in text
+    assert "Its architecture: origin." in text
     single = small_model("found", "searched", 0.4490)
     assert deviation(single) is None
     assert "trained with one seed" in " ".join(details(small_results(single)))
 
 
-def test_what_the_interval_holds_is_told(small_model: MakeModel, small_results: MakeResults) -> None:
+def test_what_the_interval_holds_is_told() -> None:
     """With one seed a model the interval knows of the rows only, and that is said."""
     for losses, expected in (((0.45,), "the luck of the seed is not in them"), ((0.45, 0.46), "and the models' seeds")):
         results = small_results(
@@ -117,7 +115,7 @@ def test_what_the_interval_holds_is_told(small_model: MakeModel, small_results: 
         assert expected in details(results)[-1]
 
 
-def test_costs_stand_beside_the_best_hand_made_models(small_model: MakeModel, small_results: MakeResults) -> None:
+def test_costs_stand_beside_the_best_hand_made_models() -> None:
     """Compute, tables and training of both; of one where the best is hand-made itself."""
     found = small_model("found", "searched", 0.45)
     dlrm = dataclasses.replace(small_model("dlrm", "handmade", 0.46), lookup_bytes=832, table_bytes=8_300_000, trials=7)
@@ -127,9 +125,7 @@ def test_costs_stand_beside_the_best_hand_made_models(small_model: MakeModel, sm
     assert "brackets" not in details(small_results(dlrm, (small_model("worse", "searched", 0.47), 0.001)))[1]
 
 
-def test_the_gap_closed_is_told_where_the_best_possible_is_known(
-    small_model: MakeModel, small_results: MakeResults
-) -> None:
+def test_the_gap_closed_is_told_where_the_best_possible_is_known() -> None:
     """(hand-made − winner) / (hand-made − best possible); nothing where that is not known or a hand-made model won."""
     found, dlrm = small_model("found", "searched", 0.4500), small_model("dlrm", "handmade", 0.4520)
     known = small_results(found, (dlrm, 0.001), oracle=0.4420)

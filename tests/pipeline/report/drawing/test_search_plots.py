@@ -64,6 +64,7 @@ def test_best_possible_is_drawn_or_said_to_lie_below(run: RunRecords, oracle: fl
     assert (f"best possible: {oracle:.4f}, below the frame" in svg) == (oracle < 0.4)
 
 
+@pytest.mark.slow
 def test_given_architectures_have_a_look_of_their_own(run: RunRecords) -> None:
     """An architecture given as a file is neither blue nor orange, and the caption says what its colour means."""
     winner = run.results.best_model
@@ -74,6 +75,7 @@ def test_given_architectures_have_a_look_of_their_own(run: RunRecords) -> None:
     assert "Purple" not in loss_over_cost(run, run.results, alone=True).caption
 
 
+@pytest.mark.slow
 def test_seeds_have_bars(run: RunRecords) -> None:
     """The caption mentions the standard deviation over seeds exactly where a model has several."""
     single = [dataclasses.replace(model, seeds=model.seeds[:1]) for model in run.results.models]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from modules.space import (
     NASREC_FULL,
     NASREC_SMALL,
+    OPEN,
     Architecture,
     InputShape,
     any_path,
@@ -16,12 +17,13 @@ from modules.space import (
     live,
     single_operator_any_connection,
 )
+from modules.space.handmade import handmade
 from pipeline.report import draw_text
 from pipeline.report.drawing.wiring import edges, operator_titles
 
 architectures = st.builds(
     lambda space, sampler, seed: sampler(space, numpy.random.default_rng(seed)),
-    st.sampled_from([NASREC_SMALL, NASREC_FULL]),
+    st.sampled_from([NASREC_SMALL, NASREC_FULL, OPEN]),
     st.sampled_from([single_operator_any_connection, any_path, full_path]),
     st.integers(0, 2**32 - 1),
 )
@@ -35,7 +37,7 @@ def rows(text: str) -> dict[str, list[str]]:
         if not line.startswith("│"):
             continue
         number, dense, sparse, mergers = line.strip("│").split("│")
-        parts = [dense[1:14], dense[16:21], dense[23:], sparse[1:12], sparse[14:19], sparse[21:], mergers]
+        parts = [dense[1:14], dense[16:21], dense[23:], sparse[1:15], sparse[17:22], sparse[24:], mergers]
         if number.strip():
             cells = found.setdefault(number.strip(), [""] * len(parts))
         for place, part in enumerate(parts):
@@ -63,10 +65,10 @@ def test_lists_what_each_operator_reads(architecture: Architecture) -> None:
             assert found == (titles if living else f"[{titles}]")
         assert (int(dense_width), int(sparse_width)) == (block.dense_width, block.sparse_width)
         into = [edge for edge in edges(architecture) if edge.role != "merger"]
-        expected = [(edge.role, edge.source) for edge in into if edge.target == f"d{number}"]
-        pairs = re.findall(r"(?:(left|right) )?([ds]\d+)", dense_reads)
-        assert sorted((role or "input", source) for role, source in pairs) == sorted(expected)
-        assert sparse_reads.split() == [edge.source for edge in into if edge.target == f"s{number}"]
+        for reads, target in ((dense_reads, f"d{number}"), (sparse_reads, f"s{number}")):
+            expected = [(edge.role, edge.source) for edge in into if edge.target == target]
+            pairs = re.findall(r"(?:(left|right|stem) )?([ds]\d+)", reads)
+            assert sorted((role or "input", source) for role, source in pairs) == sorted(expected)
         assert mergers.split() == ["d→s"] * alive.dense_to_sparse + ["s→d"] * alive.sparse_to_dense
 
 
@@ -76,3 +78,20 @@ def test_stem_and_head() -> None:
     table = rows(draw_text(architecture, InputShape(1, 10, 8)))
     assert table["stem"] == ["d0", "1", "integers", "s0", "10", "fields × 8", ""]
     assert (table["head"][2], table["head"][5]) == ("d7", "s7")
+
+
+@given(architectures)
+def test_the_head_reads_what_it_reads(architecture: Architecture) -> None:
+    """The last row has exactly the outputs that make the logit, stems included."""
+    cells = rows(draw_text(architecture))["head"]
+    assert cells[2].split() == [f"d{output}" for output in architecture.logit.dense]
+    assert cells[5].split() == [f"s{output}" for output in architecture.logit.sparse]
+
+
+def test_a_stem_with_vectors() -> None:
+    """DLRM's bottom MLP makes one vector of the integers, which joins the fields."""
+    shape = InputShape(13, 26, 16)
+    table = rows(draw_text(handmade("dlrm", shape), shape))
+    stem = handmade("dlrm", shape).stem
+    widths = "".join(f" → {width}" for width in stem.hidden)
+    assert table["stem"] == ["d0", "16", f"integers{widths} → 1 vector", "s0", "27", "fields × 16 d0", ""]
