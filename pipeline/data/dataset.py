@@ -27,8 +27,9 @@ QUARANTINE = "quarantine.jsonl"
 class Dataset:
     """A click log with its splits. Made by `open_dataset`."""
 
-    def __init__(self, schema: Schema, splits: dict[str, Split], config: DataConfig) -> None:
-        self.schema, self._config = schema, config
+    def __init__(self, schema: Schema, splits: dict[str, Split], config: DataConfig, full_schema: Schema) -> None:
+        """`full_schema` has the tables as large as the log wants them, `schema` as data.max_table_rows lets them be."""
+        self.schema, self._full_schema, self._config = schema, full_schema, config
         self._splits = splits
         for name, split in splits.items():
             if not split.counts.sum():
@@ -66,6 +67,12 @@ class Dataset:
         """How raw values became the ids of the streams, for whoever serves the model."""
         reader = self._split("train").reader
         return numbering(self.schema, reader.prepared, reader.units[0].path.rpartition("/")[0])
+
+    @property
+    def capped_tables(self) -> dict[str, tuple[int, int]]:
+        """The tables that data.max_table_rows makes smaller: (rows wanted, rows given) by name."""
+        sizes = zip(self.schema.table_names, self._full_schema.table_sizes, self.schema.table_sizes, strict=True)
+        return {name: (wanted, given) for name, wanted, given in sizes if given < wanted}
 
     def label_ratio(self, split: str) -> float:
         """Share of clicks."""
@@ -135,14 +142,15 @@ def open_dataset(config: DataConfig, folder: str) -> Dataset:
     """
     home = Path(folder)
     files, kind = find_files(config.path or _generate(config, home))
-    schema = _cap(_schema_for(config, files, kind), config)
+    full_schema = _schema_for(config, files, kind)
+    schema = full_schema.with_max_rows(config.max_table_rows)
 
     def open_files(some: list[str]) -> Reader:
         return kind.open(some, schema, home / "lines", config.max_bad_rows)
 
     splits = make_splits(config.split, files, open_files)
     _set_aside(config, splits, home)
-    return Dataset(schema, splits, config)
+    return Dataset(schema, splits, config, full_schema)
 
 
 def _generate(config: DataConfig, home: Path) -> str:
@@ -164,15 +172,6 @@ def _set_aside(config: DataConfig, splits: dict[str, Split], home: Path) -> None
     with locked(home):
         write_quarantine(home / QUARANTINE, bad_lines)
     logger.info("%d lines are set aside in %s", len(bad_lines), home / QUARANTINE)
-
-
-def _cap(schema: Schema, config: DataConfig) -> Schema:
-    capped = schema.with_max_rows(config.max_table_rows)
-    smaller = sum(after < before for after, before in zip(capped.table_sizes, schema.table_sizes, strict=True))
-    if smaller:
-        tables = len(schema.table_sizes)
-        logger.info("%d of %d tables are capped at %d rows (max_table_rows)", smaller, tables, config.max_table_rows)
-    return capped
 
 
 def _schema_for(config: DataConfig, files: list[str], kind: Format) -> Schema:
