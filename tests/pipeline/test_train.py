@@ -94,7 +94,10 @@ def test_a_diverging_loss_stops_the_run(finished: TinyRun, tmp_path: Path, capfd
     run = type(finished)(tmp_path, finished.sizes, 0)
     assert run.program(train_supernet, "--supernet.table-learning-rate", "1e38", "--supernet.log-every", "1") == 1
     last = capfd.readouterr().err.strip().splitlines()[-1]
-    assert "program: supernet: the loss is nan at step" in last and "lower the learning rates" in last
+    assert (
+        "program: supernet, step 2: the loss, its gradient or a weight is not finite" in last
+        and "lower the learning rates" in last
+    )
     assert not (run.path / "checkpoints" / "supernet" / "result.json").exists()
 
 

@@ -42,12 +42,12 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def test_embedded_default(generated: Dataset) -> None:
-    """Criteo's shapes, 80/10/10, a base rate near a quarter, ids within the capped tables."""
+    """Criteo's shapes, 80/10/10, a base rate near a quarter, ids within tables that no cap touches."""
     assert sum(generated.rows(split) for split in SPLITS) == 20_000
     assert generated.rows("train") == pytest.approx(16_000, abs=250)
     assert generated.rows("valid") == pytest.approx(2_000, abs=180)
     assert generated.label_ratio("train") == pytest.approx(0.25, abs=0.02)
-    assert max(generated.schema.table_sizes) == DataConfig().max_table_rows
+    assert generated.numbering["kind"] == "vocabulary" and not generated.capped_tables
     with generated.stream("train", 512, shuffle_seed=0) as stream:
         batch = next(stream)
     assert batch.dense.shape == (512, 13)
@@ -228,7 +228,7 @@ def test_text_is_opened_like_parquet(tmp_path: Path) -> None:
     """A Criteo .tsv.gz streams the ids that its texts hash to; a file emptied since is refused."""
     path = tmp_path / "log.tsv.gz"
     path.write_bytes(gzip.compress("".join(line + "\n" for line in criteo_lines(400)).encode()))
-    config = DataConfig(path=str(path), schema="criteo")
+    config = DataConfig(path=str(path), schema="criteo", numbering="hash")
     dataset = open_dataset(config, str(tmp_path / "out"))
     size = dataset.schema.table_sizes[2]
     expected = category_rows(pa.array([f"{n * 7:08x}" for n in range(400)]), size)
