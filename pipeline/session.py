@@ -177,7 +177,17 @@ def open_session(config: RunConfig, processes: Processes) -> Iterator[Session]:
         _check_ranks(config, dataset, processes.world_size)
         processes.on_first(dataset.check_labels)
         processes.on_first(lambda: folder.claim(plain(config), FREE_FIELDS))
-        yield Session(config, folder, processes, dataset)
+        session = Session(config, folder, processes, dataset)
+        _say_capped(session)
+        yield session
+
+
+def _say_capped(session: Session) -> None:
+    """One line on the tables that are smaller than the log wants them, if there are any."""
+    capped = session.dataset.capped_tables
+    if capped:
+        tables = ", ".join(f"{name} {wanted:,} → {given:,}" for name, (wanted, given) in capped.items())
+        session.say(f"data       rows of tables that data.max_table_rows caps: {tables}")
 
 
 def _check_ranks(config: RunConfig, dataset: Dataset, world_size: int) -> None:

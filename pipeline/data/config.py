@@ -21,9 +21,16 @@ class DataConfig:
     seed: int = 0
     """Seed of the generated data (2^63 - 1 at most). Only without --path."""
     max_table_rows: int = 20_000
-    """No embedding table gets more rows (row 0 = missing included); larger ones of the schema are hashed into these.
-    Raise it for data of production size: Criteo Terabyte's largest table has 48,937,458 rows."""
-
+    """No embedding table gets more rows (row 0 = missing included). Larger ones of the schema are hashed into these; a
+    vocabulary keeps its most frequent values. A run says which tables it caps. Raise it for data of production size:
+    Criteo Terabyte's largest table has 48,937,458 rows."""
+    numbering: Literal["auto", "hash", "vocabulary"] = "auto"
+    """How values of a raw log become table rows. vocabulary: a row for each value of the training rows, which are
+    counted when the run first opens the data. hash: whole numbers by modulo, text by a hash, so that some values share
+    a row. auto: vocabulary for logs of at most 5 million rows of which hash would merge values, else hash. A prepared
+    log is numbered already."""
+    min_count: int = 1
+    """Values that fewer training rows hold share row 1 of their table with unknown ones. For a vocabulary only."""
     max_bad_rows: int = 0
     """Lines of raw text, in all files and splits together, that may be malformed. 0: the stream ends at the first one.
     Otherwise all lines are parsed once when the files are first opened, before the first batch; up to this many are set
@@ -48,6 +55,7 @@ class DataConfig:
             ("days", 1, 10_000),
             ("seed", 0, 2**63 - 1),
             ("max_table_rows", 2, 2**31 - 1),
+            ("min_count", 1, 2**62),
             ("max_bad_rows", 0, 2**40),
             ("read_ahead_mb", 1, 2**20),
             ("read_threads", 1, 256),
@@ -55,6 +63,11 @@ class DataConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"data.{name} is {value}; use {low} to {high}")
+        if self.numbering == "hash" and self.min_count != 1:
+            raise ValueError(
+                f"data.min_count is {self.min_count}, which is for a vocabulary, but data.numbering is hash; "
+                "leave one of them out"
+            )
         if self.max_bad_rows and not self.path:
             raise ValueError(
                 f"data.max_bad_rows is {self.max_bad_rows}, but it is for raw text of a data.path, and generated data "

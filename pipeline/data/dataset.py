@@ -12,11 +12,12 @@ from pipeline.data.config import DataConfig
 from pipeline.data.formats.all_formats import find_files
 from pipeline.data.formats.reader import Format, Reader, check_bad_lines, write_quarantine
 from pipeline.data.generate.logs import PROBABILITY_COLUMN, GenerateConfig, generate
-from pipeline.data.numbering import numbering
+from pipeline.data.numbering import numbering, vocabulary_numbering
 from pipeline.data.schema import Schema
 from pipeline.data.splits import SPLITS, Split, make_splits
 from pipeline.data.storage.paths import locked, path_manager
 from pipeline.data.stream.batch_stream import Stream
+from pipeline.data.vocabularies import open_vocabularies, vocabulary_columns
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +28,18 @@ QUARANTINE = "quarantine.jsonl"
 class Dataset:
     """A click log with its splits. Made by `open_dataset`."""
 
-    def __init__(self, schema: Schema, splits: dict[str, Split], config: DataConfig) -> None:
-        self.schema, self._config = schema, config
+    def __init__(
+        self,
+        schema: Schema,
+        splits: dict[str, Split],
+        config: DataConfig,
+        full_schema: Schema,
+        numbering: dict[str, Any],
+    ) -> None:
+        """`full_schema` has the tables as large as the log wants them, `schema` as data.max_table_rows lets them be."""
+        self.schema, self._full_schema, self._config = schema, full_schema, config
+        self.numbering = numbering
+        """How raw values became the ids of the streams, for whoever serves the model."""
         self._splits = splits
         for name, split in splits.items():
             if not split.counts.sum():
@@ -62,10 +73,10 @@ class Dataset:
         )
 
     @property
-    def numbering(self) -> dict[str, Any]:
-        """How raw values became the ids of the streams, for whoever serves the model."""
-        reader = self._split("train").reader
-        return numbering(self.schema, reader.prepared, reader.units[0].path.rpartition("/")[0])
+    def capped_tables(self) -> dict[str, tuple[int, int]]:
+        """The tables that data.max_table_rows makes smaller: (rows wanted, rows given) by name."""
+        sizes = zip(self.schema.table_names, self._full_schema.table_sizes, self.schema.table_sizes, strict=True)
+        return {name: (wanted, given) for name, wanted, given in sizes if given < wanted}
 
     def label_ratio(self, split: str) -> float:
         """Share of clicks."""
@@ -129,20 +140,30 @@ class Dataset:
 def open_dataset(config: DataConfig, folder: str) -> Dataset:
     """Opens the click log that the settings name.
 
-    `folder` keeps what is made on the way: generated data, line counts, and quarantine.jsonl with the lines that were
-    set aside. Every rank may call it: one at a time makes the files, the others find them. Bad input is a ValueError
-    that names file, line or field, what was found and what to do.
+    `folder` keeps what is made on the way: generated data, line counts, vocabularies, and quarantine.jsonl with the
+    lines that were set aside. Every rank may call it: one at a time makes the files, the others find them. Bad input
+    is a ValueError that names file, line or field, what was found and what to do.
     """
     home = Path(folder)
     files, kind = find_files(config.path or _generate(config, home))
-    schema = _cap(_schema_for(config, files, kind), config)
+    full_schema = _schema_for(config, files, kind)
+    schema = full_schema.with_max_rows(config.max_table_rows)
 
     def open_files(some: list[str]) -> Reader:
         return kind.open(some, schema, home / "lines", config.max_bad_rows)
 
     splits = make_splits(config.split, files, open_files)
     _set_aside(config, splits, home)
-    return Dataset(schema, splits, config)
+    reader = splits["train"].reader
+    columns = vocabulary_columns(config, full_schema, splits)
+    if not columns:
+        rules = numbering(schema, reader.prepared, reader.units[0].path.rpartition("/")[0])
+        return Dataset(schema, splits, config, full_schema, rules)
+    vocabularies = open_vocabularies(splits["train"], full_schema, columns, config, home)
+    for split in splits.values():
+        split.reader.number(vocabularies.schema, vocabularies.lookups)
+    rules = vocabulary_numbering(vocabularies.schema, str(home), columns)
+    return Dataset(vocabularies.schema, splits, config, vocabularies.full_schema, rules)
 
 
 def _generate(config: DataConfig, home: Path) -> str:
@@ -164,15 +185,6 @@ def _set_aside(config: DataConfig, splits: dict[str, Split], home: Path) -> None
     with locked(home):
         write_quarantine(home / QUARANTINE, bad_lines)
     logger.info("%d lines are set aside in %s", len(bad_lines), home / QUARANTINE)
-
-
-def _cap(schema: Schema, config: DataConfig) -> Schema:
-    capped = schema.with_max_rows(config.max_table_rows)
-    smaller = sum(after < before for after, before in zip(capped.table_sizes, schema.table_sizes, strict=True))
-    if smaller:
-        tables = len(schema.table_sizes)
-        logger.info("%d of %d tables are capped at %d rows (max_table_rows)", smaller, tables, config.max_table_rows)
-    return capped
 
 
 def _schema_for(config: DataConfig, files: list[str], kind: Format) -> Schema:

@@ -20,15 +20,25 @@ def numbering(schema: Schema, prepared: Prepared | None, folder: str) -> dict[st
     rules: dict[str, Any] = {"kind": "hash", "table_sizes": sizes, **HASHING, "fold": FOLD}
     if prepared is None or prepared.details.get("numbering", "hash") == "hash":
         return rules
+    return vocabulary_numbering(made, folder, made.categories)
+
+
+def vocabulary_numbering(made: Schema, folder: str, columns: tuple[str, ...]) -> dict[str, Any]:
+    """The rules where the vocabularies of some categories lie in `folder`; `made` has the sizes they number into.
+
+    The others are whole numbers, by modulo.
+    """
+    others = {} if columns == made.categories else {key: HASHING[key] for key in ("integer_id_row", "hour_row")}
     return {
         "kind": "vocabulary",
-        "table_sizes": sizes,
-        "integer": rules["integer"],
-        "missing_category_row": rules["missing_category_row"],
+        "table_sizes": dict(zip(made.categories, made.table_sizes, strict=True)),
+        "integer": HASHING["integer"],
+        "missing_category_row": HASHING["missing_category_row"],
         "unknown_category_row": OUT_OF_VOCABULARY_ROW,
         "vocabulary_row": "the row beside the value in the column's file; of an hour column YYMMDDHH the value mod 100",
         "vocabulary_files": {
-            column: f"{folder.rstrip('/')}/vocabulary/{file_name(column)}.parquet" for column in made.categories
+            column: f"{folder.rstrip('/')}/vocabulary/{file_name(column)}.parquet" for column in columns
         },
+        **others,
         "fold": FOLD,
     }

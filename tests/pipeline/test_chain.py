@@ -50,7 +50,7 @@ def test_the_same_command_again_changes_nothing(
     assert copied.program(run_chain) == 0
     assert contents(copied.path) == contents(finished.path)
     said = [line.split()[0] for line in capfd.readouterr().out.splitlines() if re.match(r"[a-z]+  ", line)]
-    assert said == ["data", "supernet", "search", "retrain", "retrain", *["codesign"] * 5, "export", "found"]
+    assert said == ["data", "data", "supernet", "search", "retrain", "retrain", *["codesign"] * 5, "export", "found"]
 
 
 @pytest.mark.slow

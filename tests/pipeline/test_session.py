@@ -105,6 +105,21 @@ def test_wrong_commands(case: str, tmp_path: Path, capfd: pytest.CaptureFixture[
     assert not list(tmp_path.glob("runs/default/config.json"))
 
 
+def test_capped_tables_are_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """One line names each table that is smaller than wanted, with its rows before and after; none where none is."""
+    path = write_rows(tmp_path / "some", train=30, valid=5, test=5)
+    arguments = f"--runs {tmp_path}/runs --supernet.batch-size 8 --retrain.batch-size 8".split()
+    arguments += ["--data.path", str(path), "--data.numbering", "hash"]
+    schema: dict[str, Any] = {"name": "small", "label": "label", "integers": [], "categories": ["a", "b", "c"]}
+    schema |= {"table_sizes": [5, 300, 12_345], "columns": ["label", *(f"i{n}" for n in range(36)), "a", "b", "c"]}
+    (path / "schema.json").write_text(json.dumps(schema))
+    assert run_program(nothing, "program", [*arguments, "--run", "a", "--data.max-table-rows", "100"]) == 0
+    (line,) = capfd.readouterr().out.splitlines()
+    assert line == "data       rows of tables that data.max_table_rows caps: t_b 300 → 100, t_c 12,345 → 100"
+    assert run_program(nothing, "program", [*arguments, "--run", "b"]) == 0
+    assert capfd.readouterr().out == ""
+
+
 @pytest.mark.slow
 def test_another_configuration(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
     """The same run with other settings is refused, saying which differ; nothing in its folder changes."""

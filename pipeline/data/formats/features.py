@@ -13,6 +13,8 @@ Shapes: n rows, I integers (1 without any), F fields.
 """
 
 import dataclasses
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,11 @@ WORD = pa.binary(8)
 """Type of a column whose texts all have 8 bytes."""
 MISSING_INTEGER = -1.0
 """Dense input of a missing integer; log(max(x, 0) + 1) is never negative."""
+
+Lookup = Callable[[pa.Array], npt.NDArray[np.int32]]
+"""A raw column [n] → its table rows [n], by a vocabulary."""
+NO_LOOKUPS: Mapping[str, Lookup] = MappingProxyType({})
+"""For a log that is numbered by the rules above."""
 
 _LENGTH_FACTOR = 0x9E3779B97F4A7C15  # 2^64 / golden ratio
 _MIX_1, _MIX_2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # splitmix64's finalizer (Steele, Lea, Flood; OOPSLA 2014)
@@ -121,15 +128,21 @@ class Columns:
     """[n], 0 or 1."""
 
 
-def decode(columns: pa.RecordBatch, schema: Schema, into: Rows | None = None) -> Rows:
-    """Applies the rules to raw columns. A bad label is a `LabelError`, which knows its row."""
+def decode(
+    columns: pa.RecordBatch, schema: Schema, into: Rows | None = None, lookups: Mapping[str, Lookup] = NO_LOOKUPS
+) -> Rows:
+    """Applies the rules to raw columns, but for the categories that `lookups` numbers.
+
+    A bad label is a `LabelError`, which knows its row.
+    """
     rows = into or Rows.empty(columns.num_rows, schema.dense_width, schema.num_categories)
     if not schema.integers:
         rows.dense[:] = 1.0
     for index, column in enumerate(schema.integers):
         rows.dense[index] = integer_feature(columns.column(column))
     for index, (column, table_size) in enumerate(zip(schema.categories, schema.table_sizes, strict=True)):
-        rows.ids[index] = category_rows(columns.column(column), table_size, hour=column in schema.hours)
+        raw, lookup = columns.column(column), lookups.get(column)
+        rows.ids[index] = lookup(raw) if lookup else category_rows(raw, table_size, hour=column in schema.hours)
     rows.label[:] = label_values(columns.column(schema.label), schema.count_label)
     return rows
 
@@ -219,6 +232,9 @@ def _words(column: pa.Array) -> npt.NDArray[np.uint64]:
 def text_hashes(column: pa.Array) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
     """`text_hash` of every text, [n] uint64, and where there is a text at all (neither null nor empty), [n]."""
     n = len(column)
+    if column.type == WORD:
+        present = _present(column) if column.null_count else np.ones(n, np.bool_)
+        return _mix(_words(column) ^ _HASH_OF_8_BYTES), present
     _, offsets_buffer, data_buffer = column.buffers()
     offset_type: type[np.signedinteger[Any]] = np.int64 if pt.is_large_string(column.type) else np.int32
     offsets: npt.NDArray[Any] = np.frombuffer(

@@ -8,7 +8,7 @@ one) and prepared.py (columns that are model inputs already).
 
 import functools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from pipeline.data.formats.features import Columns, LabelError, Rows, decode
+from pipeline.data.formats.features import NO_LOOKUPS, Columns, LabelError, Lookup, Rows, decode
 from pipeline.data.formats.parquet_schema import infer_schema
 from pipeline.data.formats.prepared import Prepared, arrow_schema, read_prepared
 from pipeline.data.formats.reader import BadLine, Format, Unit
@@ -40,6 +40,7 @@ class ParquetReader:
 
     def __init__(self, files: list[str], schema: Schema) -> None:
         self.schema = schema
+        self._lookups = NO_LOOKUPS
         self.units: list[Unit] = []
         self.bad_lines: list[BadLine] = []
         self._opened = threading.local()  # pyarrow does not promise that threads may share a file
@@ -55,13 +56,17 @@ class ParquetReader:
         assert first is not None
         self._names, self.prepared = first.names, first.prepared
 
+    def number(self, schema: Schema, lookups: Mapping[str, Lookup]) -> None:
+        """Number the categories by `lookups` from now on, into the tables of `schema`."""
+        self.schema, self._lookups = schema, lookups
+
     def read(self, unit: int, order: npt.NDArray[np.int64] | None = None) -> Rows | Columns:
         """Rows of row group `unit`: those of the given numbers, in that order, or all."""
         if self.prepared:
             return self._read_prepared(unit, order)
         columns = self.columns(unit, list(self.schema.inputs))
         try:
-            return decode(columns.combine_chunks().to_batches()[0], self.schema).take(order)
+            return decode(columns.combine_chunks().to_batches()[0], self.schema, lookups=self._lookups).take(order)
         except LabelError as error:
             raise self._bad_label(unit, error.row, error.found, error.expected) from error
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from pipeline.data.generate.logs import PROBABILITY_COLUMN
-from pipeline.data.schema import Schema
+from pipeline.data.schema import MAX_TABLE_ROWS, Schema
 from pipeline.data.storage.paths import check_same_columns, open_binary
 
 
@@ -16,7 +16,7 @@ def infer_schema(files: list[str], path: str, max_table_rows: int) -> Schema:
     """The schema of the Parquet files under `path`, which have a column `label`.
 
     Numeric inputs are the columns of floating point and those called int_*; all others are categories: whole numbers
-    get a table as long as their range, text one of `max_table_rows`.
+    get a table as long as their range, text, whose values nobody has counted, one of `max_table_rows`.
     """
     fields = _fields(files[0])
     for path in files:
@@ -31,7 +31,7 @@ def infer_schema(files: list[str], path: str, max_table_rows: int) -> Schema:
     integer_ids = [field.name for field in categories if pt.is_integer(field.type)]
     ranges = _value_ranges(files, integer_ids)
     sizes = [
-        min(max_table_rows, ranges[field.name] + 1) if field.name in ranges else max_table_rows for field in categories
+        min(MAX_TABLE_ROWS, ranges[field.name] + 1) if field.name in ranges else max_table_rows for field in categories
     ]
     names = tuple(field.name for field in categories)
     return Schema(

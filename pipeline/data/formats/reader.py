@@ -6,7 +6,7 @@ order to be read cheaply: a line of a compressed file cannot be reached but thro
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.data.formats.features import Columns, Rows
+from pipeline.data.formats.features import Columns, Lookup, Rows
 from pipeline.data.formats.prepared import Prepared
 from pipeline.data.schema import Schema
 from pipeline.run.files import atomic_write
@@ -70,6 +70,9 @@ class Reader(Protocol):
     @property
     def bad_lines(self) -> list[BadLine]:
         """The lines that were set aside, in the order of the files."""
+
+    def number(self, schema: Schema, lookups: Mapping[str, Lookup]) -> None:
+        """Number the categories by `lookups` from now on, into the tables of `schema`. For raw values only."""
 
     def read(self, unit: int, order: npt.NDArray[np.int64] | None) -> Rows | Columns:
         """The rows of a unit with the given numbers, in that order; None: all."""

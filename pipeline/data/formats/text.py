@@ -14,7 +14,7 @@ text_units.py (where units and bad lines are).
 import functools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.data.formats.features import Rows, decode
+from pipeline.data.formats.features import NO_LOOKUPS, Lookup, Rows, decode
 from pipeline.data.formats.reader import BadLine, Format, Unit
 from pipeline.data.formats.text_files import damaged, inspect_file
 from pipeline.data.formats.text_lines import LineParser
@@ -56,6 +56,7 @@ class TextReader:
     def __init__(self, paths: list[str], schema: Schema, folder: Path, max_bad_rows: int = 0) -> None:
         """Counts lines, or finds the counts in `folder`. Bad files are a ValueError with the path."""
         self.schema = schema
+        self._lookups = NO_LOOKUPS
         files = [inspect_file(path, schema) for path in paths]
         for file in files:
             check_same_columns(file.path, list(file.columns), files[0].path, list(files[0].columns))
@@ -91,6 +92,10 @@ class TextReader:
         if first_row == rows_before:
             raise ValueError(f"{path}: holds no rows; remove the file or write it again")
 
+    def number(self, schema: Schema, lookups: Mapping[str, Lookup]) -> None:
+        """Number the categories by `lookups` from now on, into the tables of `schema`."""
+        self.schema, self._lookups = schema, lookups
+
     def read(self, unit: int, order: npt.NDArray[np.int64] | None) -> Rows:
         """The rows of the unit with the given numbers, in that order; None: all."""
         schema, pool = self.schema, POOL if order is None else SCRATCH
@@ -100,7 +105,7 @@ class TextReader:
             stop = start + piece.num_rows
             if stop > len(rows.label):
                 raise self._changed(unit)
-            decode(piece, schema, rows.part(start, stop))
+            decode(piece, schema, rows.part(start, stop), self._lookups)
             start = stop
         if start < len(rows.label):
             raise self._changed(unit)

@@ -42,12 +42,12 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def test_embedded_default(generated: Dataset) -> None:
-    """Criteo's shapes, 80/10/10, a base rate near a quarter, ids within the capped tables."""
+    """Criteo's shapes, 80/10/10, a base rate near a quarter, ids within tables that no cap touches."""
     assert sum(generated.rows(split) for split in SPLITS) == 20_000
     assert generated.rows("train") == pytest.approx(16_000, abs=250)
     assert generated.rows("valid") == pytest.approx(2_000, abs=180)
     assert generated.label_ratio("train") == pytest.approx(0.25, abs=0.02)
-    assert max(generated.schema.table_sizes) == DataConfig().max_table_rows
+    assert generated.numbering["kind"] == "vocabulary" and not generated.capped_tables
     with generated.stream("train", 512, shuffle_seed=0) as stream:
         batch = next(stream)
     assert batch.dense.shape == (512, 13)
@@ -63,53 +63,6 @@ def test_oracle_log_loss(generated: Dataset) -> None:
         ratio = generated.label_ratio(split)
         assert oracle is not None
         assert 0.3 < oracle < 0.9 * -(ratio * np.log(ratio) + (1 - ratio) * np.log(1 - ratio))
-
-
-def count_units_read(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The units of the reader of the train split whose columns are read from now on."""
-    reader, read = dataset._split("train").reader, []
-    real = reader.columns
-
-    def columns(unit: int, names: list[str]) -> pa.Table:
-        read.append(unit)
-        return real(unit, names)
-
-    monkeypatch.setattr(reader, "columns", columns)
-    return read
-
-
-def test_both_labels_are_soon_seen(generated: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One unit a split is read, and the log is found good."""
-    read = count_units_read(generated, monkeypatch)
-    generated.check_labels()
-    assert read == [0, 0]
-
-
-@pytest.mark.parametrize("kind", ["parquet", "tsv"])
-@pytest.mark.parametrize(("split", "label"), [("train", 0), ("train", 1), ("valid", 0), ("valid", 1)])
-def test_one_label_only(tmp_path: Path, kind: str, split: str, label: int) -> None:
-    """A train or valid split of one class is refused, naming the split and the column; the other label in its very
-    last row is enough, and test rows of one class are no reason."""
-
-    def write(name: str, labels: list[int]) -> None:
-        path = tmp_path / f"{name}.{kind}"
-        if kind == "parquet":
-            write_parquet(path, 0, len(labels), label=labels)
-        else:
-            path.write_text("".join(f"{value}\t{n}\n" for n, value in enumerate(labels)))
-
-    schema = Schema("log", "label", (), ("row",), (10_000,), integer_ids=("row",), columns=("label", "row"))
-    schema.save(tmp_path / "schema.json")
-    for name in ("train", "valid"):
-        write(name, [n % 2 for n in range(300)])
-    write("test", [1] * 300)
-    config = DataConfig(path=str(tmp_path))
-    open_dataset(config, str(tmp_path / "out")).check_labels()
-    write(split, [label] * 299 + [1 - label])
-    open_dataset(config, str(tmp_path / "out")).check_labels()
-    write(split, [label] * 300)
-    with pytest.raises(ValueError, match=rf"split '{split}': the label, column 'label', is {label} in each of its 300"):
-        open_dataset(config, str(tmp_path / "out")).check_labels()
 
 
 def test_oracle_by_hand(tmp_path: Path) -> None:
@@ -228,7 +181,7 @@ def test_text_is_opened_like_parquet(tmp_path: Path) -> None:
     """A Criteo .tsv.gz streams the ids that its texts hash to; a file emptied since is refused."""
     path = tmp_path / "log.tsv.gz"
     path.write_bytes(gzip.compress("".join(line + "\n" for line in criteo_lines(400)).encode()))
-    config = DataConfig(path=str(path), schema="criteo")
+    config = DataConfig(path=str(path), schema="criteo", numbering="hash")
     dataset = open_dataset(config, str(tmp_path / "out"))
     size = dataset.schema.table_sizes[2]
     expected = category_rows(pa.array([f"{n * 7:08x}" for n in range(400)]), size)

@@ -1,6 +1,7 @@
 """pipeline/data/numbering.py: a server that follows the written rules, and nothing else, finds the trained ids."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,13 @@ def served_row(rules: dict[str, Any], table_rows: int, column: str, text: str) -
         return int(rules["missing_category_row"])
     value = int(text) % 100 if column == "hour" else text
     size = rules["table_sizes"][column]
-    if rules["kind"] == "vocabulary":
+    if column in rules.get("vocabulary_files", {}):
         file = pq.read_table(rules["vocabulary_files"][column]).to_pydict()
         rows = {str(key): row for key, row in zip(file["value"], file["row"], strict=True)}
         row = rows.get(str(value), rules["unknown_category_row"])
+    elif column == "hour":
+        assert rules["hour_row"] == "1 + (v mod 100) mod (table_size - 1), v = YYMMDDHH"
+        row = 1 + int(value) % (size - 1)
     elif column == "user":
         row = 1 + text_hash(text) % (size - 1)
     else:
@@ -63,19 +67,25 @@ def served_row(rules: dict[str, Any], table_rows: int, column: str, text: str) -
 
 
 @pytest.mark.parametrize("max_table_rows", [2**31 - 1, 11])
-@pytest.mark.parametrize("kind", ["raw", "hash", "vocabulary"])
+@pytest.mark.parametrize("kind", ["raw", "raw by vocabulary", "raw by default", "hash", "vocabulary"])
 @pytest.mark.slow
 def test_a_server_finds_the_trained_ids(tmp_path: Path, kind: str, max_table_rows: int) -> None:
     """For raw logs and prepared ones of both numberings, in tables of full size and in smaller ones."""
     rows, schema = raw_rows(tmp_path / "raw")
     data = DataConfig(path=str(tmp_path / "raw" / "log.tsv"), schema=schema, max_table_rows=max_table_rows)
-    if kind != "raw":
+    if kind.startswith("raw"):
+        numbering: Any = {"raw": "hash", "raw by vocabulary": "vocabulary", "raw by default": "auto"}[kind]
+        data = dataclasses.replace(data, numbering=numbering, min_count=3 if kind == "raw by vocabulary" else 1)
+    else:
         least = {"min_count": 3} if kind == "vocabulary" else {}
         prepare(PrepareConfig(data.path, schema, str(tmp_path / "made"), kind, processes=1, **least))  # type: ignore[arg-type]
         data = DataConfig(path=str(tmp_path / "made"), max_table_rows=max_table_rows)
     dataset = open_dataset(data, str(tmp_path / "home"))
     rules = json.loads(json.dumps(dataset.numbering))
-    assert rules["kind"] == ("vocabulary" if kind == "vocabulary" else "hash")
+    assert rules["kind"] == ("hash" if kind in ("raw", "hash") else "vocabulary")
+    assert len(rules.get("vocabulary_files", ())) == (
+        0 if kind in ("raw", "hash") else 3 if kind != "raw by default" else 1 + (max_table_rows == 11)
+    )
     sizes = dict(zip(dataset.schema.categories, dataset.schema.table_sizes, strict=True))
     seen = 0
     for split in ("train", "valid", "test"):

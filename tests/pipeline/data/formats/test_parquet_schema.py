@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.data.formats.parquet import ParquetReader
 from pipeline.data.formats.parquet_schema import infer_schema
+from pipeline.data.schema import MAX_TABLE_ROWS
 
 
 def write(path: Path, **columns: Any) -> str:
@@ -37,12 +38,13 @@ def test_roles_and_sizes(tmp_path: Path) -> None:
     assert len(set(ids)) == 6 and 0 in ids  # 5 values and missing, none merged
 
 
-def test_cap_and_planted_probability(tmp_path: Path) -> None:
-    """No inferred table is longer than the cap; the generator's probability is never an input."""
-    path = write(tmp_path / "a.parquet", label=[0, 1], user=[0, 10**12], planted_probability=[0.5, 0.5])
-    schema = infer_schema([path], "shop", 500)
-    assert schema.table_sizes == (500,)
-    assert schema.inputs == ("label", "user")
+def test_long_ranges_and_planted_probability(tmp_path: Path) -> None:
+    """A range is not cut to data.max_table_rows in silence (the run does that, and says so), only to what a stream can
+    number; the generator's probability is never an input."""
+    columns = {"user": [0, 998], "item": [0, 10**12], "planted_probability": [0.5, 0.5]}
+    schema = infer_schema([write(tmp_path / "a.parquet", label=[0, 1], **columns)], "shop", 500)
+    assert schema.table_sizes == (1000, MAX_TABLE_ROWS)
+    assert schema.inputs == ("label", "user", "item")
 
 
 def test_no_label(tmp_path: Path) -> None:

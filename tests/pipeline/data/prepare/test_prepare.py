@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -253,7 +254,9 @@ def test_trained_on_as_it_is(tmp_path: Path) -> None:
     prepare(config(raw, tmp_path / "out", max_table_rows=500))
 
     def rows(path: Path, schema: str) -> list[tuple[float, ...]]:
-        dataset = open_dataset(DataConfig(path=str(path), schema=schema, max_table_rows=500), str(tmp_path / "opened"))
+        numbering: Any = "hash" if schema else "auto"
+        settings = DataConfig(path=str(path), schema=schema, max_table_rows=500, numbering=numbering)
+        dataset = open_dataset(settings, str(tmp_path / "opened"))
         found = []
         for split in ("train", "valid", "test"):
             with dataset.stream(split, 50, drop_last=False) as stream:
