@@ -2,7 +2,7 @@
 
 from modules.operators import InputShape
 from modules.space.architecture import Architecture, Block
-from modules.space.counting import multiply_accumulates, parameter_count
+from modules.space.counting import elementwise_operations, multiply_accumulates, parameter_count
 from modules.space.liveness import Liveness, canonical, live, stem_is_live
 from modules.space.mutation import mutate
 from modules.space.nasrec import from_nasrec_json
@@ -24,6 +24,7 @@ __all__ = [
     "SearchSpace",
     "any_path",
     "canonical",
+    "elementwise_operations",
     "from_nasrec_json",
     "full_path",
     "live",

@@ -36,3 +36,15 @@ def _reference(part: Part) -> int:
     if count is None:
         raise ValueError(f"{part.path}: the authors' code has no operator {part.operator.name!r}; count as built")
     return count
+
+
+def elementwise_operations(architecture: Architecture, shape: InputShape) -> int:
+    """Elementwise products, activations, sums and function evaluations per sample: what moves memory in training.
+
+    >>> from modules.space.handmade import handmade
+    >>> shape = InputShape(13, 26, 16)
+    >>> [elementwise_operations(handmade(name, shape), shape) for name in ("logistic_regression", "autoint_plus")]
+    [0, 21032]
+    """
+    steps = (step for part in plan(architecture, shape) for step in part.steps)
+    return sum(step.products + step.elementwise_operations + step.function_evaluations for step in steps)

@@ -30,9 +30,10 @@ class RaceConfig:
         *("dnn", "autoint_plus", "masknet", "finalmlp", "finalnet"),
     )
     """Hand-made models that take part, by name (docs/search_space.md lists them and those that may be added)."""
-    max_mega_multiply_accumulates: float = 1.0
-    """Searched contenders that cost more million multiply-accumulates per row, at `model.embedding_width`, do not take
-    part (hand-made and given ones do); 0: no limit."""
+    max_mega_operations: float = 1.0
+    """Searched contenders that cost more per row, at `model.embedding_width`, do not take part (hand-made and given ones
+    do): million multiply-accumulates, an elementwise operation counted as 30, which is what it takes in training on a
+    CPU; 0: no limit."""
     from_supernet: int = 3
     """Best candidates of the supernet's search that take part, at least 0."""
     random: int = 12
@@ -72,9 +73,9 @@ class RaceConfig:
         for name in ("screening_share", "promoted_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"race.{name} is {getattr(self, name)}; it is a share, above 0 to 1")
-        if self.max_mega_multiply_accumulates < 0:
-            found = self.max_mega_multiply_accumulates
-            raise ValueError(f"race.max_mega_multiply_accumulates is {found}; it must be at least 0")
+        if self.max_mega_operations < 0:
+            found = self.max_mega_operations
+            raise ValueError(f"race.max_mega_operations is {found}; it must be at least 0")
         if not self.passes > 0:
             raise ValueError(f"race.passes is {self.passes}; it must be above 0")
         for name in self.handmade:

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 import numpy
 from tqdm import tqdm
 
-from modules.space import Architecture, canonical, multiply_accumulates, parameter_count
+from modules.space import (
+    Architecture,
+    InputShape,
+    canonical,
+    elementwise_operations,
+    multiply_accumulates,
+    parameter_count,
+)
 from pipeline.race.entry import Entry, loss
 from pipeline.race.outcomes import train_all
 from pipeline.race.recipes import search_form
@@ -25,6 +32,15 @@ from pipeline.training.workers import Workers, worker_count
 
 BUSY_SHARE = 0.85
 """Share of the wall clock in which workers train: the rest is spent waiting for a round's last one."""
+
+
+ELEMENTWISE_COST = 30
+"""Multiply-accumulates that take as long as an elementwise operation in training on a CPU (DECISIONS.md)."""
+
+
+def operations(architecture: Architecture, shape: InputShape) -> int:
+    """Multiply-accumulates per row, with elementwise operations counted by what they take."""
+    return multiply_accumulates(architecture, shape) + ELEMENTWISE_COST * elementwise_operations(architecture, shape)
 
 
 @dataclass(frozen=True)
@@ -62,8 +78,8 @@ class Contest:
     ) -> Entry | None:
         """Let a network take part; None where the same network already does, or where a searched one costs too much."""
         network = canonical(architecture)
-        limit = 1e6 * self.config.max_mega_multiply_accumulates
-        costs_too_much = limit and multiply_accumulates(architecture, self.session.shape) > limit
+        limit = 1e6 * self.config.max_mega_operations
+        costs_too_much = limit and operations(architecture, self.session.shape) > limit
         if network in self._networks or (kind == "searched" and costs_too_much):
             return None
         self._networks.add(network)

@@ -18,7 +18,7 @@ from pipeline.run.records.recipe import TrainingRecipe
         ("promoted_share", 1.5),
         ("handmade", ("transformer",)),
         ("handmade", ("dlrm", "dlrm")),
-        ("max_mega_multiply_accumulates", -1.0),
+        ("max_mega_operations", -1.0),
         ("from_supernet", -1),
         ("random", -1),
         ("children", 0),

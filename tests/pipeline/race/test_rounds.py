@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy
 import pytest
 
-from modules.space import OPEN, canonical, multiply_accumulates
+from modules.space import OPEN, canonical
 from pipeline.race import contest as contest_file
-from pipeline.race.contest import Contest
+from pipeline.race.contest import Contest, operations
 from pipeline.race.rounds import find_recipe, reserved_rows, run_finals, run_generations, screen_entrants
 from pipeline.race.trial_training import Job, Outcome
 from pipeline.run.records.race import Finalist
@@ -180,9 +180,9 @@ def test_the_reserve(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_costs_too_much_takes_no_part(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """No searched contender costs more than the limit; hand-made ones may; as many random ones take part as asked."""
     limit = 0.02
-    contest = held(with_race(long, max_mega_multiply_accumulates=limit, random=10), monkeypatch)
+    contest = held(with_race(long, max_mega_operations=limit, random=10), monkeypatch)
     play(contest)
-    costs = {entry: multiply_accumulates(entry.architecture, long.shape) / 1e6 for entry in contest.entries}
+    costs = {entry: operations(entry.architecture, long.shape) / 1e6 for entry in contest.entries}
     assert all(cost <= limit for entry, cost in costs.items() if entry.kind == "searched")
     assert any(cost > limit for entry, cost in costs.items() if entry.kind == "handmade")
     assert sum(entry.origin == "drawn at random" for entry in contest.entries) == 10
