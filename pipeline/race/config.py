@@ -31,9 +31,9 @@ class RaceConfig:
     )
     """Hand-made models that take part, by name (docs/search_space.md lists them and those that may be added)."""
     max_mega_operations: float = 1.0
-    """Searched contenders that cost more per row, at `model.embedding_width`, do not take part (hand-made and given ones
-    do): million multiply-accumulates, an elementwise operation counted as 30, which is what it takes in training on a
-    CPU; 0: no limit."""
+    """Searched contenders that cost more per row, at `model.embedding_width`, do not take part (hand-made and given
+    ones do): million multiply-accumulates, an elementwise operation counted as 30, which is what it takes in training
+    on a CPU; 0: no limit."""
     from_supernet: int = 3
     """Best candidates of the supernet's search that take part, at least 0."""
     random: int = 12

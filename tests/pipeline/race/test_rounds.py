@@ -118,7 +118,7 @@ def test_everyone_takes_part_once(long: Session, monkeypatch: pytest.MonkeyPatch
 
 def test_the_best_screened_are_promoted(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Searched contenders that were trained on whole passes had a better screening than those that were not."""
-    contest = held(long, monkeypatch)
+    contest = held(with_race(long, random=12), monkeypatch)
     recipe = find_recipe(contest)
     screen_entrants(contest, recipe, None)
     losses = {(trial.kind, trial.contender): trial.valid_log_loss for trial in contest.trials if not trial.is_whole}
@@ -179,7 +179,7 @@ def test_the_reserve(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_costs_too_much_takes_no_part(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """No searched contender costs more than the limit; hand-made ones may; as many random ones take part as asked."""
-    limit = 0.02
+    limit = 0.1
     contest = held(with_race(long, max_mega_operations=limit, random=10), monkeypatch)
     play(contest)
     costs = {entry: operations(entry.architecture, long.shape) / 1e6 for entry in contest.entries}
