@@ -4,7 +4,8 @@ python benchmarks/supernet_step.py --reference PATH [--paths 60] [--quick]
 
 CPU-seconds are of this process, totals over the paths after warm-up, the two sides alternating path by path;
 memory is each side's peak resident set in a process of its own. Both sides look up the same plain embedding tables
-and pay for everything: forward, backward, clipping, optimizer. The last line is one JSON object.
+and pay for everything: forward, backward, clipping, optimizer. The reference has no open space: there a network's step in
+the supernet is set beside its own standing alone. The last line is one JSON object.
 """
 
 import json
@@ -28,6 +29,7 @@ from benchmarks.nasrec_reference import Step
 from modules.space import (
     NASREC_FULL,
     NASREC_SMALL,
+    OPEN,
     Architecture,
     InputShape,
     SearchSpace,
@@ -103,9 +105,9 @@ def our_supernet_step(space: SearchSpace, architectures: Iterator[Architecture],
     return our_step(tables, dict(supernet.parameters_by_name()), lambda: supernet.path(next(architectures)), SHAPE)
 
 
-def our_standalone_step(architecture: Architecture, shape: InputShape) -> Step:
-    """A step of a standalone network, without layer norms as the reference builds them."""
-    network = Subnet(architecture, shape, weights=OwnWeights(layer_norm=False))
+def our_standalone_step(architecture: Architecture, shape: InputShape, layer_norm: bool = False) -> Step:
+    """A step of a standalone network, by default without layer norms as the reference builds them."""
+    network = Subnet(architecture, shape, weights=OwnWeights(layer_norm=layer_norm))
     parameters = dict(network.named_parameters())
     path = SubnetPath(network, tuple(Slice(name, (), parameter) for name, parameter in parameters.items()))
     return our_step(Tables(shape), dict(parameters), lambda: path, shape)
@@ -166,6 +168,21 @@ def compare_supernets(reference: Any, options: Options) -> dict[str, float]:
         ratios[f"{name}_vs_reference"] = theirs_s / ours_s
         print_row(f"supernet {name} ({gflop:.1f} GFLOP)", [f"{ours_s:.3f} s", f"{theirs_s:.3f} s"], theirs_s / ours_s)
     return ratios
+
+
+def compare_open(options: Options) -> float:
+    """A step of a sampled network of the open space inside its supernet against its own step standing alone."""
+    supernet = Supernet(OPEN, SHAPE, torch.Generator().manual_seed(0))
+    parameters, tables = dict(supernet.parameters_by_name()), Tables(SHAPE)
+    batch, totals, steps = rows(SHAPE, options.batch_size, options.seed), numpy.zeros(2), 2 if options.quick else 8
+    draws = sampled(OPEN, options.seed)
+    for architecture in (next(draws) for _ in range(max(2, options.paths // 3))):
+        inside = our_step(tables, parameters, lambda own=architecture: supernet.path(own), SHAPE)
+        alone = our_standalone_step(architecture, SHAPE, layer_norm=True)
+        totals += alternate(inside, alone, batch, 1, steps)
+    ratio = float(totals[0] / totals[1])
+    print_row("open: in the supernet, standing alone", [f"{total:.3f} s" for total in totals], ratio)
+    return ratio
 
 
 def compare_standalone(reference: Any, options: Options) -> float:
@@ -266,6 +283,7 @@ def main() -> None:
     print(f"batch {options.batch_size}, {options.paths} paths a space, {options.threads} thread(s)")
     print(f"{'':42} {'ours':>16} {'reference':>16} {'ratio':>9}")
     figures = compare_supernets(reference, options)
+    figures["open_vs_standalone"] = compare_open(options)
     figures["memory_vs_reference"] = compare_memory(options)
     figures["standalone_vs_reference"] = compare_standalone(reference, options)
     compare_on_gpu(reference)

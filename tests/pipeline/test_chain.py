@@ -16,6 +16,7 @@ from benchmarks.kill_and_resume import PROJECT, REPRODUCED, RUN, differing, kill
 from pipeline.chain import run_chain
 from pipeline.codesign import codesign
 from pipeline.export import export_best
+from pipeline.race.stage import race
 from pipeline.retrain import retrain
 from pipeline.run.records.codec import RUN_FORMAT
 from pipeline.search.stage import search_supernet
@@ -35,10 +36,21 @@ def test_a_run_leaves_whole_files_only(finished: TinyRun) -> None:
         assert (finished.path / name).stat().st_size > 0
     assert not [path for path in finished.path.rglob("*") if ".tmp-" in path.name or "partial" in path.name]
     printed = (finished.folder / "printed.txt").read_text()
-    words = ("data ", "supernet ", "search ", "retrain ", "codesign ", "export ", "╭", "model.pt", "report.html")
+    words = (
+        "data ",
+        "supernet ",
+        "search ",
+        "race ",
+        "retrain ",
+        "codesign ",
+        "export ",
+        "╭",
+        "model.pt",
+        "report.html",
+    )
     assert all(f"\n{word}" in f"\n{printed}" or word in printed for word in words)
     assert set(json.loads((finished.path / "timings.json").read_text())["stages"]) == {
-        *("supernet", "search", "retrain", "codesign", "export")
+        *("supernet", "search", "race", "retrain", "codesign", "export")
     }
 
 
@@ -50,7 +62,8 @@ def test_the_same_command_again_changes_nothing(
     assert copied.program(run_chain) == 0
     assert contents(copied.path) == contents(finished.path)
     said = [line.split()[0] for line in capfd.readouterr().out.splitlines() if re.match(r"[a-z]+  ", line)]
-    assert said == ["data", "data", "supernet", "search", "retrain", "retrain", *["codesign"] * 5, "export", "found"]
+    stages = ["data", "data", "supernet", "search", *["race"] * 3, "retrain", "retrain", *["codesign"] * 5]
+    assert said == [*stages, "export", "found"]
 
 
 @pytest.mark.slow
@@ -65,8 +78,8 @@ def test_killed_and_continued(finished: TinyRun, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_on_two_ranks(finished: TinyRun, tmp_path: Path) -> None:
-    """torchrun's two gloo processes finish the chain; and from the supernet that they left, one rank's search finds the
-    same candidates and winners, byte for byte."""
+    """torchrun's two gloo processes finish the chain; and from the supernet that they left, one rank's search, race and
+    trainings to the end find the same, byte for byte: candidates, winners, every trial, finalists, results."""
     torchrun = ["-m", "launch.agent", "--standalone", "--nproc-per-node=2", "-m", "--", "pipeline.chain"]
     two = [*finished.sizes, "--runs", str(tmp_path / "two"), "--run", RUN]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
@@ -74,12 +87,15 @@ def test_on_two_ranks(finished: TinyRun, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert "2 process(es), cpu" in ended.stdout and ended.stdout.count("\nfound ") == 1
     found, one = tmp_path / "two" / RUN, tmp_path / "runs" / RUN
-    shutil.copytree(found, one, ignore=shutil.ignore_patterns("winners.json", "candidates.jsonl", "search_state.json"))
-    assert type(finished)(tmp_path, finished.sizes, 0).program(search_supernet) == 0
-    for name in ("winners.json", "candidates.jsonl", "search_state.json"):
+    decided = ("winners.json", "candidates.jsonl", "search_state.json", "race.jsonl", "race.json", "results.json")
+    shutil.copytree(found, one, ignore=shutil.ignore_patterns(*decided, "retrain"))
+    for stage in (search_supernet, race, retrain):
+        assert type(finished)(tmp_path, finished.sizes, 0).program(stage) == 0
+    for name in decided:
         assert (one / name).read_bytes() == (found / name).read_bytes()
-    metrics = [json.loads(line) for line in (found / "metrics.jsonl").read_text().splitlines()]
-    alone = [json.loads(line) for line in (finished.path / "metrics.jsonl").read_text().splitlines()]
+    supernet = "checkpoints/supernet/metrics.jsonl"
+    metrics = [json.loads(line) for line in (found / supernet).read_text().splitlines()]
+    alone = [json.loads(line) for line in (finished.path / supernet).read_text().splitlines()]
     assert [(line["stage"], line["step"]) for line in metrics] == [(line["stage"], line["step"]) for line in alone]
 
 
@@ -87,9 +103,10 @@ def test_on_two_ranks(finished: TinyRun, tmp_path: Path) -> None:
     ("stage", "needs", "message"),
     [
         (search_supernet, "checkpoints/supernet", "checkpoints/supernet: no checkpoint; train this stage first"),
-        (retrain, "winners.json", r"winners\.json does not exist; run the search first \(python -m pipeline\.search\)"),
-        (codesign, "results.json", r"results\.json does not exist; retrain the winners first"),
-        (export_best, "results.json", r"results\.json does not exist; retrain the winners first"),
+        (race, "winners.json", r"winners\.json does not exist; run the search first \(python -m pipeline\.search\)"),
+        (retrain, "race.json", r"race\.json does not exist; run the race first \(python -m pipeline\.race\)"),
+        (codesign, "results.json", r"results\.json does not exist; train the finalists first"),
+        (export_best, "results.json", r"results\.json does not exist; train the finalists first"),
     ],
 )
 def test_a_stage_without_the_one_before(
@@ -100,7 +117,7 @@ def test_a_stage_without_the_one_before(
         shutil.rmtree(copied.path / needs)
     else:
         (copied.path / needs).unlink()
-    for own in ("winners.json", "results.json", "codesign.json", "model.pt"):
+    for own in ("winners.json", "race.json", "results.json", "codesign.json", "model.pt"):
         if own != needs:
             (copied.path / own).unlink()
     assert copied.program(stage) == 1
@@ -170,7 +187,7 @@ BROKEN: dict[str, tuple[str, Callable[[str], str], str]] = {
     "no best": (
         "results.json",
         change_document({"best": "winner_9"}),
-        r"results\.json: field 'best': found 'winner_9', which is none of the winners \['winner_1'\]",
+        r"results\.json: field 'best': found 'winner_9', which is not one of the models \[",
     ),
     "config cut": ("config.json", lambda text: text[:-40], r"config\.json: not JSON at line \d+"),
     "search state cut": ("search_state.json", lambda text: text[:-40], r"search_state\.json: not JSON at line \d+"),
@@ -182,7 +199,7 @@ BROKEN: dict[str, tuple[str, Callable[[str], str], str]] = {
 def test_broken_files(copied: TinyRun, case: str, capfd: pytest.CaptureFixture[str]) -> None:
     """The chain stops with one line naming the file, what is wrong in it and what to do, and changes nothing."""
     name, edit, message = BROKEN[case]
-    later = ["report.html", "model.pt", "codesign.json", "results.json", "winners.json"]
+    later = ["report.html", "model.pt", "codesign.json", "results.json", "race.json", "winners.json"]
     if name in ("winners.json", "search_state.json"):
         for other in later[: later.index("winners.json") + (name != "winners.json")]:
             (copied.path / other).unlink()
@@ -204,7 +221,7 @@ def test_a_run_of_another_version_is_refused(copied: TinyRun, capfd: pytest.Capt
     del document["format"]
     config.write_text(json.dumps(document))
     before = {path: path.read_bytes() for path in copied.path.rglob("*") if path.is_file() and path.name != "lock"}
-    for stage in (run_chain, train_supernet, search_supernet, retrain, codesign, export_best):
+    for stage in (run_chain, train_supernet, search_supernet, race, retrain, codesign, export_best):
         assert copied.program(stage) == 1
         (line,) = capfd.readouterr().err.strip().splitlines()
         assert f"{copied.path} was begun with another version of this program" in line and "--run" in line
@@ -264,5 +281,5 @@ def test_disk_full(finished: TinyRun, tmp_path: Path) -> None:
     assert type(finished)(tmp_path, finished.sizes, 0).program(train_supernet) == 0
     result = "checkpoints/supernet/result.json"
     assert (run / result).read_bytes() == (finished.path / result).read_bytes()
-    lines = (finished.path / "metrics.jsonl").read_text().splitlines()
-    assert (run / "metrics.jsonl").read_text().splitlines() == [line for line in lines if '"supernet"' in line]
+    metrics = "checkpoints/supernet/metrics.jsonl"
+    assert (run / metrics).read_bytes() == (finished.path / metrics).read_bytes()
