@@ -8,6 +8,7 @@ and pay for everything: forward, backward, clipping, optimizer. The reference ha
 the supernet is set beside its own standing alone. The last line is one JSON object.
 """
 
+import functools
 import json
 import subprocess
 import sys
@@ -177,7 +178,7 @@ def compare_open(options: Options) -> float:
     batch, totals, steps = rows(SHAPE, options.batch_size, options.seed), numpy.zeros(2), 2 if options.quick else 8
     draws = sampled(OPEN, options.seed)
     for architecture in (next(draws) for _ in range(max(2, options.paths // 3))):
-        inside = our_step(tables, parameters, lambda own=architecture: supernet.path(own), SHAPE)
+        inside = our_step(tables, parameters, functools.partial(supernet.path, architecture), SHAPE)
         alone = our_standalone_step(architecture, SHAPE, layer_norm=True)
         totals += alternate(inside, alone, batch, 1, steps)
     ratio = float(totals[0] / totals[1])
