@@ -4,8 +4,8 @@ python benchmarks/supernet_step.py --reference PATH [--paths 60] [--quick]
 
 CPU-seconds are of this process, totals over the paths after warm-up, the two sides alternating path by path;
 memory is each side's peak resident set in a process of its own. Both sides look up the same plain embedding tables
-and pay for everything: forward, backward, clipping, optimizer. The reference has no open space: there a network's step in
-the supernet is set beside its own standing alone. The last line is one JSON object.
+and pay for everything: forward, backward, clipping, optimizer. The reference has no open space: there a network's step
+in the supernet is set beside its own standing alone. The last line is one JSON object.
 """
 
 import functools
@@ -174,7 +174,8 @@ def compare_supernets(reference: Any, options: Options) -> dict[str, float]:
 def compare_open(options: Options) -> float:
     """A step of a sampled network of the open space inside its supernet against its own step standing alone."""
     supernet = Supernet(OPEN, SHAPE, torch.Generator().manual_seed(0))
-    parameters, tables = dict(supernet.parameters_by_name()), Tables(SHAPE)
+    tables = Tables(SHAPE)
+    parameters: dict[str, Tensor] = dict(supernet.parameters_by_name())
     batch, totals, steps = rows(SHAPE, options.batch_size, options.seed), numpy.zeros(2), 2 if options.quick else 8
     draws = sampled(OPEN, options.seed)
     for architecture in (next(draws) for _ in range(max(2, options.paths // 3))):
