@@ -118,7 +118,7 @@ class RunConfig:
     """What is searched."""
     supernet: SupernetConfig = field(default_factory=SupernetConfig)
     """Training of the supernet."""
-    search: tyro.conf.AvoidSubcommands[SearchConfig] = field(default_factory=lambda: EvolutionConfig(generations=8))
+    search: tyro.conf.AvoidSubcommands[SearchConfig] = field(default_factory=lambda: EvolutionConfig(generations=2))
     """How many candidates are scored, and how they are chosen: the settings of one strategy."""
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     """How a candidate is judged."""

@@ -13,6 +13,8 @@ from pipeline.run.records.recipe import Recipe
 
 WIDTHS = (8, 16, 32, 64, 128)
 """Embedding widths D that the race tries."""
+CHEAP_WIDTH = 32
+"""Widths from here on are doubled only after other things were tried: they cost the most, and rarely win."""
 KEPT_PRIOR = 32.0
 """Prior count κ with which several passes over kept tables start."""
 
@@ -45,10 +47,13 @@ def variations(recipe: Recipe, config: RaceConfig) -> Iterator[Recipe]:
     """Recipes one step away, those first that move results most on the logs that were tried (DECISIONS.md)."""
     wider = [width for width in WIDTHS if width > recipe.embedding_width]
     narrower = [width for width in WIDTHS if width < recipe.embedding_width]
-    if wider:
+    is_cheap = recipe.embedding_width < CHEAP_WIDTH
+    if wider and is_cheap:
         yield dataclasses.replace(recipe, embedding_width=wider[0])
     yield with_prior(recipe, recipe.table_prior_count / 4)
     yield with_prior(recipe, recipe.table_prior_count * 4)
+    if wider and not is_cheap:
+        yield dataclasses.replace(recipe, embedding_width=wider[0])
     yield dataclasses.replace(recipe, learning_rate=recipe.learning_rate / 2)
     if config.track == "tuned":
         yield from (
