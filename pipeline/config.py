@@ -67,7 +67,7 @@ class SupernetConfig(TrainingConfig):
 class RetrainConfig:
     """How the race's finalists are trained to the end: each with its own recipe, several times."""
 
-    seeds: int = 3
+    seeds: int = 2
     """Trainings of each finalist, with different seeds, at least 1: they say how much of a difference is luck."""
     architectures: tuple[str, ...] = ()
     """JSON files of further architectures to race and train: this project's format, or NasRec's own."""

@@ -162,7 +162,7 @@ def open_dataset(config: DataConfig, folder: str) -> Dataset:
     vocabularies = open_vocabularies(splits["train"], full_schema, columns, config, home)
     for split in splits.values():
         split.reader.number(vocabularies.schema, vocabularies.lookups)
-    rules = vocabulary_numbering(vocabularies.schema, str(home), columns)
+    rules = vocabulary_numbering(vocabularies.schema, home.name, columns)
     return Dataset(vocabularies.schema, splits, config, vocabularies.full_schema, rules)
 
 

@@ -26,6 +26,8 @@ def numbering(schema: Schema, prepared: Prepared | None, folder: str) -> dict[st
 def vocabulary_numbering(made: Schema, folder: str, columns: tuple[str, ...]) -> dict[str, Any]:
     """The rules where the vocabularies of some categories lie in `folder`; `made` has the sizes they number into.
 
+    The folder is absolute, a store's, or relative to the run's (where model.json lies).
+
     The others are whole numbers, by modulo.
     """
     others = {} if columns == made.categories else {key: HASHING[key] for key in ("integer_id_row", "hour_row")}

@@ -23,7 +23,7 @@ class RaceConfig:
     """Validation rows that judge a training of the race at most (the first of a seeded shuffle), at least 1."""
     screening_share: float = 0.25
     """Share of a pass's rows on which new contenders are screened, above 0 to 1."""
-    promoted_share: float = 0.3
+    promoted_share: float = 0.2
     """A screened contender is trained on all rows if it is among this share of the best screened, above 0 to 1."""
     handmade: tuple[str, ...] = (
         *("dlrm", "dlrm_dcn", "dcn_v2", "dcn_v2_parallel", "deepfm"),

@@ -108,7 +108,7 @@ def test_wrong_commands(case: str, tmp_path: Path, capfd: pytest.CaptureFixture[
 def test_capped_tables_are_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """One line names each table that is smaller than wanted, with its rows before and after; none where none is."""
     path = write_rows(tmp_path / "some", train=30, valid=5, test=5)
-    arguments = f"--runs {tmp_path}/runs --supernet.batch-size 8 --retrain.batch-size 8".split()
+    arguments = f"--runs {tmp_path}/runs --supernet.batch-size 8 --race.recipe.batch-size 8".split()
     arguments += ["--data.path", str(path), "--data.numbering", "hash"]
     schema: dict[str, Any] = {"name": "small", "label": "label", "integers": [], "categories": ["a", "b", "c"]}
     schema |= {"table_sizes": [5, 300, 12_345], "columns": ["label", *(f"i{n}" for n in range(36)), "a", "b", "c"]}
@@ -183,7 +183,7 @@ def test_two_ranks_are_refused_once(ranks: Ranks, tmp_path: Path) -> None:
     commands = [
         [
             *("--data.path", str(path), "--data.schema", "criteo", "--runs", str(tmp_path / "runs"), "--device", "cpu"),
-            *("--supernet.batch-size", str(batch_size), "--retrain.batch-size", str(batch_size)),
+            *("--supernet.batch-size", str(batch_size), "--race.recipe.batch-size", str(batch_size)),
         ]
         for path, batch_size, _ in cases
     ]

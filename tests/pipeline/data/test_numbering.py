@@ -44,14 +44,14 @@ def raw_rows(folder: Path, rows: int = 600) -> tuple[list[dict[str, str]], str]:
     return made, str(folder / "shop.json")
 
 
-def served_row(rules: dict[str, Any], table_rows: int, column: str, text: str) -> int:
-    """What a server that has read `numbering` in model.json makes of a value, in plain Python."""
+def served_row(rules: dict[str, Any], table_rows: int, column: str, text: str, run: Path) -> int:
+    """What a server that has read `numbering` in a run's model.json makes of a value, in plain Python."""
     if text == "":
         return int(rules["missing_category_row"])
     value = int(text) % 100 if column == "hour" else text
     size = rules["table_sizes"][column]
     if column in rules.get("vocabulary_files", {}):
-        file = pq.read_table(rules["vocabulary_files"][column]).to_pydict()
+        file = pq.read_table(run / rules["vocabulary_files"][column]).to_pydict()
         rows = {str(key): row for key, row in zip(file["value"], file["row"], strict=True)}
         row = rows.get(str(value), rules["unknown_category_row"])
     elif column == "hour":
@@ -93,6 +93,7 @@ def test_a_server_finds_the_trained_ids(tmp_path: Path, kind: str, max_table_row
             prices = np.rint(np.expm1(batch.dense[:, 0].numpy())).astype(int)
             for price, ids in zip(prices, batch.ids.tolist(), strict=True):
                 raw = rows[price]
-                assert ids == [served_row(rules, sizes[name], name, raw[name]) for name in dataset.schema.categories]
+                own = [served_row(rules, sizes[name], name, raw[name], tmp_path) for name in dataset.schema.categories]
+                assert ids == own
                 seen += 1
     assert seen > len(rows) - 64  # the train split leaves its last, unfilled batch out

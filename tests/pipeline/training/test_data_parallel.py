@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy
 import pytest
@@ -29,7 +30,7 @@ from pipeline.data import Batch
 from pipeline.run.checkpoint import Checkpoints
 from pipeline.run.folder import RunFolder
 from pipeline.run.processes import Processes, join
-from pipeline.training import loop
+from pipeline.training import loop, supernet
 from pipeline.training.loop import train, train_step
 from pipeline.training.schedule import LearningRates
 from pipeline.training.supernet import build_supernet
@@ -112,7 +113,7 @@ def rows(step: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def new_trainee(config: SupernetConfig, processes: Processes) -> Trainee:
-    """The product's own supernet and trainee, on the tiny space."""
+    """The product's own supernet and trainee, on the tiny space; its integers are read as they are."""
     session: Any = SimpleNamespace(
         config=SimpleNamespace(supernet=config, seed=0),
         space=SPACE,
@@ -125,7 +126,8 @@ def new_trainee(config: SupernetConfig, processes: Processes) -> Trainee:
         torch_generator=lambda stream, name: torch.Generator().manual_seed(0),
         numpy_generator=lambda stream: numpy.random.default_rng(0),
     )
-    return build_supernet(session)[1]
+    with mock.patch.object(supernet, "standardization", lambda _: None):
+        return build_supernet(session)[1]
 
 
 def weights(trainee: Trainee) -> dict[str, Tensor]:
