@@ -25,7 +25,7 @@ def codesign(
     max_retries: int = 0,
     port: int = 29500,
 ) -> AppDef:
-    """Searches the ReRAM mapping of a run's best winner.
+    """Searches the ReRAM mapping of a run's best model.
 
     Args:
         program_args: after `--`, the options of `python -m pipeline.codesign`

@@ -25,7 +25,7 @@ def search(
     max_retries: int = 0,
     port: int = 29500,
 ) -> AppDef:
-    """Trains the supernet, searches it, retrains the winners, searches their ReRAM mapping, exports and reports.
+    """Trains and searches the supernet, races models from scratch, maps the best to ReRAM, exports it and reports.
 
     Args:
         program_args: after `--`, the options of `python -m pipeline.chain`
