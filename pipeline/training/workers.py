@@ -5,7 +5,6 @@ ranks the run is.
 """
 
 import contextlib
-import functools
 import os
 import signal
 import threading
@@ -122,11 +121,21 @@ def _start(config: RunConfig, folder: Path, device: Device, parent: int) -> None
     for name in LAUNCHER_VARIABLES:
         os.environ.pop(name, None)
     torch.set_num_threads(1)
-    setattr(tqdm, "__init__", functools.partialmethod(tqdm.__init__, disable=True))  # noqa: B010  the parent has bars
+    _draw_no_bars()
     stack = contextlib.ExitStack()
     processes: Processes = stack.enter_context(join(device))
     run = RunFolder(folder)
     _WORKER.append((Session(config, run, processes, open_dataset(config.data, str(run.data))), stack))
+
+
+def _draw_no_bars() -> None:
+    """Disable this process's progress bars: the parent has one of its own."""
+    draw = tqdm.__init__
+
+    def draw_nothing(bar: Any, *arguments: Any, **options: Any) -> None:
+        draw(bar, *arguments, **{**options, "disable": True})
+
+    setattr(tqdm, "__init__", draw_nothing)  # noqa: B010  mypy knows no other way to replace a method
 
 
 def _call(function: Callable[[Session, Any], Any], item: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tqdm import tqdm
 
 from pipeline.run.processes import join
 from pipeline.session import Session, open_session
@@ -50,6 +51,21 @@ def test_calls_in_other_processes(session: Session) -> None:
         with pytest.raises(ValueError, match="item 7 is wrong"):
             team.each(fail, [7], found.append)
     assert all(_is_gone(process) for process in others)
+
+
+def draw(session: Session, item: int) -> bool:
+    """Whether a progress bar that insists on being drawn is drawn."""
+    with tqdm(total=1, disable=False) as bar:
+        return not bar.disable
+
+
+@pytest.mark.slow
+def test_no_bars_of_workers(session: Session) -> None:
+    """Bars of several processes would overwrite one another."""
+    found: list[bool] = []
+    with workers(session) as team:
+        team.each(draw, [0], found.append)
+    assert found == [False]
 
 
 @pytest.mark.slow
