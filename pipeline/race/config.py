@@ -14,7 +14,7 @@ class RaceConfig:
     track: Literal["tuned", "one_pass"] = "tuned"
     """Recipes open to every contender: tuned (embedding width, passes, tables kept or fresh, their rate and prior), or
     one_pass (a single pass, as production logs and the published method have it)."""
-    passes: float = 85.0
+    passes: float = 75.0
     """Budget of the race and of the finalists' trainings together, in passes over the training rows, above 0. Given
     `--minutes`, it follows from the time that the race's first trainings take."""
     max_rows: int = 2_000_000
@@ -26,17 +26,17 @@ class RaceConfig:
     promoted_share: float = 0.2
     """A screened contender is trained on all rows if it is among this share of the best screened, above 0 to 1."""
     handmade: tuple[str, ...] = (
-        *("dlrm", "dlrm_dcn", "dcn_v2", "dcn_v2_parallel", "deepfm"),
+        *("dlrm", "dlrm_dcn", "dcn_v2_parallel", "deepfm"),
         *("dnn", "autoint_plus", "masknet", "finalmlp", "finalnet"),
     )
     """Hand-made models that take part, by name (docs/search_space.md lists them and those that may be added)."""
-    max_mega_operations: float = 1.0
+    max_mega_operations: float = 0.6
     """Searched contenders that cost more per row, at `model.embedding_width`, do not take part (hand-made and given
     ones do): million multiply-accumulates, an elementwise operation counted as 30, which is what it takes in training
     on a CPU; 0: no limit."""
     from_supernet: int = 3
     """Best candidates of the supernet's search that take part, at least 0."""
-    random: int = 12
+    random: int = 10
     """Random architectures that take part, at least 0."""
     children: int = 8
     """Mutations of leading contenders that a generation screens, at least 1."""

@@ -98,7 +98,8 @@ def reserved_rows(contest: Contest, recipe: Recipe) -> int:
 def run_finals(contest: Contest, recipe: Recipe) -> tuple[Finalist, ...]:
     """The finalists with the race's recipe, then each with as many of its own; the best of each kind, best first."""
     config = contest.config
-    last = _leaders(contest, config.finalists, config.handmade_finalists)
+    alike = [trial for trial in contest.whole() if trial.recipe == contest.search_form(recipe)]
+    last = _leaders(contest, alike, config.finalists, config.handmade_finalists)
     _train_whole(contest, "finals", last, recipe)
     for number in range(1, config.tuning_trials + 1):
         requests = []
@@ -108,12 +109,13 @@ def run_finals(contest: Contest, recipe: Recipe) -> tuple[Finalist, ...]:
             untried = (own for own in variations(best.recipe if best else recipe, config) if own not in tried)
             requests += [Request(entry, own) for own in untried][:1]
         contest.train(f"tuning {number}", requests)
-    best_first = _leaders(contest, config.retrained, config.retrained, among=last)
+    whole = [trial for entry in last for trial in entry.trials if trial.is_whole]
+    best_first = _leaders(contest, whole, config.retrained, config.retrained)
     return tuple(entry.finalist() for entry in best_first)
 
 
-def _leaders(contest: Contest, searched: int, by_hand: int, among: list[Entry] | None = None) -> list[Entry]:
-    """The best searched contenders on whole passes, all given ones, and the best hand-made ones."""
-    ranked = [entry for _, entry in contest.ranked(contest.whole()) if among is None or entry in among]
+def _leaders(contest: Contest, trials: list[Trial], searched: int, by_hand: int) -> list[Entry]:
+    """Those whose trials, of the ones given, are the best: so many searched and hand-made ones, and all given ones."""
+    ranked = [entry for _, entry in contest.ranked(trials)]
     kinds = {kind: [entry for entry in ranked if entry.kind == kind] for kind in ("searched", "given", "handmade")}
     return [*kinds["searched"][:searched], *kinds["given"], *kinds["handmade"][:by_hand]]
