@@ -1,6 +1,6 @@
 """Does the search beat hand-made models on a real log? Frappe_x1 (train negatives re-sampled) in ../shared/data.
 
-    python -m benchmarks.frappe [--seeds 3] [--passes 120] [--baselines dlrm dnn …] [--folder /tmp/frappe]
+    python -m benchmarks.frappe [--seeds 3] [--passes 150] [--baselines dlrm dnn …] [--folder /tmp/frappe]
 
 Runs the chain once on the tuned track; the race's winner and every hand-made model named are trained to the end with
 several seeds, each with the best of as many recipe trials. The log is read where it is; nothing of it is copied into

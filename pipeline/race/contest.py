@@ -32,8 +32,6 @@ from pipeline.training.workers import Workers, worker_count
 
 BUSY_SHARE = 0.85
 """Share of the wall clock in which workers train: the rest is spent waiting for a round's last one."""
-
-
 ELEMENTWISE_COST = 30
 """Multiply-accumulates that take as long as an elementwise operation in training on a CPU (DECISIONS.md)."""
 
@@ -76,11 +74,14 @@ class Contest:
     def enter(
         self, name: str, kind: ModelKind, origin: str, architecture: Architecture, score: float | None = None
     ) -> Entry | None:
-        """Let a network take part; None where the same network already does, or where a searched one costs too much."""
+        """Let a network take part; None where the same one already does, or where a searched one costs too much.
+
+        What a user gives takes part in any case.
+        """
         network = canonical(architecture)
         limit = 1e6 * self.config.max_mega_operations
         costs_too_much = limit and operations(architecture, self.session.shape) > limit
-        if network in self._networks or (kind == "searched" and costs_too_much):
+        if kind != "given" and (network in self._networks or (kind == "searched" and costs_too_much)):
             return None
         self._networks.add(network)
         entry = Entry(name, kind, origin, architecture, score)
@@ -135,6 +136,10 @@ class Contest:
     def whole(self) -> list[Trial]:
         """The trials on whole passes."""
         return [trial for trial in self.trials if trial.is_whole]
+
+    def trained_alike(self, recipe: Recipe) -> list[Trial]:
+        """The trials on whole passes with this recipe: those of other recipes do not compare contenders."""
+        return [trial for trial in self.whole() if trial.recipe == recipe]
 
     def _best_loss(self) -> float:
         return min((loss(trial) for trial in self.whole()), default=math.nan)

@@ -7,6 +7,7 @@ from pipeline.race.contest import Contest
 from pipeline.race.entry import Entry
 from pipeline.run.architecture_files import read_architectures
 from pipeline.run.records.candidates import Winners
+from pipeline.run.records.race import Trial
 
 NARROW_WIDTH = 128
 """Widest dense output of a narrowed hand-made model."""
@@ -20,10 +21,10 @@ REFERENCE = "dlrm"
 """The hand-made model whose narrowed form tries the first recipes: cheap, and good on every log that was tried."""
 
 
-def enter_all(contest: Contest, winners: Winners | None) -> list[Entry]:
-    """Let everyone take part who does not yet: the list of those that are new."""
-    before = len(contest.entries)
-    _enter_handmade(contest)
+def enter_all(contest: Contest, winners: Winners | None) -> None:
+    """Let everyone take part who does not yet."""
+    for name in contest.config.handmade:
+        _enter_handmade(contest, name)
     config, session = contest.config, contest.session
     given = session.processes.on_first(lambda: read_architectures(session.config.retrain.architectures, session.space))
     for name, architecture in given.items():
@@ -37,36 +38,28 @@ def enter_all(contest: Contest, winners: Winners | None) -> list[Entry]:
             break
         own = single_operator_any_connection(contest.space, contest.generator)
         drawn += contest.enter(contest.next_name(), "searched", "drawn at random", own) is not None
-    return contest.entries[before:]
 
 
 def reference(contest: Contest) -> Entry:
-    """The contender that tries the first recipes; a mutable one where the space holds hand-made models."""
+    """The contender that tries the first recipes: the narrowed form where the space holds hand-made models."""
     names = contest.config.handmade or (REFERENCE,)
-    name = REFERENCE if REFERENCE in names else names[0]
+    return _enter_handmade(contest, REFERENCE if REFERENCE in names else names[0])[-1]
+
+
+def _enter_handmade(contest: Contest, name: str) -> list[Entry]:
+    """Let a hand-made model take part, then the same made narrower: those that did not yet."""
     own = handmade(name, contest.session.shape)
-    entered: Entry | None = None
+    found = [contest.enter(name, "handmade", "hand-made", own)]
     if _holds(contest.space, own):
         small = narrow(own, NARROW_WIDTH, contest.space)
-        entered = contest.enter(contest.next_name(), "searched", f"{name} made narrower", small)
-    entered = entered or contest.enter(name, "handmade", "hand-made", own)
-    assert entered is not None, "nobody takes part yet"
-    return entered
+        found.append(contest.enter(contest.next_name(), "searched", f"{name} made narrower", small))
+    return [entry for entry in found if entry is not None]
 
 
-def _enter_handmade(contest: Contest) -> None:
-    for name in contest.config.handmade:
-        own = handmade(name, contest.session.shape)
-        contest.enter(name, "handmade", "hand-made", own)
-        if _holds(contest.space, own):
-            small = narrow(own, NARROW_WIDTH, contest.space)
-            contest.enter(contest.next_name(), "searched", f"{name} made narrower", small)
-
-
-def children(contest: Contest) -> list[Entry]:
-    """New contenders made from leading ones: mutations, and unions of two."""
+def children(contest: Contest, trials: list[Trial]) -> list[Entry]:
+    """New contenders made from those that lead in these trials: mutations, and unions of two."""
     config, space = contest.config, contest.space
-    leaders = [entry for _, entry in contest.ranked(contest.whole()) if _holds(space, entry.architecture)]
+    leaders = [entry for _, entry in contest.ranked(trials) if _holds(space, entry.architecture)]
     parents, born = leaders[: config.population], list[Entry]()
     for _ in range(ATTEMPTS):
         if len(born) == config.children:

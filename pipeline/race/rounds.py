@@ -4,6 +4,8 @@ New contenders are trained on a share of a pass's rows, and on all of them if th
 (successive halving); the last few are trained with the whole recipe, and each tries as many recipes of its own.
 """
 
+import math
+
 from pipeline.race.contest import Contest, Request
 from pipeline.race.entry import Entry, loss
 from pipeline.race.proposals import children, enter_all, reference
@@ -28,6 +30,8 @@ def find_recipe(contest: Contest) -> Recipe:
     while contest.rows_used < RECIPE_SHARE * contest.budget_rows:
         tried = {trial.recipe for trial in entry.trials}
         untried = [recipe for recipe in variations(best.recipe, contest.config) if recipe not in tried][:VARIED]
+        if not untried:
+            break
         found = _best(contest.train(f"recipes {number}", [Request(entry, recipe) for recipe in untried]))
         if not loss(found) < loss(best):
             break
@@ -41,10 +45,10 @@ def _best(trials: list[Trial]) -> Trial:
 
 def screen_entrants(contest: Contest, recipe: Recipe, winners: Winners | None) -> None:
     """Train everyone on a share of the rows, and on all of them the best, some hand-made ones, and what was given."""
-    entrants = [*contest.entries, *enter_all(contest, winners)]
-    entrants = list(dict.fromkeys(entrants))
+    enter_all(contest, winners)
     short, config = contest.search_form(recipe), contest.config
-    screened = contest.train("entrants", [Request(entry, short, config.screening_share) for entry in entrants])
+    requests = [Request(entry, short, config.screening_share) for entry in contest.entries]
+    screened = contest.train("entrants", requests)
     promoted = _promoted(contest, screened)
     ranked = [entry for _, entry in contest.ranked(screened)]
     promoted += [entry for entry in ranked if entry.kind == "handmade"][: config.handmade_finalists]
@@ -53,11 +57,16 @@ def screen_entrants(contest: Contest, recipe: Recipe, winners: Winners | None) -
 
 
 def _promoted(contest: Contest, screened: list[Trial]) -> list[Entry]:
-    """Those just screened that are among the best share of all that were screened so far, best first."""
+    """The best share of those just screened, as far as they are among the best share of all screened so far."""
     everyone = contest.ranked(trial for trial in contest.trials if not trial.is_whole)
-    count = max(1, round(contest.config.promoted_share * len(everyone)))
     new = {trial.index for trial in screened}
-    return [entry for trial, entry in everyone[:count] if trial.index in new]
+    good = [entry for trial, entry in everyone[: _promotions(contest, len(everyone))] if trial.index in new]
+    return good[: _promotions(contest, len(screened))]
+
+
+def _promotions(contest: Contest, screened: int) -> int:
+    """How many of so many screened contenders are promoted at most."""
+    return math.ceil(contest.config.promoted_share * screened)
 
 
 def _train_whole(contest: Contest, round_name: str, entries: list[Entry], recipe: Recipe) -> None:
@@ -74,9 +83,9 @@ def run_generations(contest: Contest, recipe: Recipe) -> None:
     """Children of the leaders, screened and promoted, for as long as the budget lasts."""
     short, config, number = contest.search_form(recipe), contest.config, 1
     pass_rows = short.epochs * contest.rows_of_pass
-    expected = config.children * (config.screening_share + config.promoted_share) * pass_rows
-    while contest.rows_used + expected + reserved_rows(contest, recipe) <= contest.budget_rows:
-        born = children(contest)
+    most = (config.children * config.screening_share + _promotions(contest, config.children)) * pass_rows
+    while contest.rows_used + most + reserved_rows(contest, recipe) <= contest.budget_rows:
+        born = children(contest, contest.trained_alike(short))
         if not born:
             break  # the space is used up
         screened = contest.train(
@@ -98,8 +107,9 @@ def reserved_rows(contest: Contest, recipe: Recipe) -> int:
 def run_finals(contest: Contest, recipe: Recipe) -> tuple[Finalist, ...]:
     """The finalists with the race's recipe, then each with as many of its own; the best of each kind, best first."""
     config = contest.config
-    alike = [trial for trial in contest.whole() if trial.recipe == contest.search_form(recipe)]
-    last = _leaders(contest, alike, config.finalists, config.handmade_finalists)
+    last = _leaders(
+        contest, contest.trained_alike(contest.search_form(recipe)), config.finalists, config.handmade_finalists
+    )
     _train_whole(contest, "finals", last, recipe)
     for number in range(1, config.tuning_trials + 1):
         requests = []

@@ -6,6 +6,7 @@ from torch import nn
 from torchrec.distributed import DistributedModelParallel
 
 from modules.embeddings import shard_embeddings
+from pipeline.data import Stream
 from pipeline.run.checkpoint import Checkpoints
 from pipeline.run.records.recipe import TrainingRecipe
 from pipeline.run.records.results import Metrics
@@ -81,19 +82,16 @@ def load_trained(session: Session, trainee: Trainee, stage: str) -> None:
 
 def evaluate_split(session: Session, network: nn.Module, trainee: Trainee, split: str) -> Metrics:
     """Final metrics of a network on a split."""
-    processes = session.processes
-    batch_size = EVALUATED_AT_ONCE[processes.device.type]
-    stream = session.dataset.stream(
-        split, batch_size=batch_size, rank=processes.rank, world_size=processes.world_size, shuffle_seed=None
-    )
-    return evaluate(network, trainee.embeddings, stream, processes)
+    return evaluate(network, trainee.embeddings, _judging_stream(session, split), session.processes)
 
 
 def split_logits(session: Session, network: nn.Module, trainee: Trainee, split: str) -> RowLogits:
     """A network's logits on a split's rows, on rank 0."""
+    return row_logits(network, trainee.embeddings, _judging_stream(session, split), session.processes)
+
+
+def _judging_stream(session: Session, split: str) -> Stream:
+    """All rows of a split, in their order, divided among the ranks."""
     processes = session.processes
     batch_size = EVALUATED_AT_ONCE[processes.device.type]
-    stream = session.dataset.stream(
-        split, batch_size=batch_size, rank=processes.rank, world_size=processes.world_size, shuffle_seed=None
-    )
-    return row_logits(network, trainee.embeddings, stream, processes)
+    return session.dataset.stream(split, batch_size, processes.rank, processes.world_size, shuffle_seed=None)

@@ -2,8 +2,6 @@
 
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
 from torch import nn
 
@@ -11,7 +9,7 @@ from modules.space import Architecture
 from modules.supernet import OwnWeights, Subnet
 from modules.table_prior import TablePrior
 from pipeline.run.records.recipe import Recipe, TrainingRecipe
-from pipeline.run.records.results import ModelKind, ModelResult, SplitMetrics, retrain_stage
+from pipeline.run.records.results import Metrics, ModelKind, ModelResult, SplitMetrics, retrain_stage
 from pipeline.session import Session
 from pipeline.training.config import training_config
 from pipeline.training.integers import standardization
@@ -92,7 +90,10 @@ def rebuild(session: Session, model: ModelResult, seed: int = 0) -> Contender:
 
 
 def train_standalone(contender: Contender) -> Trained:
-    """Train a network from scratch as its stage, to the end; if that is done, only load it."""
+    """Train a network from scratch as its stage, to the end; if that is done, only load it.
+
+    Beside the checkpoint it leaves its metrics, and its logits, so that models can be compared row by row.
+    """
     session, stage, network = contender.session, contender.stage, contender.network
     retrain, path = session.config.retrain, session.folder.result(stage)
     config = training_config(contender.recipe, retrain.log_every, retrain.checkpoint_every)
@@ -103,29 +104,39 @@ def train_standalone(contender: Contender) -> Trained:
         train_to_end(
             session, trainee, config, stage, lambda: evaluate_split(session, network, trainee, "valid").log_loss
         )
-        metrics = {split: evaluate_split(session, network, trainee, split) for split in JUDGED}
-        session.write(path, SplitMetrics(**metrics))
+        session.write(path, SplitMetrics(**{split: _judge(contender, trainee, split) for split in JUDGED}))
     return Trained(trainee, session.read(path, SplitMetrics))
 
 
 def train_with_logits(contender: Contender) -> None:
-    """`train_standalone`; beside the checkpoint it leaves the logits, so that models can be compared row by row."""
-    session = contender.session
-    if has_logits(session, contender.stage) and is_trained(session, contender.stage):
+    """`train_standalone`, and its logits also where it was trained on another number of ranks, which read rows in
+    another order."""
+    session, stage = contender.session, contender.stage
+    if is_trained(session, stage) and has_logits(session, stage):
         return
     trained = train_standalone(contender)
-    for split in JUDGED:
-        found = split_logits(session, contender.network, trained.trainee, split)
-        session.processes.on_first(partial(found.write, _logits_path(session, contender.stage, split)))
+    if not has_logits(session, stage):
+        for split in JUDGED:
+            _judge(contender, trained.trainee, split)
+
+
+def _judge(contender: Contender, trainee: Trainee, split: str) -> Metrics:
+    """The metrics of a trained network on a split; it leaves the logits."""
+    session = contender.session
+    found = split_logits(session, contender.network, trainee, split)
+    path = session.folder.logits(contender.stage, split, session.processes.world_size)
+
+    def write() -> Metrics:
+        found.write(path)
+        return found.metrics()
+
+    return session.processes.on_first(write)
 
 
 def has_logits(session: Session, stage: str) -> bool:
     """Whether the stage has left its logits, in the order in which this number of ranks reads the rows."""
-    return all(session.exists(_logits_path(session, stage, split)) for split in JUDGED)
-
-
-def _logits_path(session: Session, stage: str, split: str) -> Path:
-    return session.folder.logits(stage, split, session.processes.world_size)
+    ranks = session.processes.world_size
+    return all(session.exists(session.folder.logits(stage, split, ranks)) for split in JUDGED)
 
 
 def build_trainee(session: Session, network: nn.Module, config: TrainingRecipe) -> Trainee:

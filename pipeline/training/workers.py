@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +29,6 @@ LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "
 """What torchrun tells a rank, and a worker, whose process group has itself alone, must not hear."""
 ORPHAN_CHECK_S = 2.0
 """Seconds between a worker's looks at whether the process that started it is still there."""
-
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -65,9 +64,11 @@ class Workers:
         if errors:
             raise errors[0]
 
-    def close(self) -> None:
-        """End the processes."""
+    def close(self, at_once: bool = False) -> None:
+        """End the processes; `at_once`: in the midst of what they train, which a resumed run trains again."""
         if self._pool is not None:
+            for process in active_children() if at_once else ():
+                process.terminate()
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
@@ -156,6 +157,9 @@ def workers(session: Session, given: Workers | None = None) -> Iterator[Workers]
     found = given or Workers(session)
     try:
         yield found
-    finally:
+    except BaseException:
         if given is None:
-            found.close()
+            found.close(at_once=True)
+        raise
+    if given is None:
+        found.close()
