@@ -11,7 +11,7 @@ import torch
 from modules.space import multiply_accumulates, parameter_count
 from modules.space.handmade import HANDMADE
 from pipeline.retrain import TITLES, read_trained, retrain, summary, table_line, title, train_finalists
-from pipeline.run.processes import join
+from pipeline.run.processes import cpu_threads, join
 from pipeline.run.records.codec import to_plain
 from pipeline.run.records.race import Finalist, RaceResult
 from pipeline.run.records.results import Results, SplitMetrics, retrain_stage
@@ -126,15 +126,16 @@ def test_trained_again_only_where_missing(session: Session) -> None:
 
 @pytest.mark.slow
 def test_together_trains_as_apart(session: Session) -> None:
-    """With race.trained together this process trains, and finds what the workers found but for rounding."""
+    """With race.trained together this process trains, and on one thread, as workers have, it finds what they found."""
     apart = results(session).models[0]
     (finalist, *_) = finalists(session)
     race = dataclasses.replace(session.config.race, trained="together")
     together = dataclasses.replace(session, config=dataclasses.replace(session.config, race=race))
     renamed = dataclasses.replace(finalist, kind="given")
-    train_finalists(together, [renamed])
+    with cpu_threads(1):
+        train_finalists(together, [renamed])
     for own, other in zip(read_trained(together, renamed).result.seeds, apart.seeds, strict=True):
-        assert own.test.log_loss == pytest.approx(other.test.log_loss, rel=1e-4)
+        assert own.test.log_loss == pytest.approx(other.test.log_loss, rel=1e-12)
 
 
 def test_seeds_differ(session: Session) -> None:

@@ -9,6 +9,7 @@ import pytest
 from pipeline.race import outcomes
 from pipeline.race.stage import race
 from pipeline.run.files import write_json
+from pipeline.run.processes import cpu_threads
 from pipeline.run.records.codec import RUN_FORMAT
 from pipeline.run.records.race import RaceResult
 from pipeline.session import Session
@@ -16,11 +17,12 @@ from pipeline.training.workers import Workers
 
 
 class HereWorkers(Workers):
-    """Trains in this process: no other has to be started."""
+    """Trains in this process, on one thread as worker processes do: no other has to be started."""
 
     def _apart(self, function, items, done):
-        for item in items:
-            done(function(self._session, item))
+        with cpu_threads(1):
+            for item in items:
+                done(function(self._session, item))
 
 
 def files(session: Session) -> tuple[bytes, bytes]:
