@@ -88,9 +88,11 @@ def _fill_shard(tensor: Tensor, name: str, first_row: int, first_column: int, wi
     for chunk in range(first_row // ROWS_A_CHUNK, -(-last_row // ROWS_A_CHUNK)):
         chunk_seed = zlib.crc32(f"{seed} {name} {chunk}".encode())
         generator = torch.Generator().manual_seed(chunk_seed)
-        rows = torch.empty(ROWS_A_CHUNK, width).uniform_(-(width**-0.5), width**-0.5, generator=generator)
         start = max(first_row, chunk * ROWS_A_CHUNK)
         stop = min(last_row, (chunk + 1) * ROWS_A_CHUNK)
+        # numbers are drawn one after the other, so those of a chunk's first rows do not depend on how many are drawn
+        rows = torch.empty(stop - chunk * ROWS_A_CHUNK, width)
+        rows.uniform_(-(width**-0.5), width**-0.5, generator=generator)
         part = rows[start - chunk * ROWS_A_CHUNK : stop - chunk * ROWS_A_CHUNK]
         tensor[start - first_row : stop - first_row] = part[:, first_column : first_column + tensor.shape[1]].to(tensor)
 

@@ -10,9 +10,8 @@ from modules.space.sampling import SAMPLERS
 from modules.space.search_space import SPACES
 from pim_codesign import CodesignConfig
 from pipeline.data import DataConfig
-from pipeline.race.config import RaceConfig
+from pipeline.race.config import RaceConfig, starting_recipe
 from pipeline.run.processes import Device
-from pipeline.run.records.recipe import TrainingRecipe
 from pipeline.search.config import ScoringConfig
 from pipeline.search.evolution import EvolutionConfig
 from pipeline.search.strategy import SearchConfig
@@ -168,7 +167,7 @@ def criteo_kaggle() -> RunConfig:
         supernet=SupernetConfig(path_warm_up_steps=15_000, checkpoint_every=2_000, log_every=500),
         search=EvolutionConfig(initial_population=128, generations=240, tournament=64, children=8),
         scoring=ScoringConfig(fine_tune_rows=256_000, valid_rows=1_228_800),
-        race=RaceConfig(recipe=TrainingRecipe(batch_size=512, table_learning_rate=1.6, table_prior_count=128.0)),
+        race=RaceConfig(recipe=starting_recipe(batch_size=512)),
         retrain=RetrainConfig(checkpoint_every=2_000, log_every=500),
     )
 
@@ -185,7 +184,7 @@ def criteo_terabyte() -> RunConfig:
             track="one_pass",
             trained="together",
             max_rows=40_000_000,
-            recipe=TrainingRecipe(batch_size=16_384, table_learning_rate=1.6, table_prior_count=128.0),
+            recipe=starting_recipe(batch_size=16_384),
         ),
         retrain=RetrainConfig(seeds=1, checkpoint_every=5_000, log_every=500),
     )

@@ -34,15 +34,35 @@ class SlicedOptimizer(Protocol):
         ...
 
 
+def rate_of(part: Slice, learning_rate: float, reference_inputs: int) -> float:
+    """A slice's learning rate: a matrix with more than `reference_inputs` inputs (columns) has so much less of it.
+
+    A step moves every weight by about η under Adagrad and Adam, whatever the gradient, and so an output by η times the
+    number of inputs; with this rule one rate fits narrow and wide layers (μP's for Adam, arXiv:2203.03466, table 8).
+
+    >>> wide = Slice("w", (), torch.zeros(3, 256))
+    >>> rate_of(wide, 0.08, 64), rate_of(wide, 0.08, 0)
+    (0.02, 0.08)
+    """
+    inputs = part.leaf.shape[-1] if part.leaf.dim() > 1 else 0
+    if not reference_inputs or inputs <= reference_inputs:
+        return learning_rate
+    return learning_rate * reference_inputs / inputs
+
+
 class SlicedSGD:
-    """w −= η g."""
+    """w −= η g. `reference_inputs`: see `rate_of`, for all three."""
+
+    def __init__(self, reference_inputs: int = 0) -> None:
+        self.reference_inputs = reference_inputs
 
     @torch.no_grad()
     def step(self, slices: Sequence[Slice], learning_rate: float) -> None:
         """Update every slice that has a gradient, then drop the gradients."""
         for part in slices:
             if part.leaf.grad is not None:
-                part.leaf.data.add_(part.leaf.grad, alpha=-learning_rate)
+                rate = rate_of(part, learning_rate, self.reference_inputs)
+                part.leaf.data.add_(part.leaf.grad, alpha=-rate)
                 part.leaf.grad = None
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -62,8 +82,14 @@ class SlicedAdagrad:
     costs what its slices hold.
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor], epsilon: float = 1e-10, initial_square: float = 0.0) -> None:
-        self.epsilon = epsilon
+    def __init__(
+        self,
+        parameters: Mapping[str, Tensor],
+        epsilon: float = 1e-10,
+        initial_square: float = 0.0,
+        reference_inputs: int = 0,
+    ) -> None:
+        self.epsilon, self.reference_inputs = epsilon, reference_inputs
         self.squares = {name: torch.full_like(parameter, initial_square) for name, parameter in parameters.items()}
 
     @torch.no_grad()
@@ -75,7 +101,8 @@ class SlicedAdagrad:
                 continue
             squares = self.squares[part.name][part.index]
             squares.addcmul_(gradient, gradient)
-            part.leaf.data.addcdiv_(gradient, squares.sqrt().add_(self.epsilon), value=-learning_rate)
+            rate = rate_of(part, learning_rate, self.reference_inputs)
+            part.leaf.data.addcdiv_(gradient, squares.sqrt().add_(self.epsilon), value=-rate)
             part.leaf.grad = None
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -91,9 +118,13 @@ class SlicedAdam:
     """Adam (Kingma and Ba 2015) over slices, weight by weight as in torch.optim.Adam on the steps that touched it."""
 
     def __init__(
-        self, parameters: Mapping[str, Tensor], epsilon: float = 1e-8, betas: tuple[float, float] = (0.9, 0.999)
+        self,
+        parameters: Mapping[str, Tensor],
+        epsilon: float = 1e-8,
+        betas: tuple[float, float] = (0.9, 0.999),
+        reference_inputs: int = 0,
     ) -> None:
-        self.epsilon, self.betas = epsilon, betas
+        self.epsilon, self.betas, self.reference_inputs = epsilon, betas, reference_inputs
         self.state = {
             f"{name}.{kind}": torch.zeros_like(parameter)
             for name, parameter in parameters.items()
@@ -114,7 +145,8 @@ class SlicedAdam:
             mean.lerp_(gradient, 1 - first)
             square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
             deviation = (square / (1 - second**steps)).sqrt_().add_(self.epsilon)
-            part.leaf.data.addcdiv_(mean / (1 - first**steps), deviation, value=-learning_rate)
+            rate = rate_of(part, learning_rate, self.reference_inputs)
+            part.leaf.data.addcdiv_(mean / (1 - first**steps), deviation, value=-rate)
             part.leaf.grad = None
 
     def state_dict(self) -> dict[str, Tensor]:

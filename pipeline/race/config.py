@@ -7,6 +7,17 @@ from modules.space.handmade import HANDMADE
 from pipeline.run.records.recipe import TrainingRecipe
 
 
+def starting_recipe(batch_size: int = 256) -> TrainingRecipe:
+    """The recipe from which races start: rates that suited every log that was tried (DECISIONS.md, 2026-11-21)."""
+    return TrainingRecipe(
+        batch_size=batch_size,
+        learning_rate=0.08,
+        reference_inputs=64,
+        table_learning_rate=1.6,
+        table_prior_count=128.0,
+    )
+
+
 @dataclass(frozen=True)
 class RaceConfig:
     """How contenders are trained from scratch against one another, on growing shares of the rows."""
@@ -52,11 +63,9 @@ class RaceConfig:
     """Recipes beside the common one that each finalist tries, at least 0; the one_pass track has its own."""
     retrained: int = 1
     """Finalists of each kind, searched and hand-made, that are trained to the end with several seeds, at least 1."""
-    recipe: TrainingRecipe = field(
-        default_factory=lambda: TrainingRecipe(table_learning_rate=1.6, table_prior_count=128.0)
-    )
-    """Where the recipes start; the race varies passes, tables, their rate and prior, and the embedding width, which
-    starts at `model.embedding_width`."""
+    recipe: TrainingRecipe = field(default_factory=starting_recipe)
+    """Where the recipes start; the race varies passes, tables, their rate and prior, the dense rate, and the embedding
+    width, which starts at `model.embedding_width`."""
     trained: Literal["apart", "together"] = "apart"
     """apart: each contender by a process of its own with one thread, which holds its tables whole, so that results do
     not depend on the number of ranks. together: by all ranks jointly, for tables that one process cannot hold."""

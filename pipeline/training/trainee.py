@@ -82,8 +82,8 @@ def dense_optimizer(config: TrainingRecipe, parameters: Mapping[str, Tensor]) ->
     """The configured optimizer of the dense part."""
     match config.optimizer:
         case "adagrad":
-            return SlicedAdagrad(parameters, config.epsilon, config.initial_square)
+            return SlicedAdagrad(parameters, config.epsilon, config.initial_square, config.reference_inputs)
         case "adam":
-            return SlicedAdam(parameters, config.epsilon)
+            return SlicedAdam(parameters, config.epsilon, reference_inputs=config.reference_inputs)
         case "sgd":
-            return SlicedSGD()
+            return SlicedSGD(config.reference_inputs)

@@ -21,6 +21,9 @@ class TrainingRecipe:
     keep the weights of the best."""
     learning_rate: float = 0.01
     """Peak learning rate of the dense part's Adagrad."""
+    reference_inputs: int = 0
+    """Inputs up to which a matrix of the dense part learns at `learning_rate`, at least 0: one with more learns so much
+    slower, so that one rate fits narrow and wide networks (modules/supernet/optimizer.py); 0: all learn alike."""
     initial_square: float = 0.0
     """Where the dense part's Adagrad accumulators start, at least 0. (0.1, TensorFlow's default, tames the first steps
     and then starves the hidden layers, whose gradients are far below it: DECISIONS.md.)"""
@@ -63,6 +66,8 @@ class TrainingRecipe:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
         if not 0 <= self.warm_up_share <= 1:
             raise ValueError(f"warm_up_share is {self.warm_up_share}; it is a share, 0 to 1")
+        if self.reference_inputs < 0:
+            raise ValueError(f"reference_inputs is {self.reference_inputs}; it must be at least 0")
         if not self.initial_square >= 0:
             raise ValueError(f"initial_square is {self.initial_square}; it must be at least 0")
 
