@@ -47,7 +47,8 @@ def train_finalists(session: Session, finalists: Sequence[Finalist], team: Worke
 
 def _train(session: Session, job: tuple[Finalist, int]) -> None:
     finalist, seed = job
-    train_with_logits(build(session, finalist.kind, finalist.name, finalist.architecture, finalist.recipe, seed))
+    stage = retrain_stage(finalist.kind, finalist.name, seed)
+    train_with_logits(build(session, stage, finalist.name, finalist.architecture, finalist.recipe, seed))
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ class Request:
     """How."""
     row_share: float = 1.0
     """Share of a pass's rows."""
+    is_kept: bool = False
+    """Whether its weights are kept, where a pass of the race has all training rows."""
 
 
 class Contest:
@@ -94,10 +96,7 @@ class Contest:
 
     def train(self, round_name: str, requests: Sequence[Request]) -> list[Trial]:
         """Train what a round asks for; the trials, in the order asked."""
-        jobs = [
-            Job(len(self.trials) + place, one.entry.name, one.entry.architecture, one.recipe, one.row_share)
-            for place, one in enumerate(requests)
-        ]
+        jobs = [self._job(len(self.trials) + place, one) for place, one in enumerate(requests)]
         self._bar.set_postfix_str(f"{round_name}, best {self._best_loss():.4f}")
         outcomes = train_all(self.session, self._team, jobs, self._show)
         found = [self._record(round_name, *pair) for pair in zip(requests, outcomes, strict=True)]
@@ -146,6 +145,11 @@ class Contest:
 
     def _show(self, outcome: Outcome) -> None:
         self._bar.update(outcome.rows)
+
+    def _job(self, index: int, request: Request) -> Job:
+        has_all_rows = self.rows_of_pass == self.session.dataset.rows("train")
+        entry, is_kept = request.entry, request.is_kept and has_all_rows
+        return Job(index, entry.name, entry.architecture, request.recipe, request.row_share, is_kept)
 
     def _record(self, round_name: str, request: Request, outcome: Outcome) -> Trial:
         entry = request.entry

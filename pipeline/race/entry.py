@@ -40,6 +40,7 @@ class Entry:
             origin=self.origin,
             architecture=self.architecture,
             recipe=best.recipe,
+            trial=best.index,
             valid_log_loss=best.valid_log_loss,
             supernet_score=self.supernet_score,
             trials=len(self.trials),

@@ -50,11 +50,11 @@ def variations(recipe: Recipe, config: RaceConfig) -> Iterator[Recipe]:
     is_cheap = recipe.embedding_width < CHEAP_WIDTH
     if wider and is_cheap:
         yield dataclasses.replace(recipe, embedding_width=wider[0])
-    yield dataclasses.replace(recipe, learning_rate=recipe.learning_rate * 2)
-    yield with_prior(recipe, recipe.table_prior_count / 4)
     if recipe.planned_epochs > recipe.epochs:
         yield dataclasses.replace(recipe, epochs=recipe.epochs + 1, planned_epochs=recipe.planned_epochs + 1)
+    yield with_prior(recipe, recipe.table_prior_count / 4)
     yield dataclasses.replace(recipe, learning_rate=recipe.learning_rate / 2)
+    yield dataclasses.replace(recipe, learning_rate=recipe.learning_rate * 2)
     yield with_prior(recipe, recipe.table_prior_count * 4)
     if wider and not is_cheap:
         yield dataclasses.replace(recipe, embedding_width=wider[0])

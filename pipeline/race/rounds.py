@@ -17,6 +17,9 @@ from pipeline.run.records.recipe import Recipe
 RECIPE_SHARE = 0.15
 """Share of the budget after which the first recipes are varied no further: a recipe moves results more than most
 architectures do, and its contender is a cheap one."""
+LEAST_GAIN = 0.002
+"""Share of the log loss by which a varied recipe must be better to replace the best one: less is a seed's luck, and the
+recipe is for contenders that differ more from the one that tries it."""
 VARIED = 2
 """Variations of the best recipe that are tried at a time."""
 
@@ -33,8 +36,10 @@ def find_recipe(contest: Contest) -> Recipe:
         untried = [recipe for recipe in variations(best.recipe, contest.config) if recipe not in tried][:VARIED]
         if not untried:
             break
-        found = contest.train(f"recipes {number}", [Request(entry, recipe) for recipe in untried])
-        best, number = _best([best, *found]), number + 1
+        found = _best(contest.train(f"recipes {number}", [Request(entry, recipe) for recipe in untried]))
+        if loss(found) < (1 - LEAST_GAIN) * loss(best):
+            best = found
+        number += 1
     return best.recipe
 
 
@@ -68,10 +73,12 @@ def _promotions(contest: Contest, screened: int) -> int:
     return math.ceil(contest.config.promoted_share * screened)
 
 
-def _train_whole(contest: Contest, round_name: str, entries: list[Entry], recipe: Recipe) -> None:
+def _train_whole(
+    contest: Contest, round_name: str, entries: list[Entry], recipe: Recipe, is_kept: bool = False
+) -> None:
     """Train those on whole passes that were not yet, with this recipe."""
     wanted = [entry for entry in entries if not any(_is(trial, recipe) for trial in entry.trials)]
-    contest.train(round_name, [Request(entry, recipe) for entry in wanted])
+    contest.train(round_name, [Request(entry, recipe, is_kept=is_kept) for entry in wanted])
 
 
 def _is(trial: Trial, recipe: Recipe) -> bool:
@@ -99,7 +106,9 @@ def reserved_rows(contest: Contest, recipe: Recipe) -> int:
     config, retrain = contest.config, contest.session.config.retrain
     given = len(retrain.architectures)
     finals = (config.finalists + config.handmade_finalists + given) * (1 + config.tuning_trials)
-    to_the_end = (2 * config.retrained + given) * retrain.seeds * contest.session.dataset.rows("train")
+    train_rows = contest.session.dataset.rows("train")
+    seeds = retrain.seeds - (contest.rows_of_pass == train_rows)  # then a finalist's best trial is its first seed
+    to_the_end = (2 * config.retrained + given) * seeds * train_rows
     return recipe.epochs * (finals * contest.rows_of_pass + to_the_end)
 
 
@@ -109,14 +118,14 @@ def run_finals(contest: Contest, recipe: Recipe) -> tuple[Finalist, ...]:
     last = _leaders(
         contest, contest.trained_alike(contest.search_form(recipe)), config.finalists, config.handmade_finalists
     )
-    _train_whole(contest, "finals", last, recipe)
+    _train_whole(contest, "finals", last, recipe, is_kept=True)
     for number in range(1, config.tuning_trials + 1):
         requests = []
         for entry in last:
             best = entry.best(trial for trial in entry.trials if trial.is_whole)
             tried = {trial.recipe for trial in entry.trials if trial.is_whole}
             untried = (own for own in variations(best.recipe if best else recipe, config) if own not in tried)
-            requests += [Request(entry, own) for own in untried][:1]
+            requests += [Request(entry, own, is_kept=True) for own in untried][:1]
         contest.train(f"tuning {number}", requests)
     whole = [trial for entry in last for trial in entry.trials if trial.is_whole]
     best_first = _leaders(contest, whole, config.retrained, config.retrained)

@@ -1,12 +1,17 @@
 """The race as a stage of a run: the search's winners in, race.jsonl and race.json with the finalists out."""
 
+import dataclasses
 import shutil
+from collections.abc import Sequence
 
 from pipeline.race.contest import Contest
 from pipeline.race.rounds import find_recipe, run_finals, run_generations, screen_entrants
+from pipeline.run.folder import RunFolder
 from pipeline.run.records.candidates import Winners
-from pipeline.run.records.codec import write_lines
+from pipeline.run.records.codec import read_lines, write_lines
+from pipeline.run.records.progress import MetricsLine
 from pipeline.run.records.race import Finalist, RaceResult
+from pipeline.run.records.results import FINALS, finals_stage, retrain_stage
 from pipeline.session import Session
 from pipeline.training.workers import Workers, workers
 
@@ -18,8 +23,8 @@ def race(session: Session, team: Workers | None = None) -> RaceResult:
         found, contest = _race(session, team)
         session.processes.on_first(lambda: write_lines(session.folder.race_trials, contest.trials))
         session.write(path, found)
-    session.processes.on_first(lambda: shutil.rmtree(session.folder.race_outcomes, ignore_errors=True))
     found = session.read(path, RaceResult)
+    session.processes.on_first(lambda: _clear(session.folder, found.finalists))
     session.say(
         f"race       {found.trials} trainings from scratch, {found.rows / 1e6:.1f} M rows "
         f"(budget with the finalists' trainings {found.budget_rows / 1e6:.1f} M); {found.failed} failed"
@@ -27,6 +32,20 @@ def race(session: Session, team: Workers | None = None) -> RaceResult:
     for finalist in found.finalists:
         session.say(line(finalist))
     return found
+
+
+def _clear(folder: RunFolder, finalists: Sequence[Finalist]) -> None:
+    """Make each finalist's best trial its first training to the end, where its weights were kept; remove the rest."""
+    for finalist in finalists:
+        kept, stage = folder.checkpoints(finals_stage(finalist.trial)), retrain_stage(finalist.kind, finalist.name, 0)
+        if kept.is_dir() and not folder.checkpoints(stage).exists():
+            path = kept / folder.metrics(stage).name
+            lines = [dataclasses.replace(one, stage=stage) for _, one in read_lines(path, MetricsLine)]
+            write_lines(path, lines)
+            folder.checkpoints(stage).parent.mkdir(parents=True, exist_ok=True)
+            kept.rename(folder.checkpoints(stage))
+    shutil.rmtree(folder.checkpoints(FINALS), ignore_errors=True)
+    shutil.rmtree(folder.race_outcomes, ignore_errors=True)
 
 
 def line(finalist: Finalist) -> str:

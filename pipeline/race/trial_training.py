@@ -1,4 +1,7 @@
-"""One training of the race: an architecture from scratch with a recipe, judged on validation rows; nothing is kept.
+"""One training of the race: an architecture from scratch with a recipe, judged on validation rows.
+
+Of most trainings nothing but the outcome is kept; those of finalists leave their weights, which a finalist's first
+training to the end would train again.
 
 B batch.
 """
@@ -15,14 +18,16 @@ import torch
 from modules.space import Architecture
 from modules.supernet import Subnet
 from pipeline.data import Batch, Stream
+from pipeline.run.checkpoint import Checkpoints, steps_done
 from pipeline.run.records.recipe import Recipe
+from pipeline.run.records.results import finals_stage
 from pipeline.session import Session
 from pipeline.training.diverged import Diverged
 from pipeline.training.loop import train_step
 from pipeline.training.metrics import evaluate
 from pipeline.training.schedule import learning_rates
 from pipeline.training.stage import EVALUATED_AT_ONCE, own_batch_size
-from pipeline.training.standalone import build_network, build_trainee, with_recipe
+from pipeline.training.standalone import build, build_network, build_trainee, train_standalone, with_recipe
 from pipeline.training.table_pipeline import TablePipeline
 from pipeline.training.trainee import Trainee
 
@@ -41,6 +46,8 @@ class Job:
     """How."""
     row_share: float
     """Share of the race's training rows that each pass has."""
+    is_kept: bool = False
+    """Whether it is trained as a stage of the run, which leaves its weights: all rows then, and `row_share` is 1."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +70,20 @@ def run_job(session: Session, job: Job) -> Outcome:
     """Train and judge; a network that diverges, or whose memory there is not, is a failed trial."""
     started, failure, log_loss, rows = time.monotonic(), "", None, 0
     try:
-        log_loss, rows = list(_passes(with_recipe(session, job.recipe), job))[-1]
+        own = with_recipe(session, job.recipe)
+        log_loss, rows = _train_and_keep(own, job) if job.is_kept else list(_passes(own, job))[-1]
     except (Diverged, torch.OutOfMemoryError) as error:
         failure = str(error).splitlines()[0]
     return Outcome(job, log_loss, failure, rows, round(time.monotonic() - started, 2))
+
+
+def _train_and_keep(session: Session, job: Job) -> tuple[float, int]:
+    """Train as a stage of the run; validation log loss on the race's rows, and the rows trained on."""
+    contender = build(session, finals_stage(job.index), job.name, job.architecture, job.recipe)
+    trained = train_standalone(contender)
+    newest = Checkpoints(session.folder.checkpoints(contender.stage), session.processes).newest()
+    assert newest is not None, "a trained stage has a checkpoint"
+    return _judge(session, contender.network, trained.trainee), steps_done(newest) * job.recipe.batch_size
 
 
 def _passes(session: Session, job: Job) -> Iterator[tuple[float, int]]:

@@ -93,6 +93,15 @@ def _read_checksums(path: Path) -> dict[str, Any]:
     return checksums
 
 
+def steps_done(checkpoint: Path) -> int:
+    """The training steps after which a checkpoint was written.
+
+    >>> steps_done(Path("checkpoints/supernet/step_00000400"))
+    400
+    """
+    return int(checkpoint.name.removeprefix("step_"))
+
+
 def _newest(folder: Path) -> Path | None:
     if not folder.exists():
         return None

@@ -9,7 +9,7 @@ from modules.space import Architecture
 from modules.supernet import OwnWeights, Subnet
 from modules.table_prior import TablePrior
 from pipeline.run.records.recipe import Recipe, TrainingRecipe
-from pipeline.run.records.results import Metrics, ModelKind, ModelResult, SplitMetrics, retrain_stage
+from pipeline.run.records.results import Metrics, ModelResult, SplitMetrics, retrain_stage
 from pipeline.session import Session
 from pipeline.training.config import training_config
 from pipeline.training.integers import standardization
@@ -26,23 +26,12 @@ class Contender:
 
     session: Session
     """The run's session with the contender's embedding width and seed."""
-    name: str
-    """Its name among those of its kind."""
-    kind: ModelKind
-    """Where it comes from."""
-    architecture: Architecture
-    """What it computes."""
+    stage: str
+    """Its training stage in the run folder."""
     recipe: Recipe
     """How it is trained."""
-    seed: int
-    """Which of its trainings this is, from 0."""
     network: Subnet
     """Untrained."""
-
-    @property
-    def stage(self) -> str:
-        """Its training stage in the run folder."""
-        return retrain_stage(self.kind, self.name, self.seed)
 
 
 @dataclass(frozen=True)
@@ -56,11 +45,11 @@ class Trained:
 
 
 def build(
-    session: Session, kind: ModelKind, name: str, architecture: Architecture, recipe: Recipe, seed: int = 0
+    session: Session, stage: str, name: str, architecture: Architecture, recipe: Recipe, seed: int = 0
 ) -> Contender:
     """An untrained network; its initial weights follow from the run's seed, its own, and its name."""
     own = with_recipe(session, recipe, seed)
-    return Contender(own, name, kind, architecture, recipe, seed, build_network(own, name, architecture))
+    return Contender(own, stage, recipe, build_network(own, name, architecture))
 
 
 def build_network(session: Session, name: str, architecture: Architecture) -> Subnet:
@@ -86,7 +75,8 @@ SEED_DISTANCE = 7919
 
 def rebuild(session: Session, model: ModelResult, seed: int = 0) -> Contender:
     """The untrained network of a model in results.json, to load one of its seeds' weights into."""
-    return build(session, model.kind, model.name, model.architecture, model.recipe, seed)
+    stage = retrain_stage(model.kind, model.name, seed)
+    return build(session, stage, model.name, model.architecture, model.recipe, seed)
 
 
 def train_standalone(contender: Contender) -> Trained:

@@ -61,6 +61,8 @@ class Finalist:
     """Its network."""
     recipe: Recipe
     """Its best recipe."""
+    trial: int
+    """Index of the trial that had it."""
     valid_log_loss: float
     """Validation log loss with it, nats per row."""
     supernet_score: float | None

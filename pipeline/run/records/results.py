@@ -20,6 +20,15 @@ def retrain_stage(kind: ModelKind, name: str, seed: int) -> str:
     return f"retrain/{kind}/{name}/seed_{seed}"
 
 
+def finals_stage(trial: int) -> str:
+    """The training stage of a race's trial whose weights are kept: it may become a finalist's first seed."""
+    return f"{FINALS}/trial_{trial:05d}"
+
+
+FINALS = "finals"
+"""Where the stages of such trials stand among the checkpoints, while the race lasts."""
+
+
 @dataclass(frozen=True)
 class Metrics:
     """How well predictions fit labels. `None` where the labels leave the metric undefined."""

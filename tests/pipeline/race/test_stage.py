@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,12 @@ from pipeline.race import outcomes
 from pipeline.race.stage import race
 from pipeline.run.files import write_json
 from pipeline.run.processes import cpu_threads
-from pipeline.run.records.codec import RUN_FORMAT
+from pipeline.run.records.codec import RUN_FORMAT, read_lines, read_record
+from pipeline.run.records.progress import MetricsLine
 from pipeline.run.records.race import RaceResult
+from pipeline.run.records.results import FINALS, SplitMetrics, retrain_stage
 from pipeline.session import Session
+from pipeline.training.stage import is_trained
 from pipeline.training.workers import Workers
 
 
@@ -34,6 +38,7 @@ def remove(session: Session) -> None:
     """As if it had not been run."""
     session.folder.race.unlink()
     session.folder.race_trials.unlink()
+    shutil.rmtree(session.folder.checkpoints("retrain"), ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +117,36 @@ def test_what_was_found(session: Session, left: dict[str, tuple[bytes, bytes]]) 
     assert found.trials == len(trials) and found.rows == sum(trial["rows"] for trial in trials)
     assert found.failed == sum(trial["valid_log_loss"] is None for trial in trials)
     assert {finalist.kind for finalist in found.finalists} == {"searched", "handmade"}
+
+
+@pytest.mark.slow
+def test_finalists_keep_their_best_training(session: Session) -> None:
+    """A finalist's best trial on whole passes is its first training to the end, metrics and all; those of others are
+    removed. Where a pass of the race has not all rows, none is kept."""
+    found = race(session, HereWorkers(session))
+    trials = [json.loads(line) for line in session.folder.race_trials.read_text().splitlines()]
+    kept = [
+        finalist for finalist in found.finalists if trials[finalist.trial]["round"].startswith(("finals", "tuning"))
+    ]
+    assert kept
+    for finalist in found.finalists:
+        assert trials[finalist.trial]["valid_log_loss"] == finalist.valid_log_loss
+        assert is_trained(session, retrain_stage(finalist.kind, finalist.name, 0)) == (finalist in kept)
+    for finalist in kept:
+        stage = retrain_stage(finalist.kind, finalist.name, 0)
+        log_loss = read_record(session.folder.result(stage), SplitMetrics).valid.log_loss
+        assert log_loss == pytest.approx(finalist.valid_log_loss, rel=1e-6)
+        assert {line.stage for _, line in read_lines(session.folder.metrics(stage), MetricsLine)} == {stage}
+    assert not session.folder.checkpoints(FINALS).exists()
+
+
+@pytest.mark.slow
+def test_on_fewer_rows_nothing_is_kept(session: Session) -> None:
+    """race.max_rows below the training rows: finalists are trained to the end on all of them afterwards."""
+    fewer = dataclasses.replace(session.config.race, max_rows=300, tuning_trials=0)
+    own = dataclasses.replace(session, config=dataclasses.replace(session.config, race=fewer))
+    race(own, HereWorkers(own))
+    assert not session.folder.checkpoints("retrain").exists() and not session.folder.checkpoints(FINALS).exists()
 
 
 def test_together(session: Session, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from modules.space.handmade import handmade
 from pipeline.race.recipes import first_recipes
 from pipeline.race.trial_training import Job, run_job
+from pipeline.run.records.results import finals_stage
 from pipeline.session import Session
 from pipeline.training.standalone import build, train_standalone
 
@@ -23,12 +24,23 @@ def test_a_trial_is_the_training_to_the_end(session: Session, number: int) -> No
     and passes, whichever pass is the best."""
     asked = job(session, number)
     outcome = run_job(session, asked)
-    trained = train_standalone(build(session, "handmade", asked.name, asked.architecture, asked.recipe))
+    trained = train_standalone(build(session, "own", asked.name, asked.architecture, asked.recipe))
     assert outcome.valid_log_loss == pytest.approx(trained.metrics.valid.log_loss, rel=1e-6)
     steps = session.dataset.rows("train") // asked.recipe.batch_size
     assert outcome.failure == "" and outcome.rows in {
         epochs * steps * asked.recipe.batch_size for epochs in range(1, asked.recipe.epochs + 1)
     }
+
+
+def test_a_kept_trial_is_the_same(session: Session) -> None:
+    """A training that leaves its weights has the outcome of one that does not, also when a kill cut it off behind
+    them; what it leaves is what `train_standalone` finds done."""
+    asked = job(session, 0)
+    kept = dataclasses.replace(asked, is_kept=True)
+    plain, found, again = run_job(session, asked), run_job(session, kept), run_job(session, kept)
+    assert (found.valid_log_loss, found.rows) == (again.valid_log_loss, again.rows)
+    assert found.valid_log_loss == pytest.approx(plain.valid_log_loss, rel=1e-6) and found.rows == plain.rows
+    assert session.folder.result(finals_stage(asked.index)).is_file()
 
 
 def test_twice_the_same(session: Session) -> None:

@@ -95,7 +95,7 @@ def finalist(
     """A finalist of the race."""
     recipe = Recipe(epochs=3, tables="fresh", table_prior_count=128.0, table_learning_rate=1.6, embedding_width=width)
     origin = "mutation: a block inserted" if kind == "searched" else f"{kind} model"
-    return Finalist(name, kind, origin, architecture, recipe, loss, score, 12, 1_920_000)
+    return Finalist(name, kind, origin, architecture, recipe, 0, loss, score, 12, 1_920_000)
 
 
 def results(models: list[ModelResult], generator: numpy.random.Generator) -> Results:

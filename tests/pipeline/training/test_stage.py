@@ -28,7 +28,7 @@ from pipeline.training.supernet import SUPERNET, build_supernet
 def dlrm(session: Session) -> Contender:
     """A hand-made contender of the run's embedding width."""
     recipe = Recipe(batch_size=64, embedding_width=session.shape.embedding_width)
-    return build(session, "handmade", "own", handmade("dlrm", session.shape), recipe)
+    return build(session, "own", "own", handmade("dlrm", session.shape), recipe)
 
 
 class FirstInput(nn.Module):
