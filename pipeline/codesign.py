@@ -24,8 +24,8 @@ from pim_codesign import (
 )
 from pipeline.run.records.codec import read_record, write_record
 from pipeline.run.records.codesign import (
-    BaselinePoint,
     Codesign,
+    HandmadePoint,
     LogLosses,
     MappedPoint,
     OperatorBits,
@@ -83,17 +83,17 @@ class MeasuredModel:
         return self.log_loss(dict.fromkeys(self.workload.operators, (8, 8)))
 
 
-def _mapped_naively(session: Session, model: ModelResult) -> BaselinePoint:
+def _mapped_naively(session: Session, model: ModelResult) -> HandmadePoint:
     """A hand-made model at W8A8; only one is held in memory at a time."""
     measured, hardware = MeasuredModel(session, model), session.config.codesign.hardware
 
     def point() -> MappedPoint:
         return mapped(naive_point(measured.workload, hardware, measured.naive_log_loss(), f"{model.title}, naive W8A8"))
 
-    return BaselinePoint(model.name, model.title, session.processes.on_first(point))
+    return HandmadePoint(model.name, model.title, session.processes.on_first(point))
 
 
-def _search(session: Session, best: MeasuredModel, handmade: tuple[BaselinePoint, ...]) -> Codesign:
+def _search(session: Session, best: MeasuredModel, handmade: tuple[HandmadePoint, ...]) -> Codesign:
     config = session.config.codesign
     measurements = Measurements(session, config)
     result = search(best.workload, best.log_loss, config, session.numpy_generator("codesign"), measurements)
@@ -108,7 +108,7 @@ def _search(session: Session, best: MeasuredModel, handmade: tuple[BaselinePoint
         evaluated=tuple(map(mapped, result.evaluated)),
         naive=mapped(result.naive),
         presets=tuple(PresetPoint(point.hardware.preset, mapped(point)) for point in result.presets),
-        baselines=handmade,
+        handmade=handmade,
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from modules.space import multiply_accumulates, parameter_count
+from modules.space.handmade import TITLES
 from pipeline.run.records.codec import read_record
 from pipeline.run.records.race import Finalist, RaceResult
 from pipeline.run.records.results import Comparison, ModelResult, Results, SplitMetrics, retrain_stage
@@ -95,25 +96,6 @@ def title(finalist: Finalist) -> str:
     if finalist.kind == "handmade":
         return TITLES[finalist.name]
     return finalist.name.replace("_", " ").capitalize()
-
-
-TITLES = {
-    "logistic_regression": "Logistic regression",
-    "dnn": "DNN",
-    "wide_and_deep": "Wide & Deep",
-    "dlrm": "DLRM",
-    "dlrm_dcn": "DLRM + DCN-v2",
-    "dcn_v2": "DCN-v2",
-    "dcn_v2_parallel": "DCN-v2 (parallel)",
-    "deepfm": "DeepFM",
-    "xdeepfm": "xDeepFM",
-    "autoint": "AutoInt",
-    "autoint_plus": "AutoInt+",
-    "masknet": "MaskNet",
-    "finalnet": "FinalNet",
-    "finalmlp": "FinalMLP",
-}
-"""Names of the hand-made models (modules/space/handmade) as they are written."""
 
 
 def summary(session: Session, finalists: Sequence[Finalist]) -> Results:

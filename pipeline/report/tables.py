@@ -67,7 +67,7 @@ _MAPPING_HEADS = (
 def mappings_table(codesign: Codesign) -> Table:
     """The naive mapping, the hand-made models', and Pareto points spread over the energies with the chosen one."""
     rows = [_mapping_row("naive W8A8", codesign.naive, codesign, "naive", "")]
-    for one in codesign.baselines:
+    for one in codesign.handmade:
         rows.append(_mapping_row(f"{one.title}, W8A8", one.point, codesign, "handmade", KIND_TITLES["handmade"]))
     points, chosen = _by_energy(codesign), codesign.chosen
     caption = (

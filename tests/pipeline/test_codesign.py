@@ -67,7 +67,7 @@ def test_the_best_is_mapped_whatever_its_kind(session: Session, kind: ModelKind)
     written = codesign(session)
     assert written.float_log_loss == pytest.approx(float_log_loss(session, best), rel=1e-7)
     others = [model for model in own.of_kind("handmade") if model != best]
-    assert [(one.name, one.title) for one in written.baselines] == [(model.name, model.title) for model in others]
+    assert [(one.name, one.title) for one in written.handmade] == [(model.name, model.title) for model in others]
     workload = MeasuredModel(session, best).workload
     assert workload.embeddings.width == best.recipe.embedding_width
     assert workload.multiply_accumulates == best.multiply_accumulates
@@ -83,7 +83,7 @@ def test_measured_points_are_measured(session: Session) -> None:
     for point in (written.naive, *written.pareto):
         bits = {one.name: (one.weight_bits, one.activation_bits) for one in point.operators}
         assert best.log_loss(bits) == point.log_loss
-    for entry in written.baselines:
+    for entry in written.handmade:
         (model,) = (model for model in models.of_kind("handmade") if model.name == entry.name)
         assert entry.point.log_loss == MeasuredModel(session, model).naive_log_loss()
         assert {operator.weight_bits for operator in entry.point.operators} == {8}

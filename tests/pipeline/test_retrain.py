@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from modules.space import multiply_accumulates, parameter_count
-from modules.space.handmade import HANDMADE
-from pipeline.retrain import TITLES, read_trained, retrain, summary, table_line, title, train_finalists
+from modules.space.handmade import HANDMADE, TITLES
+from pipeline.retrain import read_trained, retrain, summary, table_line, title, train_finalists
 from pipeline.run.processes import cpu_threads, join
 from pipeline.run.records.codec import to_plain
 from pipeline.run.records.race import Finalist, RaceResult

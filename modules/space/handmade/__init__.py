@@ -40,6 +40,24 @@ HANDMADE: dict[str, Callable[[InputShape], Architecture]] = {
 }
 """Each model by its name, at its published size where the space's widths allow."""
 
+TITLES = {
+    "logistic_regression": "Logistic regression",
+    "dnn": "DNN",
+    "wide_and_deep": "Wide & Deep",
+    "dlrm": "DLRM",
+    "dlrm_dcn": "DLRM + DCN-v2",
+    "dcn_v2": "DCN-v2",
+    "dcn_v2_parallel": "DCN-v2 (parallel)",
+    "deepfm": "DeepFM",
+    "xdeepfm": "xDeepFM",
+    "autoint": "AutoInt",
+    "autoint_plus": "AutoInt+",
+    "masknet": "MaskNet",
+    "finalnet": "FinalNet",
+    "finalmlp": "FinalMLP",
+}
+"""What people call each model."""
+
 
 def handmade(name: str, shape: InputShape) -> Architecture:
     """The architecture of the model. Raises ValueError for an unknown name.
@@ -53,4 +71,4 @@ def handmade(name: str, shape: InputShape) -> Architecture:
     return HANDMADE[name](shape)
 
 
-__all__ = ["HANDMADE", "handmade"]
+__all__ = ["HANDMADE", "TITLES", "handmade"]

@@ -18,7 +18,7 @@ from pipeline.report.drawing.figure import (
 )
 from pipeline.report.drawing.style import BLUE, FAINT, GREEN, HANDMADE_MARKERS, INK, MUTED, VERMILION
 from pipeline.report.words import ratio, significant
-from pipeline.run.records.codesign import BaselinePoint, Codesign, MappedPoint
+from pipeline.run.records.codesign import Codesign, HandmadePoint, MappedPoint
 
 _Measure = Callable[[MappedPoint], float | None]
 _ENERGY: tuple[str, _Measure] = ("energy per row (nJ)", lambda point: point.energy_nj)
@@ -81,7 +81,7 @@ def _panel(
         return [(x, y, point) for x, y, point in found if x is not None and y is not None]
 
     others, front = at(codesign.evaluated), at(codesign.pareto)
-    everything = [*others, *front, *at([codesign.naive]), *at([one.point for one in codesign.baselines])]
+    everything = [*others, *front, *at([codesign.naive]), *at([one.point for one in codesign.handmade])]
     axes.set(xlabel=across[0], ylabel=along[0])
     if not everything:
         axes.text(0.5, 0.5, "no log loss was measured", transform=axes.transAxes, ha="center", color=MUTED)
@@ -91,7 +91,7 @@ def _panel(
     axes.scatter(xs, ys, s=8, color=FAINT, linewidths=0, alpha=0.7, rasterized=pixels, label="evaluated")
     _staircase(axes, [(x, y) for x, y, _ in front])
     marks = [(point, "o", 5.5, BLUE, "" if number else "Pareto") for number, (_, _, point) in enumerate(front)]
-    for number, one in enumerate(codesign.baselines):
+    for number, one in enumerate(codesign.handmade):
         marks.append((one.point, HANDMADE_MARKERS[number % len(HANDMADE_MARKERS)], 7.0, VERMILION, one.title))
     marks += [(codesign.naive, "X", 9.0, INK, "naive W8A8"), (codesign.chosen, "*", 15.0, GREEN, "chosen")]
     for number, (point, marker, size, colour, label) in enumerate(marks):
@@ -110,7 +110,7 @@ def _panel(
 def _name_mappings(axes: Axes, codesign: Codesign, across: _Measure, along: _Measure) -> None:
     """Write which point is the naive and which the chosen mapping, clear of the other marked ones."""
     named = ((codesign.naive, "naive W8A8", INK), (codesign.chosen, "chosen", GREEN))
-    others = [*codesign.pareto, *(one.point for one in codesign.baselines)]
+    others = [*codesign.pareto, *(one.point for one in codesign.handmade)]
     labels = [(across(point), along(point), text, colour) for point, text, colour in named]
     around = [(across(point), along(point)) for point in others]
     label_points(
@@ -144,7 +144,7 @@ def _loss_axis(axes: Axes, codesign: Codesign) -> None:
     plain_numbers(axes.yaxis)
     losses = _own_losses(codesign)
     outside = _outside(codesign)
-    inside = [one.point.log_loss for one in codesign.baselines if one not in outside]
+    inside = [one.point.log_loss for one in codesign.handmade if one not in outside]
     losses += [loss for loss in inside if loss is not None]
     axes.axhline(codesign.float_log_loss, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
     place, across = (0, codesign.float_log_loss), axes.get_yaxis_transform()
@@ -162,13 +162,13 @@ def _own_losses(codesign: Codesign) -> list[float]:
     return [loss for loss in losses if loss is not None]
 
 
-def _outside(codesign: Codesign) -> list[BaselinePoint]:
+def _outside(codesign: Codesign) -> list[HandmadePoint]:
     """Hand-made models so much better or worse that a frame with them would hide the model's own mappings."""
     own = _own_losses(codesign)
     reach = _HANDMADE_REACH * max(max(own) - min(own), 1e-3)
     return [
         one
-        for one in codesign.baselines
+        for one in codesign.handmade
         if one.point.log_loss is not None and not min(own) - reach <= one.point.log_loss <= max(own) + reach
     ]
 

@@ -67,7 +67,7 @@ class PresetPoint:
 
 
 @dataclass(frozen=True)
-class BaselinePoint:
+class HandmadePoint:
     """A hand-made model, mapped naively."""
 
     name: str
@@ -100,7 +100,7 @@ class Codesign:
     """W8A8 on the preset's chip."""
     presets: tuple[PresetPoint, ...]
     """The naive mapping on the chip of every preset."""
-    baselines: tuple[BaselinePoint, ...]
+    handmade: tuple[HandmadePoint, ...]
     """The other hand-made models of results.json, mapped naively."""
 
     def acceptable(self) -> tuple[MappedPoint, ...]:

@@ -102,3 +102,34 @@ def test_state_goes_on_where_it_was():
     assert all(torch.equal(second.squares[name], first.squares[name]) for name in first.squares)
     with pytest.raises(ValueError, match="other parameters"):
         second.load_state_dict({"x": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("name", ["adagrad", "adam", "sgd"])
+def test_wide_matrices_learn_slower(name):
+    """With reference inputs a matrix of four times as many has a quarter of the rate, as torch.optim has it in a
+    parameter group of its own; narrower matrices and vectors keep theirs."""
+    generator = torch.Generator().manual_seed(0)
+    theirs = {name: torch.randn(shape, generator=generator).double() for name, shape in SHAPES.items()}
+    ours = {name: value.clone() for name, value in theirs.items()}
+    rates = {"wide": 0.025, "narrow": 0.1, "bias": 0.1}
+    groups = [{"params": [theirs[name].requires_grad_()], "lr": rate} for name, rate in rates.items()]
+    match name:
+        case "adagrad":
+            expected, optimizer = torch.optim.Adagrad(groups), SlicedAdagrad(ours, reference_inputs=8)
+        case "adam":
+            expected, optimizer = torch.optim.Adam(groups), SlicedAdam(ours, reference_inputs=8)
+        case _:
+            expected, optimizer = torch.optim.SGD(groups), SlicedSGD(reference_inputs=8)
+    for _ in range(5):
+        slices = [Slice(name, (), value) for name, value in ours.items()]
+        for part in slices:
+            part.leaf.grad = torch.randn(part.leaf.shape, generator=generator).double()
+            theirs[part.name].grad = part.leaf.grad.clone()
+        optimizer.step(slices, learning_rate=0.1)
+        expected.step()
+    for name, value in theirs.items():
+        assert torch.allclose(ours[name], value, rtol=1e-12, atol=1e-12), name
+
+
+SHAPES = {"wide": (3, 32), "narrow": (32, 3), "bias": (32,)}
+"""Outputs and inputs of matrices around eight inputs, and a vector."""

@@ -211,7 +211,7 @@ def codesign(operators: list[str], generator: numpy.random.Generator) -> dict[st
         "pareto": front,
         "evaluated": evaluated,
         "naive": point("naive", operators, 1.0, 0.4521, generator),
-        "baselines": [
+        "handmade": [
             {
                 "name": name,
                 "title": title,

@@ -158,7 +158,7 @@ def test_mappings_tables_have_every_number(page: Page, finished_run: Path) -> No
     """All Pareto points, the naive mapping and the hand-made models' appear with the numbers of codesign.json."""
     codesign = json.loads((finished_run / "codesign.json").read_text())
     points = {"naive W8A8": codesign["naive"]}
-    points |= {f"{one['title']}, W8A8hand-made": one["point"] for one in codesign["baselines"]}
+    points |= {f"{one['title']}, W8A8hand-made": one["point"] for one in codesign["handmade"]}
     points |= {point["label"]: point for point in codesign["pareto"]}
     head = page.tables["mappings"][0]
     rows = {row[0].removesuffix("chosen"): row for row in page.tables["mappings"][1:]}
@@ -277,7 +277,7 @@ def test_unusual_runs(write_run: Callable[..., Path], tmp_path: Path) -> None:
     only.update(supernet_score=None, seeds=only["seeds"][:1])
     (folder / "results.json").write_text(json.dumps(results))
     codesign = json.loads((folder / "codesign.json").read_text())
-    codesign.update(pareto=[], evaluated=[], baselines=[], presets=[])
+    codesign.update(pareto=[], evaluated=[], handmade=[], presets=[])
     codesign["naive"].update(log_loss=None, operators=[], energy_breakdown_nj={})
     (folder / "codesign.json").write_text(json.dumps(codesign))
     for path in folder.rglob("metrics.jsonl"):

@@ -67,11 +67,12 @@ def test_whole_is_every_parameter_at_every_step() -> None:
 def test_dense_optimizer_is_torchs(name: str) -> None:
     """On a whole network each takes the steps of torch's optimizer of its name, with the configured settings."""
     torch.manual_seed(0)
-    config = TrainingConfig(optimizer=name, epsilon=1e-3, initial_square=0.1)  # type: ignore[arg-type]
+    config = TrainingConfig(optimizer=name, epsilon=1e-3, initial_square=0.1, reference_inputs=2)  # type: ignore[arg-type]
     network = nn.Linear(5, 3).double()
     reference = copy.deepcopy(network)
     settings = {"adagrad": {"eps": 1e-3, "initial_accumulator_value": 0.1}, "adam": {"eps": 1e-3}, "sgd": {}}
-    expected = REFERENCE[name](reference.parameters(), lr=0.05, **settings[name])  # type: ignore[operator]
+    groups = [{"params": [reference.weight], "lr": 0.05 * 2 / 5}, {"params": [reference.bias], "lr": 0.05}]
+    expected = REFERENCE[name](groups, **settings[name])  # type: ignore[operator]
     found = dense_optimizer(config, dict(network.named_parameters()))
     slices: tuple[Slice, ...] = whole(network)(0).slices
     for _ in range(4):

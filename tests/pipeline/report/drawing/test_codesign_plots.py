@@ -21,7 +21,7 @@ def codesign(finished_run: Path) -> Codesign:
 def test_every_marked_mapping_can_be_hovered(codesign: Codesign) -> None:
     """Each Pareto point, hand-made model and the naive mapping is described in each of the four panels."""
     svg = pareto_panels(codesign).svg
-    for point in [*codesign.pareto, codesign.naive, *(one.point for one in codesign.baselines)]:
+    for point in [*codesign.pareto, codesign.naive, *(one.point for one in codesign.handmade)]:
         assert svg.count(f"<title>{describe(point)}</title>") >= 4
 
 
@@ -37,9 +37,9 @@ def test_far_points_are_counted_not_hidden(codesign: Codesign) -> None:
 @pytest.mark.slow
 def test_hand_made_models_outside_the_frame_are_named(codesign: Codesign) -> None:
     """A hand-made model far from the own mappings does not squeeze them: the caption has its log loss instead."""
-    first, *others = codesign.baselines
+    first, *others = codesign.handmade
     far = dataclasses.replace(first, point=dataclasses.replace(first.point, log_loss=0.7))
-    moved = dataclasses.replace(codesign, baselines=(far, *others))
+    moved = dataclasses.replace(codesign, handmade=(far, *others))
     assert f"Outside the frames for their log loss: {first.title} (0.7000)." in pareto_panels(moved).caption
     assert "Outside" not in pareto_panels(codesign).caption
 
