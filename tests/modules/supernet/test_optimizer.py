@@ -113,13 +113,12 @@ def test_wide_matrices_learn_slower(name):
     ours = {name: value.clone() for name, value in theirs.items()}
     rates = {"wide": 0.025, "narrow": 0.1, "bias": 0.1}
     groups = [{"params": [theirs[name].requires_grad_()], "lr": rate} for name, rate in rates.items()]
-    match name:
-        case "adagrad":
-            expected, optimizer = torch.optim.Adagrad(groups), SlicedAdagrad(ours, reference_inputs=8)
-        case "adam":
-            expected, optimizer = torch.optim.Adam(groups), SlicedAdam(ours, reference_inputs=8)
-        case _:
-            expected, optimizer = torch.optim.SGD(groups), SlicedSGD(reference_inputs=8)
+    expected = {"adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}[name](groups)
+    optimizer = {
+        "adagrad": SlicedAdagrad(ours, reference_inputs=8),
+        "adam": SlicedAdam(ours, reference_inputs=8),
+        "sgd": SlicedSGD(reference_inputs=8),
+    }[name]
     for _ in range(5):
         slices = [Slice(name, (), value) for name, value in ours.items()]
         for part in slices:
