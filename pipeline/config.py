@@ -167,7 +167,6 @@ def criteo_kaggle() -> RunConfig:
         supernet=SupernetConfig(path_warm_up_steps=15_000, checkpoint_every=2_000, log_every=500),
         search=EvolutionConfig(initial_population=128, generations=240, tournament=64, children=8),
         scoring=ScoringConfig(fine_tune_rows=256_000, valid_rows=1_228_800),
-        race=RaceConfig(recipe=starting_recipe(batch_size=512)),
         retrain=RetrainConfig(checkpoint_every=2_000, log_every=500),
     )
 

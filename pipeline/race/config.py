@@ -7,7 +7,7 @@ from modules.space.handmade import HANDMADE
 from pipeline.run.records.recipe import TrainingRecipe
 
 
-def starting_recipe(batch_size: int = 256) -> TrainingRecipe:
+def starting_recipe(batch_size: int = 512) -> TrainingRecipe:
     """The recipe from which races start: rates that suited every log that was tried (DECISIONS.md, 2026-11-21)."""
     return TrainingRecipe(
         batch_size=batch_size,
