@@ -65,7 +65,8 @@ class RaceConfig:
     """Finalists of each kind, searched and hand-made, that are trained to the end with several seeds, at least 1."""
     recipe: TrainingRecipe = field(default_factory=starting_recipe)
     """Where the recipes start; the race varies passes, tables, their rate and prior, the dense rate, and the embedding
-    width, which starts at `model.embedding_width`."""
+    width, which starts at `model.embedding_width`. On a small log the batch is halved, to 32 rows at the least, until a
+    pass has 250 steps."""
     trained: Literal["apart", "together"] = "apart"
     """apart: each contender by a process of its own with one thread, which holds its tables whole, so that results do
     not depend on the number of ranks. together: by all ranks jointly, for tables that one process cannot hold."""

@@ -67,6 +67,7 @@ class Contest:
         self.rows_used = 0
         self.rows_of_pass = min(session.dataset.rows("train"), config.race.max_rows)
         self.budget_rows = int(config.race.passes * self.rows_of_pass)
+        self.ranks_of_batch = session.processes.world_size if config.race.trained == "together" else 1
         self._team = team
         self._seconds = 0.0
         self._networks: set[Architecture] = set()

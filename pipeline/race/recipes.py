@@ -15,6 +15,10 @@ WIDTHS = (8, 16, 32, 64, 128)
 """Embedding widths D that the race tries."""
 CHEAP_WIDTH = 32
 """Widths from here on are doubled only after other things were tried: they cost the most, and rarely win."""
+PASS_STEPS = 250
+"""Steps that a pass has at least, as far as smaller batches can give them."""
+LEAST_BATCH = 32
+"""Rows of a batch that is not halved any more."""
 KEPT_PRIOR = 32.0
 """Prior count κ with which several passes over kept tables start."""
 
@@ -33,6 +37,18 @@ def first_recipes(config: RaceConfig, embedding_width: int) -> list[Recipe]:
     )
     kept = dataclasses.replace(one, epochs=2, planned_epochs=3, keep_best_pass=True)
     return [fresh, with_prior(kept, KEPT_PRIOR), one]
+
+
+def fitting_batch(batch_size: int, pass_rows: int, ranks: int = 1) -> int:
+    """The batch size, halved until a pass has `PASS_STEPS` steps, or `LEAST_BATCH` rows are left: fewer steps leave a
+    network half trained. It stays a multiple of the ranks that share a batch.
+
+    >>> fitting_batch(512, 160_000), fitting_batch(512, 16_000), fitting_batch(512, 800)
+    (512, 64, 32)
+    """
+    while pass_rows // batch_size < PASS_STEPS and batch_size >= 2 * LEAST_BATCH and batch_size % (2 * ranks) == 0:
+        batch_size //= 2
+    return batch_size
 
 
 def with_prior(recipe: Recipe, count: float) -> Recipe:
@@ -60,7 +76,7 @@ def variations(recipe: Recipe, config: RaceConfig) -> Iterator[Recipe]:
         yield dataclasses.replace(recipe, embedding_width=wider[0])
     if config.track == "tuned":
         yield from (
-            dataclasses.replace(other, embedding_width=recipe.embedding_width, learning_rate=recipe.learning_rate)
+            dataclasses.replace(other, batch_size=recipe.batch_size, learning_rate=recipe.learning_rate)
             for other in first_recipes(config, recipe.embedding_width)
             if (other.epochs, other.tables) != (recipe.epochs, recipe.tables)
         )

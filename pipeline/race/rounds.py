@@ -4,12 +4,13 @@ New contenders are trained on a share of a pass's rows, and on all of them if th
 (successive halving); the last few are trained with the whole recipe, and each tries as many recipes of its own.
 """
 
+import dataclasses
 import math
 
 from pipeline.race.contest import Contest, Request
 from pipeline.race.entry import Entry, loss
 from pipeline.race.proposals import children, enter_all, reference
-from pipeline.race.recipes import first_recipes, variations
+from pipeline.race.recipes import first_recipes, fitting_batch, variations
 from pipeline.run.records.candidates import Winners
 from pipeline.run.records.race import Finalist, Trial
 from pipeline.run.records.recipe import Recipe
@@ -28,6 +29,8 @@ def find_recipe(contest: Contest) -> Recipe:
     """The recipe that the race goes on with: the best of the first ones and of its neighbours, for one contender."""
     entry = reference(contest)
     recipes = first_recipes(contest.config, contest.session.config.model.embedding_width)
+    batch_size = fitting_batch(contest.config.recipe.batch_size, contest.rows_of_pass, contest.ranks_of_batch)
+    recipes = [dataclasses.replace(recipe, batch_size=batch_size) for recipe in recipes]
     best = _best(contest.train("recipes 1", [Request(entry, recipe) for recipe in recipes]))
     contest.set_budget()
     number = 2

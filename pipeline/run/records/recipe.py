@@ -103,6 +103,7 @@ class Recipe(TrainingRecipe):
     def in_words(self) -> str:
         """The choices that a race makes, in a few words."""
         return (
-            f"D {self.embedding_width}, {self.tables_in_words}, table rate {self.table_learning_rate:g} "
-            f"with a prior of {self.table_prior_count:g}, dense rate {self.learning_rate:g}"
+            f"D {self.embedding_width}, {self.tables_in_words}, batches of {self.batch_size}, "
+            f"table rate {self.table_learning_rate:g} with a prior of {self.table_prior_count:g}, "
+            f"dense rate {self.learning_rate:g}"
         )

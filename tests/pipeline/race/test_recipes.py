@@ -4,9 +4,11 @@ import dataclasses
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.race.config import RaceConfig
-from pipeline.race.recipes import WIDTHS, first_recipes, search_form, variations, with_prior
+from pipeline.race.recipes import WIDTHS, first_recipes, fitting_batch, search_form, variations, with_prior
 from pipeline.run.records.recipe import Recipe, TrainingRecipe
 
 
@@ -24,10 +26,21 @@ def test_the_tracks() -> None:
 
 def test_recipes_keep_what_was_configured() -> None:
     """Batch, rates, optimizer and precision of race.recipe are those of every first recipe but for the tables'."""
-    given = TrainingRecipe(batch_size=1024, learning_rate=0.003, optimizer="adam", table_learning_rate=0.4)
-    for recipe in first_recipes(RaceConfig(recipe=given), 32):
+    asked = TrainingRecipe(batch_size=1024, learning_rate=0.003, optimizer="adam", table_learning_rate=0.4)
+    for recipe in first_recipes(RaceConfig(recipe=asked), 32):
         assert (recipe.batch_size, recipe.learning_rate, recipe.optimizer) == (1024, 0.003, "adam")
         assert recipe.embedding_width == 32
+
+
+@given(st.integers(0, 12), st.integers(1, 10**6), st.sampled_from([1, 2, 3]))
+def test_small_logs_have_smaller_batches(power: int, rows: int, ranks: int) -> None:
+    """A batch is never larger than asked and stays a multiple of the ranks; it is halved no further than 250 steps a
+    pass ask for."""
+    asked = ranks * 2**power
+    found = fitting_batch(asked, rows, ranks)
+    assert asked % found == 0 and found % ranks == 0
+    assert found == asked or rows // (2 * found) < 250
+    assert rows // found >= 250 or found < 64 or found % (2 * ranks)
 
 
 def test_rate_and_prior_move_together() -> None:
