@@ -25,7 +25,7 @@ class RaceConfig:
     track: Literal["tuned", "one_pass"] = "tuned"
     """Recipes open to every contender: tuned (embedding width, passes, tables kept or fresh, their rate and prior), or
     one_pass (a single pass, as production logs and the published method have it)."""
-    passes: float = 75.0
+    passes: float = 70.0
     """Budget of the race and of the finalists' trainings together, in passes over the training rows, above 0. Given
     `--minutes`, it follows from the time that the race's first trainings take."""
     max_rows: int = 2_000_000
@@ -56,17 +56,18 @@ class RaceConfig:
     population: int = 10
     """Best whole-trained contenders that may be parents, at least 1."""
     finalists: int = 2
-    """Best searched contenders that get recipe trials of their own, at least 1."""
+    """Best searched contenders that are trained with the whole recipe, at least 1."""
     handmade_finalists: int = 2
-    """Best hand-made contenders that get as many, at least 0."""
-    tuning_trials: int = 1
-    """Recipes beside the common one that each finalist tries, at least 0; the one_pass track has its own."""
+    """Best hand-made contenders that are, at least 0."""
+    tuning_trials: int = 2
+    """Recipes beside the common one that the best finalists try, at least 0; the one_pass track has its own."""
     retrained: int = 1
-    """Finalists of each kind, searched and hand-made, that are trained to the end with several seeds, at least 1."""
+    """Finalists of each kind, searched and hand-made, that try recipes of their own, and are trained to the end with
+    several seeds, at least 1."""
     recipe: TrainingRecipe = field(default_factory=starting_recipe)
     """Where the recipes start; the race varies passes, tables, their rate and prior, the dense rate, and the embedding
     width, which starts at `model.embedding_width`. On a small log the batch is halved, to 32 rows at the least, until a
-    pass has 250 steps."""
+    pass has 500 steps."""
     trained: Literal["apart", "together"] = "apart"
     """apart: each contender by a process of its own with one thread, which holds its tables whole, so that results do
     not depend on the number of ranks. together: by all ranks jointly, for tables that one process cannot hold."""

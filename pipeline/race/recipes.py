@@ -15,7 +15,7 @@ WIDTHS = (8, 16, 32, 64, 128)
 """Embedding widths D that the race tries."""
 CHEAP_WIDTH = 32
 """Widths from here on are doubled only after other things were tried: they cost the most, and rarely win."""
-PASS_STEPS = 250
+PASS_STEPS = 500
 """Steps that a pass has at least, as far as smaller batches can give them."""
 LEAST_BATCH = 32
 """Rows of a batch that is not halved any more."""
@@ -44,7 +44,7 @@ def fitting_batch(batch_size: int, pass_rows: int, ranks: int = 1) -> int:
     network half trained. It stays a multiple of the ranks that share a batch.
 
     >>> fitting_batch(512, 160_000), fitting_batch(512, 16_000), fitting_batch(512, 800)
-    (512, 64, 32)
+    (256, 32, 32)
     """
     while pass_rows // batch_size < PASS_STEPS and batch_size >= 2 * LEAST_BATCH and batch_size % (2 * ranks) == 0:
         batch_size //= 2

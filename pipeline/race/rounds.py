@@ -1,12 +1,14 @@
 """The rounds of a race: first recipes, screening of all, generations of children, then recipes of the finalists' own.
 
 New contenders are trained on a share of a pass's rows, and on all of them if they are among the best screened
-(successive halving); the last few are trained with the whole recipe, and each tries as many recipes of its own.
+(successive halving); the last few are trained with the whole recipe, and the best of these, searched and hand-made,
+try as many recipes of their own.
 """
 
 import dataclasses
 import math
 
+from pipeline.race.config import RaceConfig
 from pipeline.race.contest import Contest, Request
 from pipeline.race.entry import Entry, loss
 from pipeline.race.proposals import children, enter_all, reference
@@ -58,7 +60,8 @@ def screen_entrants(contest: Contest, recipe: Recipe, winners: Winners | None) -
     screened = contest.train("entrants", requests)
     promoted = _promoted(contest, screened)
     ranked = [entry for _, entry in contest.ranked(screened)]
-    promoted += [entry for entry in ranked if entry.kind == "handmade"][: config.handmade_finalists]
+    if config.handmade_finalists:  # and one more: few rows rank models of different sizes badly
+        promoted += [entry for entry in ranked if entry.kind == "handmade"][: config.handmade_finalists + 1]
     promoted += [entry for entry in ranked if entry.kind == "given"]
     _train_whole(contest, "promotion", list(dict.fromkeys(promoted)), short)
 
@@ -108,7 +111,9 @@ def reserved_rows(contest: Contest, recipe: Recipe) -> int:
     """Rows that the finals and the finalists' trainings to the end will take."""
     config, retrain = contest.config, contest.session.config.retrain
     given = len(retrain.architectures)
-    finals = (config.finalists + config.handmade_finalists + given) * (1 + config.tuning_trials)
+    finals = config.finalists + config.handmade_finalists + given
+    tuned = min(config.finalists, config.retrained) + min(config.handmade_finalists, config.retrained) + given
+    finals += tuned * config.tuning_trials
     train_rows = contest.session.dataset.rows("train")
     seeds = retrain.seeds - (contest.rows_of_pass == train_rows)  # then a finalist's best trial is its first seed
     to_the_end = (2 * config.retrained + given) * seeds * train_rows
@@ -116,23 +121,28 @@ def reserved_rows(contest: Contest, recipe: Recipe) -> int:
 
 
 def run_finals(contest: Contest, recipe: Recipe) -> tuple[Finalist, ...]:
-    """The finalists with the race's recipe, then each with as many of its own; the best of each kind, best first."""
+    """The finalists with the race's recipe, then the best of each kind with as many of their own, best first."""
     config = contest.config
-    last = _leaders(
-        contest, contest.trained_alike(contest.search_form(recipe)), config.finalists, config.handmade_finalists
-    )
-    _train_whole(contest, "finals", last, recipe, is_kept=True)
+    alike = contest.trained_alike(contest.search_form(recipe))
+    finalists = _leaders(contest, alike, config.finalists, config.handmade_finalists)
+    _train_whole(contest, "finals", finalists, recipe, is_kept=True)
+    last = _leaders(contest, _whole(finalists), config.retrained, config.retrained)
     for number in range(1, config.tuning_trials + 1):
-        requests = []
-        for entry in last:
-            best = entry.best(trial for trial in entry.trials if trial.is_whole)
-            tried = {trial.recipe for trial in entry.trials if trial.is_whole}
-            untried = (own for own in variations(best.recipe if best else recipe, config) if own not in tried)
-            requests += [Request(entry, own, is_kept=True) for own in untried][:1]
-        contest.train(f"tuning {number}", requests)
-    whole = [trial for entry in last for trial in entry.trials if trial.is_whole]
-    best_first = _leaders(contest, whole, config.retrained, config.retrained)
+        contest.train(f"tuning {number}", [request for entry in last for request in _variation(entry, config)])
+    best_first = _leaders(contest, _whole(last), config.retrained, config.retrained)
     return tuple(entry.finalist() for entry in best_first)
+
+
+def _whole(entries: list[Entry]) -> list[Trial]:
+    return [trial for entry in entries for trial in entry.trials if trial.is_whole]
+
+
+def _variation(entry: Entry, config: RaceConfig) -> list[Request]:
+    """The next variation of the contender's best recipe that it has not tried, if there is one."""
+    best = entry.best(_whole([entry]))
+    tried = {trial.recipe for trial in _whole([entry])}
+    untried = (own for own in variations(best.recipe, config) if own not in tried) if best else iter(())
+    return [Request(entry, own, is_kept=True) for own in untried][:1]
 
 
 def _leaders(contest: Contest, trials: list[Trial], searched: int, by_hand: int) -> list[Entry]:

@@ -167,6 +167,19 @@ def test_finalists_get_the_same_trials(long: Session, monkeypatch: pytest.Monkey
         assert (finalist.trials, finalist.rows) == (len(own), sum(trial.rows for trial in own))
 
 
+def test_only_the_best_finalists_are_tuned(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more finalists than are trained to the end, those with the least log loss in the finals try recipes."""
+    contest = held(with_race(long, finalists=2, handmade_finalists=2, tuning_trials=2, retrained=1), monkeypatch)
+    _, found = play(contest)
+    tuned = {(trial.kind, trial.contender) for trial in contest.trials if trial.round.startswith("tuning")}
+    assert tuned == {(one.kind, one.name) for one in found} and len(found) == 2
+    for one in found:
+        finals = [trial for trial in contest.trials if trial.round == "finals" and trial.kind == one.kind]
+        losses = [trial.valid_log_loss for trial in finals if trial.valid_log_loss is not None]
+        own = [trial.valid_log_loss for trial in finals if trial.contender == one.name]
+        assert not own or own == [min(losses)]
+
+
 def test_longer_trainings_make_no_parents(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parents are chosen on trainings of one form: the contender that tried the recipes, over more passes and so with
     the least log losses of all, has no more children than its own short training deserves."""
@@ -204,7 +217,7 @@ def test_the_reserve(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     contest = held(session, monkeypatch)
     recipe = dataclasses.replace(find_recipe(contest), epochs=3)
     rows, race = session.dataset.rows("train"), session.config.race
-    finals = (race.finalists + race.handmade_finalists) * (1 + race.tuning_trials) * 3 * rows
+    finals = (race.finalists + race.handmade_finalists + 2 * race.tuning_trials) * 3 * rows
     seeds = session.config.retrain.seeds
     assert reserved_rows(contest, recipe) == finals + 2 * (seeds - 1) * 3 * rows  # the best trial is the first seed
     contest.rows_of_pass //= 2
