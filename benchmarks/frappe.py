@@ -1,6 +1,6 @@
 """Does the search beat hand-made models on a real log? Frappe_x1 (train negatives re-sampled) in ../shared/data.
 
-    python -m benchmarks.frappe [--seeds 3] [--passes 150] [--baselines dlrm dnn …] [--folder /tmp/frappe]
+    python -m benchmarks.frappe [--seeds 3] [--passes 90] [--baselines dlrm dnn …] [--folder /tmp/frappe]
 
 Runs the chain once on the tuned track; the race's winner and every hand-made model named are trained to the end with
 several seeds, each with the best of as many recipe trials. The log is read where it is; nothing of it is copied into
@@ -43,11 +43,11 @@ class FrappeConfig:
 
     seeds: int = 3
     """Trainings to the end of each model, at least 1."""
-    passes: float = 150.0
+    passes: float = 90.0
     """Budget of the race in passes over the training rows."""
     baselines: tuple[str, ...] = ("dlrm", "dcn_v2", "deepfm", "dnn", "autoint_plus", "masknet", "finalmlp", "finalnet")
     """Hand-made models that take part."""
-    retrained: int = 2
+    retrained: int = 1
     """Searched and hand-made models, each, that are trained to the end; 8 for all of the baselines."""
     folder: str = "/tmp/frappe"
     """Where the run is."""
@@ -62,7 +62,8 @@ def main(config: FrappeConfig) -> dict[str, float | str]:
     sizes = ["--data.path", str(LOG), "--runs", config.folder, "--run", f"passes_{config.passes:g}"]
     sizes += ["--race.passes", str(config.passes), "--retrain.seeds", str(config.seeds)]
     sizes += ["--race.handmade", *config.baselines, "--race.retrained", str(config.retrained)]
-    sizes += ["--race.finalists", str(config.retrained), "--race.handmade-finalists", str(config.retrained)]
+    finalists = str(max(2, config.retrained))
+    sizes += ["--race.finalists", finalists, "--race.handmade-finalists", finalists]
     subprocess.run([sys.executable, "-m", "pipeline.chain", *sizes, *config.arguments], check=True)
     results = read_record(Path(config.folder) / f"passes_{config.passes:g}" / "results.json", Results, SPACES["open"])
     for model in sorted(results.models, key=lambda one: one.valid.log_loss):

@@ -66,7 +66,7 @@ class SupernetConfig(TrainingConfig):
 class RetrainConfig:
     """How the race's finalists are trained to the end: each with its own recipe, several times."""
 
-    seeds: int = 2
+    seeds: int = 3
     """Trainings of each finalist, with different seeds, at least 1: they say how much of a difference is luck."""
     architectures: tuple[str, ...] = ()
     """JSON files of further architectures to race and train: this project's format, or NasRec's own."""
@@ -167,7 +167,7 @@ def criteo_kaggle() -> RunConfig:
         supernet=SupernetConfig(path_warm_up_steps=15_000, checkpoint_every=2_000, log_every=500),
         search=EvolutionConfig(initial_population=128, generations=240, tournament=64, children=8),
         scoring=ScoringConfig(fine_tune_rows=256_000, valid_rows=1_228_800),
-        retrain=RetrainConfig(checkpoint_every=2_000, log_every=500),
+        retrain=RetrainConfig(seeds=2, checkpoint_every=2_000, log_every=500),
     )
 
 
