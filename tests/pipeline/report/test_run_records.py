@@ -10,6 +10,7 @@ import pytest
 
 from modules.space import InputShape
 from pipeline.report.run_records import read_run
+from pipeline.run.records.codec import RUN_FORMAT
 
 DOCUMENTS = ["config.json", "winners.json", "race.json", "results.json", "codesign.json", "model.json", "timings.json"]
 LINES = ["checkpoints/supernet/metrics.jsonl", "candidates.jsonl", "race.jsonl"]
@@ -155,7 +156,6 @@ def test_a_run_of_another_version_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"begun with another version of this program: config\.json has format 99"):
         read_run(folder)
     edit(folder / "config.json", lambda document: document.pop("format"))
-    with pytest.raises(
-        ValueError, match=r"config\.json has no format version, this version reads format 3; begin a new"
-    ):
+    message = rf"config\.json has no format version, this version reads format {RUN_FORMAT}; begin a new"
+    with pytest.raises(ValueError, match=message):
         read_run(folder)
