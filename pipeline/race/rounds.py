@@ -140,8 +140,9 @@ def _whole(entries: list[Entry]) -> list[Trial]:
 def _variation(entry: Entry, config: RaceConfig) -> list[Request]:
     """The next variation of the contender's best recipe that it has not tried, if there is one."""
     best = entry.best(_whole([entry]))
+    assert best is not None, "it was chosen by its whole trainings"
     tried = {trial.recipe for trial in _whole([entry])}
-    untried = (own for own in variations(best.recipe, config) if own not in tried) if best else iter(())
+    untried = (own for own in variations(best.recipe, config) if own not in tried)
     return [Request(entry, own, is_kept=True) for own in untried][:1]
 
 

@@ -71,13 +71,13 @@ def run_job(session: Session, job: Job) -> Outcome:
     started, failure, log_loss, rows = time.monotonic(), "", None, 0
     try:
         own = with_recipe(session, job.recipe)
-        log_loss, rows = _train_and_keep(own, job) if job.is_kept else list(_passes(own, job))[-1]
+        log_loss, rows = _train_as_stage(own, job) if job.is_kept else list(_passes(own, job))[-1]
     except (Diverged, torch.OutOfMemoryError) as error:
         failure = str(error).splitlines()[0]
     return Outcome(job, log_loss, failure, rows, round(time.monotonic() - started, 2))
 
 
-def _train_and_keep(session: Session, job: Job) -> tuple[float, int]:
+def _train_as_stage(session: Session, job: Job) -> tuple[float, int]:
     """Train as a stage of the run; validation log loss on the race's rows, and the rows trained on."""
     contender = build(session, finals_stage(job.index), job.name, job.architecture, job.recipe)
     trained = train_standalone(contender)
