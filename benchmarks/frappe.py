@@ -2,11 +2,11 @@
 
     python -m benchmarks.frappe [--seeds 3] [--passes 90] [--baselines dlrm dnn …] [--folder /tmp/frappe]
 
-Runs the chain once on the tuned track; the best searched and the best hand-made models (`--retrained` of each) are trained
-to the end with several seeds, each with the best of as many recipe trials. The log is read where it is; nothing of it is copied into
-the project. The last line is JSON: winner_auc and winner_logloss, best_baseline (by validation) with its own, all of
-the mean of the seeds' logits, and multiply-accumulates a row in millions; the lines before it have each model's mean
-and standard deviation over seeds.
+Runs the chain once on the tuned track; the best searched and the best hand-made models (`--retrained` of each) are
+trained to the end with several seeds, each with the best of as many recipe trials. The log is read where it is; nothing
+of it is copied into the project. The last line is JSON: winner_auc and winner_logloss, best_baseline (by validation)
+with its own, all of the mean of the seeds' logits, and multiply-accumulates a row in millions; the lines before it have
+each model's mean and standard deviation over seeds.
 """
 
 import json
