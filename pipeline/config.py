@@ -73,6 +73,9 @@ class RetrainConfig:
     layer_norm: bool = True
     """Whether networks of NASRec's spaces keep the supernet's layer norms, or have biases in their place as the
     published final models do (attention's residual norms stay)."""
+    platt_scaling: bool = True
+    """Rescale each trained network's logits by a scale and a bias that are fitted on the validation rows, and compare
+    validation log losses after that, in the race too: several passes leave a network too sure of itself."""
     log_every: int = 50
     """Steps between lines in metrics.jsonl, at least 1."""
     checkpoint_every: int = 1_000

@@ -24,10 +24,10 @@ from pipeline.run.records.results import finals_stage
 from pipeline.session import Session
 from pipeline.training.diverged import Diverged
 from pipeline.training.loop import train_step
-from pipeline.training.metrics import evaluate
+from pipeline.training.row_logits import row_logits
 from pipeline.training.schedule import learning_rates
 from pipeline.training.stage import EVALUATED_AT_ONCE, own_batch_size
-from pipeline.training.standalone import build, build_network, build_trainee, train_standalone, with_recipe
+from pipeline.training.standalone import build, build_network, build_trainee, log_loss, train_standalone, with_recipe
 from pipeline.training.table_pipeline import TablePipeline
 from pipeline.training.trainee import Trainee
 
@@ -68,13 +68,13 @@ class Outcome:
 
 def run_job(session: Session, job: Job) -> Outcome:
     """Train and judge; a network that diverges, or whose memory there is not, is a failed trial."""
-    started, failure, log_loss, rows = time.monotonic(), "", None, 0
+    started, failure, found, rows = time.monotonic(), "", None, 0
     try:
         own = with_recipe(session, job.recipe)
-        log_loss, rows = _train_as_stage(own, job) if job.is_kept else list(_passes(own, job))[-1]
+        found, rows = _train_as_stage(own, job) if job.is_kept else list(_passes(own, job))[-1]
     except (Diverged, torch.OutOfMemoryError) as error:
         failure = str(error).splitlines()[0]
-    return Outcome(job, log_loss, failure, rows, round(time.monotonic() - started, 2))
+    return Outcome(job, found, failure, rows, round(time.monotonic() - started, 2))
 
 
 def _train_as_stage(session: Session, job: Job) -> tuple[float, int]:
@@ -83,7 +83,7 @@ def _train_as_stage(session: Session, job: Job) -> tuple[float, int]:
     trained = train_standalone(contender)
     newest = Checkpoints(session.folder.checkpoints(contender.stage), session.processes).newest()
     assert newest is not None, "a trained stage has a checkpoint"
-    return _judge(session, contender.network, trained.trainee), steps_done(newest) * job.recipe.batch_size
+    return _judge(session, job, contender.network, trained.trainee), steps_done(newest) * job.recipe.batch_size
 
 
 def _passes(session: Session, job: Job) -> Iterator[tuple[float, int]]:
@@ -101,11 +101,11 @@ def _passes(session: Session, job: Job) -> Iterator[tuple[float, int]]:
             torch.manual_seed(hash((trainee.seed, step, session.processes.rank)) & (2**63 - 1))  # for dropout
             train_step(trainee, trainee.draw_paths(step), tables, recipe, rates, session.processes)
         if recipe.keep_best_pass or number == recipe.epochs - 1:
-            log_loss = _judge(session, network, trainee)
-            yield min(best, log_loss), (number + 1) * pass_steps * recipe.batch_size
-            if log_loss >= best:
+            found = _judge(session, job, network, trainee)
+            yield min(best, found), (number + 1) * pass_steps * recipe.batch_size
+            if found >= best:
                 break
-            best = log_loss
+            best = found
     tables.close()
 
 
@@ -143,8 +143,8 @@ def _no_position() -> dict[str, Any]:
     return {}
 
 
-def _judge(session: Session, network: Subnet, trainee: Trainee) -> float:
-    """Log loss on the race's validation rows: the same ones for every contender."""
+def _judge(session: Session, job: Job, network: Subnet, trainee: Trainee) -> float:
+    """Log loss on the race's validation rows, the same ones for every contender; Platt-scaled, unless that is off."""
     race, processes = session.config.race, session.processes
     batch_size = EVALUATED_AT_ONCE[processes.device.type]
     rows = session.dataset.rows("valid")
@@ -153,4 +153,5 @@ def _judge(session: Session, network: Subnet, trainee: Trainee) -> float:
     )
     steps = -(-min(rows, race.valid_rows) // (batch_size * processes.world_size))
     with stream:
-        return evaluate(network, trainee.embeddings, itertools.islice(stream, steps), processes).log_loss
+        judged = row_logits(network, trainee.embeddings, itertools.islice(stream, steps), processes)
+    return log_loss(session, judged, f"trial {job.index}, {job.name}")

@@ -28,13 +28,11 @@ class BestPass:
         Checkpoints(_folder(checkpoints), checkpoints.processes).save(step, trainee.tensors(), {})
 
     def restore(self, trainee: Trainee, checkpoints: Checkpoints) -> None:
-        """Load the best pass's weights where a later pass was worse.
-
-        Where nothing is kept, training was killed after `drop`: the stage's checkpoint, just loaded, is the best pass.
-        """
-        kept = Checkpoints(_folder(checkpoints), checkpoints.processes)
-        newest = kept.newest()
-        if self.is_over and newest is not None:
+        """Load the best pass's weights where a later pass was worse."""
+        if self.is_over:
+            kept = Checkpoints(_folder(checkpoints), checkpoints.processes)
+            newest = kept.newest()
+            assert newest is not None, "the best pass is dropped once training is finished"
             tensors = trainee.tensors()
             kept.load(newest, tensors)
             load_tables(trainee.embeddings, tensors)

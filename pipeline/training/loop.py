@@ -39,15 +39,20 @@ def train(
     stage: str,
     processes: Processes,
     validate: Callable[[], float] | None = None,
+    finish: Callable[[], None] | None = None,
 ) -> None:
     """Train to the end of the stream, from the newest checkpoint if there is one; leaves a checkpoint at the end.
 
     With `keep_best_pass`, `validate()` gives the validation log loss after each pass, and what is left at the end is
-    the best pass; training ends with the first pass that is worse. Raises Diverged, on every rank, when the training
-    diverges; no checkpoint holds what is not finite, so the last one stays.
+    the best pass; training ends with the first pass that is worse. `finish()` changes the trained weights once, before
+    they are saved. Raises Diverged, on every rank, when the training diverges; no checkpoint holds what is not finite,
+    so the last one stays.
     """
     checkpoints = Checkpoints(folder.checkpoints(stage), processes)
-    step, losses, best = _resume(trainee, stream, checkpoints)
+    step, losses, best, is_finished = _resume(trainee, stream, checkpoints)
+    if is_finished:
+        best.drop(checkpoints)
+        return
     total_steps, pass_steps = len(stream), len(stream) // config.epochs
     log = MetricsLog(folder, stage, step) if processes.is_first else None
     progress = tqdm(total=total_steps, initial=step, desc=stage, unit="step", disable=not processes.is_first)
@@ -81,7 +86,9 @@ def train(
             if is_saved and step < total_steps and not best.is_over:
                 _save(trainee, tables, checkpoints, step, losses, best)
         best.restore(trainee, checkpoints)
-        _save(trainee, tables, checkpoints, step, losses, best)
+        if finish is not None:
+            finish()
+        _save(trainee, tables, checkpoints, step, losses, best, is_finished=True)
         best.drop(checkpoints)
 
 
@@ -186,12 +193,13 @@ def matrix_precision(config: TrainingRecipe, device: torch.device) -> Iterator[N
         torch.set_float32_matmul_precision(before)
 
 
-def _resume(trainee: Trainee, stream: Stream, checkpoints: Checkpoints) -> tuple[int, RunningLoss, BestPass]:
-    """Load the newest checkpoint, if any: steps done, the losses since the last line of metrics, the best pass."""
+def _resume(trainee: Trainee, stream: Stream, checkpoints: Checkpoints) -> tuple[int, RunningLoss, BestPass, bool]:
+    """Load the newest checkpoint, if any: steps done, the losses since the last line of metrics, the best pass, and
+    whether training is over."""
     zero = torch.zeros((), device=checkpoints.processes.device)
     newest = checkpoints.newest()
     if newest is None:
-        return 0, RunningLoss(zero), BestPass()
+        return 0, RunningLoss(zero), BestPass(), False
     tensors = trainee.tensors()
     progress = checkpoints.load(newest, tensors)
     load_tables(trainee.embeddings, tensors)
@@ -201,11 +209,18 @@ def _resume(trainee: Trainee, stream: Stream, checkpoints: Checkpoints) -> tuple
     sums = progress["loss_sum"]  # one per rank; on another number of ranks their mean stands for each
     world_size, rank = checkpoints.processes.world_size, checkpoints.processes.rank
     loss_sum = sums[rank] if len(sums) == world_size else sum(sums) / len(sums)
-    return progress["step"], RunningLoss(zero + loss_sum, progress["losses"]), BestPass(**progress["best"])
+    running = RunningLoss(zero + loss_sum, progress["losses"])
+    return progress["step"], running, BestPass(**progress["best"]), progress["is_finished"]
 
 
 def _save(
-    trainee: Trainee, tables: TablePipeline, checkpoints: Checkpoints, step: int, losses: RunningLoss, best: BestPass
+    trainee: Trainee,
+    tables: TablePipeline,
+    checkpoints: Checkpoints,
+    step: int,
+    losses: RunningLoss,
+    best: BestPass,
+    is_finished: bool = False,
 ) -> None:
     progress = {
         "step": step,
@@ -215,5 +230,6 @@ def _save(
         "loss_sum": checkpoints.processes.gather(float(losses.total)),
         "losses": losses.count,
         "best": dataclasses.asdict(best),
+        "is_finished": is_finished,
     }
     checkpoints.save(step, trainee.tensors(), progress)

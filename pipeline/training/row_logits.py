@@ -3,7 +3,7 @@
 B batch, R rows of a split.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import nn
 from torchrec.distributed import DistributedModelParallel
 
 from modules.embeddings import embed
-from pipeline.data import Stream
+from pipeline.data import Batch
 from pipeline.run.files import atomic_write
 from pipeline.run.processes import Processes
 from pipeline.run.records.results import Metrics
@@ -73,7 +73,7 @@ def averaged(seeds: Sequence[RowLogits]) -> RowLogits:
 
 @torch.no_grad()
 def row_logits(
-    network: nn.Module, embeddings: DistributedModelParallel, stream: Stream, processes: Processes
+    network: nn.Module, embeddings: DistributedModelParallel, stream: Iterable[Batch], processes: Processes
 ) -> RowLogits:
     """The logits of a split's rows, one rank's after the other's, on rank 0; the other ranks get none."""
     logits, labels = [], []

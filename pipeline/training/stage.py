@@ -46,10 +46,11 @@ def train_to_end(
     config: TrainingConfig,
     stage: str,
     validate: Callable[[], float] | None = None,
+    finish: Callable[[], None] | None = None,
 ) -> None:
     """Train on the training split to the end of its passes, from the newest checkpoint of the stage.
 
-    `validate()`: the validation log loss, for training that keeps its best pass.
+    `validate()`: the validation log loss, for training that keeps its best pass. `finish()`: changes what is left.
     """
     processes = session.processes
     stream = session.dataset.stream(
@@ -60,7 +61,7 @@ def train_to_end(
         shuffle_seed=session.config.seed,
         epochs=config.epochs,
     )
-    train(trainee, stream, config, session.folder, stage, processes, validate)
+    train(trainee, stream, config, session.folder, stage, processes, validate, finish)
 
 
 def is_trained(session: Session, stage: str) -> bool:

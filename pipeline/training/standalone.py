@@ -13,7 +13,9 @@ from pipeline.run.records.results import Metrics, ModelResult, SplitMetrics, ret
 from pipeline.session import Session
 from pipeline.training.config import training_config
 from pipeline.training.integers import standardization
-from pipeline.training.stage import evaluate_split, is_trained, load_trained, new_tables, split_logits, train_to_end
+from pipeline.training.platt_scaling import apply, fitted
+from pipeline.training.row_logits import RowLogits
+from pipeline.training.stage import is_trained, load_trained, new_tables, split_logits, train_to_end
 from pipeline.training.trainee import Trainee, dense_optimizer, whole
 
 JUDGED = ("valid", "test")
@@ -92,10 +94,33 @@ def train_standalone(contender: Contender) -> Trained:
         load_trained(session, trainee, stage)
     else:
         train_to_end(
-            session, trainee, config, stage, lambda: evaluate_split(session, network, trainee, "valid").log_loss
+            session,
+            trainee,
+            config,
+            stage,
+            validate=lambda: log_loss(session, split_logits(session, network, trainee, "valid"), stage),
+            finish=lambda: _rescale(session, split_logits(session, network, trainee, "valid"), trainee, stage),
         )
         session.write(path, SplitMetrics(**{split: _judge(contender, trainee, split) for split in JUDGED}))
     return Trained(trainee, session.read(path, SplitMetrics))
+
+
+def log_loss(session: Session, rows: RowLogits, where: str) -> float:
+    """Log loss of validation rows, which are rank 0's, on every rank: after Platt scaling, unless that is off.
+
+    Raises Diverged, on every rank, where a logit is not finite; `where` names the training.
+    """
+
+    def loss() -> float:
+        return (fitted(rows, where).of(rows) if session.config.retrain.platt_scaling else rows).metrics().log_loss
+
+    return session.processes.on_first(loss)
+
+
+def _rescale(session: Session, rows: RowLogits, trainee: Trainee, where: str) -> None:
+    """Platt-scale a trained network by its logits of the validation rows, unless that is off."""
+    if session.config.retrain.platt_scaling:
+        apply(session.processes.on_first(lambda: fitted(rows, where)), trainee.parameters)
 
 
 def train_with_logits(contender: Contender) -> None:

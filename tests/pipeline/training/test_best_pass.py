@@ -1,6 +1,6 @@
 """pipeline/training/best_pass.py and passes in the loop: the best pass is what is left, resumed or not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,11 @@ def weights(trainee: Trainee) -> list[Tensor]:
 
 
 def train_with(
-    folder: Path, config: TrainingConfig, losses: list[float], stop: int | None = None
+    folder: Path,
+    config: TrainingConfig,
+    losses: list[float],
+    stop: int | None = None,
+    finish: Callable[[Mapping[str, Tensor]], None] = lambda parameters: None,
 ) -> tuple[list[Tensor], list[list[Tensor]]]:
     """Train with these validation losses; the weights left, and those at the end of each pass. `stop`: be killed so."""
     folder.mkdir(exist_ok=True)
@@ -96,7 +100,9 @@ def train_with(
             return rows.position / STEPS
 
         rows: Any = Rows(config.epochs)
-        train(trainee, rows, config, RunFolder(folder), "stage", processes, validate)
+        train(
+            trainee, rows, config, RunFolder(folder), "stage", processes, validate, lambda: finish(trainee.parameters)
+        )
         newest = Checkpoints(RunFolder(folder).checkpoints("stage"), processes).newest()
         assert newest is not None and not (newest.parent / "best").exists()
         fresh = new_trainee(config, processes)
@@ -145,6 +151,20 @@ def test_killed_before_its_result_is_written(tmp_path: Path, losses: list[float]
     assert not passes
     for one, other in zip(finished, resumed, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("losses", [[0.5, 0.4, 0.3], [0.5, 0.4, 0.45]])
+def test_what_is_left_is_finished_once(tmp_path: Path, losses: list[float]) -> None:
+    """`finish` changes the best pass's weights, which the last checkpoint holds; resumed from that, they stay."""
+
+    def double(parameters: Mapping[str, Tensor]) -> None:
+        parameters["weight"].data.mul_(2)
+
+    left, seen = train_with(tmp_path, config_of(), losses, finish=double)
+    best = min(range(len(losses)), key=lambda number: losses[number])
+    assert torch.equal(left[0], 2 * seen[best][0])
+    resumed, _ = train_with(tmp_path, config_of(), losses, finish=double)
+    assert torch.equal(resumed[0], left[0])
 
 
 def test_fresh_tables_are_drawn_anew_in_each_pass(tmp_path: Path) -> None:

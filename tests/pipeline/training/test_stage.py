@@ -83,7 +83,9 @@ def test_evaluation_in_batches_of_any_size(session: Session, monkeypatch: pytest
 
 def test_training_is_repeatable(session: Session) -> None:
     """Trained again under another stage's name, a network has the weights that its own stage left, to the last bit."""
-    own, other = dlrm(session), dlrm(session)
+    unscaled = dataclasses.replace(session.config.retrain, platt_scaling=False)
+    session = dataclasses.replace(session, config=dataclasses.replace(session.config, retrain=unscaled))
+    own, other = (dataclasses.replace(dlrm(session), stage="unscaled") for _ in range(2))
     train_standalone(own)
     config = training_config(own.recipe, log_every=2, checkpoint_every=0)
     trained, again = (build_trainee(session, one.network, config) for one in (dlrm(session), other))

@@ -14,7 +14,9 @@ from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import ModelResult, Results, retrain_stage
 from pipeline.session import Session
 from pipeline.training import standalone
+from pipeline.training.platt_scaling import fitted
 from pipeline.training.row_logits import RowLogits
+from pipeline.training.stage import split_logits
 from pipeline.training.standalone import (
     Contender,
     build,
@@ -115,6 +117,22 @@ def test_a_finished_stage_is_only_loaded(session: Session, monkeypatch: pytest.M
         assert getattr(again.metrics, split).log_loss == pytest.approx(getattr(loaded.metrics, split).log_loss)
     for name, parameter in loaded.trainee.parameters.items():
         torch.testing.assert_close(parameter, again.trainee.parameters[name])
+
+
+@pytest.mark.parametrize("is_scaled", [True, False])
+def test_what_is_trained_is_platt_scaled(session: Session, is_scaled: bool) -> None:
+    """The checkpoint's weights hold the scaling: another fit finds none to do; retrain.platt_scaling off: it does."""
+    retrained = dataclasses.replace(session.config.retrain, platt_scaling=is_scaled)
+    own = dataclasses.replace(session, config=dataclasses.replace(session.config, retrain=retrained))
+    recipe = dataclasses.replace(RECIPE, epochs=3, learning_rate=0.1)
+    trained = [train_standalone(dlrm(own, f"scaled_{is_scaled}", recipe=recipe)) for _ in range(2)]  # trained, loaded
+    assert trained[0].metrics == trained[1].metrics
+    stage = retrain_stage("handmade", f"scaled_{is_scaled}", 0)
+    for one in trained:
+        network = dlrm(own, f"scaled_{is_scaled}", recipe=recipe).network
+        network.load_state_dict(dict(one.trainee.parameters))
+        found = fitted(split_logits(own, network, one.trainee, "valid"), stage)
+        assert (found.scale == pytest.approx(1, abs=1e-3) and abs(found.bias) < 1e-3) == is_scaled
 
 
 def test_logits_are_written_once(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
