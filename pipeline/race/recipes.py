@@ -59,8 +59,24 @@ def with_prior(recipe: Recipe, count: float) -> Recipe:
     return dataclasses.replace(recipe, table_prior_count=count, table_learning_rate=rate)
 
 
-def variations(recipe: Recipe, config: RaceConfig) -> Iterator[Recipe]:
-    """Recipes one step away, those first that move results most on the logs that were tried (DECISIONS.md)."""
+def variations(recipe: Recipe, config: RaceConfig, helped: frozenset[str] = frozenset()) -> list[Recipe]:
+    """Recipes one step away, those first that move results most on the logs that were tried (DECISIONS.md); before
+    them those that change what last `helped` once more."""
+    return sorted(_neighbours(recipe, config), key=lambda other: changed(recipe, other) != helped)
+
+
+def changed(recipe: Recipe, other: Recipe) -> frozenset[str]:
+    """The fields in which two recipes differ.
+
+    >>> sorted(changed(Recipe(), with_prior(Recipe(table_prior_count=8.0), 8.0)))
+    ['table_prior_count']
+    """
+    return frozenset(
+        field.name for field in dataclasses.fields(recipe) if getattr(recipe, field.name) != getattr(other, field.name)
+    )
+
+
+def _neighbours(recipe: Recipe, config: RaceConfig) -> Iterator[Recipe]:
     wider = [width for width in WIDTHS if width > recipe.embedding_width]
     narrower = [width for width in WIDTHS if width < recipe.embedding_width]
     is_cheap = recipe.embedding_width < CHEAP_WIDTH
@@ -94,3 +110,20 @@ def search_form(recipe: Recipe, embedding_width: int) -> Recipe:
     return dataclasses.replace(
         narrow, epochs=1, planned_epochs=0, keep_best_pass=False, tables="kept", table_schedule="as_dense"
     )
+
+
+def screening_form(form: Recipe, row_share: float) -> tuple[Recipe, float]:
+    """How new contenders are screened, for a search form and the share of its rows that screening may read.
+
+    Of several passes over kept tables it is the first one, over as many rows as all passes on that share would read,
+    with the plan of two: distinct rows rank contenders better than seen ones, and so does a rate that has not fallen to
+    zero (DECISIONS.md, 2026-11-22).
+
+    >>> kept, share = screening_form(Recipe(epochs=2, planned_epochs=3, keep_best_pass=True), 0.25)
+    >>> kept.epochs, kept.planned_epochs, share
+    (1, 2, 0.5)
+    """
+    if form.epochs == 1:
+        return form, row_share
+    first = dataclasses.replace(form, epochs=1, planned_epochs=2, keep_best_pass=False)
+    return first, min(1.0, form.epochs * row_share)

@@ -7,12 +7,13 @@ try as many recipes of their own.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 from pipeline.race.config import RaceConfig
 from pipeline.race.contest import Contest, Request
 from pipeline.race.entry import Entry, loss
 from pipeline.race.proposals import children, enter_all, reference
-from pipeline.race.recipes import first_recipes, fitting_batch, variations
+from pipeline.race.recipes import changed, first_recipes, fitting_batch, screening_form, variations
 from pipeline.run.records.candidates import Winners
 from pipeline.run.records.race import Finalist, Trial
 from pipeline.run.records.recipe import Recipe
@@ -35,15 +36,15 @@ def find_recipe(contest: Contest) -> Recipe:
     recipes = [dataclasses.replace(recipe, batch_size=batch_size) for recipe in recipes]
     best = _best(contest.train("recipes 1", [Request(entry, recipe) for recipe in recipes]))
     contest.set_budget()
-    number = 2
+    number, helped = 2, frozenset[str]()
     while contest.rows_used < RECIPE_SHARE * contest.budget_rows:
         tried = {trial.recipe for trial in entry.trials}
-        untried = [recipe for recipe in variations(best.recipe, contest.config) if recipe not in tried][:VARIED]
+        untried = [recipe for recipe in variations(best.recipe, contest.config, helped) if recipe not in tried][:VARIED]
         if not untried:
             break
         found = _best(contest.train(f"recipes {number}", [Request(entry, recipe) for recipe in untried]))
         if loss(found) < (1 - LEAST_GAIN) * loss(best):
-            best = found
+            best, helped = found, changed(best.recipe, found.recipe)
         number += 1
     return best.recipe
 
@@ -56,9 +57,8 @@ def screen_entrants(contest: Contest, recipe: Recipe, winners: Winners | None) -
     """Train everyone on a share of the rows, and on all of them the best, some hand-made ones, and what was given."""
     enter_all(contest, winners)
     short, config = contest.search_form(recipe), contest.config
-    requests = [Request(entry, short, config.screening_share) for entry in contest.entries]
-    screened = contest.train("entrants", requests)
-    promoted = _promoted(contest, screened)
+    screened = _screen(contest, "entrants", contest.entries, short)
+    promoted = _promoted(contest, screened, short)
     ranked = [entry for _, entry in contest.ranked(screened)]
     if config.handmade_finalists:  # and one more: few rows rank models of different sizes badly
         promoted += [entry for entry in ranked if entry.kind == "handmade"][: config.handmade_finalists + 1]
@@ -66,9 +66,16 @@ def screen_entrants(contest: Contest, recipe: Recipe, winners: Winners | None) -
     _train_whole(contest, "promotion", list(dict.fromkeys(promoted)), short)
 
 
-def _promoted(contest: Contest, screened: list[Trial]) -> list[Entry]:
+def _screen(contest: Contest, round_name: str, entries: Sequence[Entry], form: Recipe) -> list[Trial]:
+    """Train new contenders on few rows."""
+    recipe, row_share = screening_form(form, contest.config.screening_share)
+    return contest.train(round_name, [Request(entry, recipe, row_share) for entry in entries])
+
+
+def _promoted(contest: Contest, screened: list[Trial], form: Recipe) -> list[Entry]:
     """The best share of those just screened, as far as they are among the best share of all screened so far."""
-    everyone = contest.ranked(trial for trial in contest.trials if not trial.is_whole)
+    wanted = screening_form(form, contest.config.screening_share)
+    everyone = contest.ranked(trial for trial in contest.trials if (trial.recipe, trial.row_share) == wanted)
     new = {trial.index for trial in screened}
     good = [entry for trial, entry in everyone[: _promotions(contest, len(everyone))] if trial.index in new]
     return good[: _promotions(contest, len(screened))]
@@ -100,10 +107,8 @@ def run_generations(contest: Contest, recipe: Recipe) -> None:
         born = children(contest, contest.trained_alike(short))
         if not born:
             break  # the space is used up
-        screened = contest.train(
-            f"generation {number}", [Request(entry, short, config.screening_share) for entry in born]
-        )
-        _train_whole(contest, f"promotion {number}", _promoted(contest, screened), short)
+        screened = _screen(contest, f"generation {number}", born, short)
+        _train_whole(contest, f"promotion {number}", _promoted(contest, screened, short), short)
         number += 1
 
 

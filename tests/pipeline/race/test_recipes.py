@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.race.config import RaceConfig
-from pipeline.race.recipes import WIDTHS, first_recipes, fitting_batch, search_form, variations, with_prior
+from pipeline.race.recipes import (
+    WIDTHS,
+    changed,
+    first_recipes,
+    fitting_batch,
+    screening_form,
+    search_form,
+    variations,
+    with_prior,
+)
 from pipeline.run.records.recipe import Recipe, TrainingRecipe
 
 
@@ -74,3 +83,23 @@ def test_the_short_form() -> None:
     assert short == dataclasses.replace(once, planned_epochs=0)
     wide = dataclasses.replace(fresh, embedding_width=64)
     assert search_form(wide, 16) == short
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 5])
+def test_screening_reads_distinct_rows(epochs: int) -> None:
+    """As many rows as all passes of the form on the share would read, or one pass where those are more; a form of one
+    pass stays what it is."""
+    form = dataclasses.replace(Recipe(), epochs=epochs, planned_epochs=epochs + 1, keep_best_pass=True)
+    recipe, share = screening_form(form, 0.25)
+    assert share == min(1.0, 0.25 * epochs) and recipe.epochs == 1
+    assert changed(recipe, form) <= {"epochs", "planned_epochs", "keep_best_pass"}
+    assert (recipe == form) == (epochs == 1)
+
+
+def test_what_helped_is_tried_again_first() -> None:
+    """After a wider embedding helped, a wider one still is the first variation; the others are the same as ever."""
+    recipe = Recipe(embedding_width=32, epochs=2, planned_epochs=3, table_prior_count=32.0)
+    plain = variations(recipe, RaceConfig())
+    wide = variations(recipe, RaceConfig(), frozenset({"embedding_width"}))
+    assert plain[0].embedding_width == 32 and wide[0].embedding_width == 64
+    assert set(plain) == set(wide)
