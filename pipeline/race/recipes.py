@@ -6,7 +6,7 @@ together (modules/table_prior.py; DECISIONS.md, 2026-11-21).
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipeline.race.config import RaceConfig
 from pipeline.run.records.recipe import Recipe
@@ -59,10 +59,22 @@ def with_prior(recipe: Recipe, count: float) -> Recipe:
     return dataclasses.replace(recipe, table_prior_count=count, table_learning_rate=rate)
 
 
-def variations(recipe: Recipe, config: RaceConfig, helped: frozenset[str] = frozenset()) -> list[Recipe]:
-    """Recipes one step away, those first that move results most on the logs that were tried (DECISIONS.md); before
-    them those that change what last `helped` once more."""
-    return sorted(_neighbours(recipe, config), key=lambda other: changed(recipe, other) != helped)
+def next_steps(recipe: Recipe, better: Sequence[Recipe], config: RaceConfig) -> list[Recipe]:
+    """Recipes to try first after variations of `recipe` were better than it (best first): all of their changes at once,
+    and the best one's again.
+
+    >>> wide, long = Recipe(embedding_width=32), Recipe(epochs=2, planned_epochs=2)
+    >>> both, wider = next_steps(Recipe(embedding_width=16), [wide, long], RaceConfig())[:2]
+    >>> (both.embedding_width, both.epochs), (wider.embedding_width, wider.epochs)
+    ((32, 2), (64, 1))
+    """
+    if not better:
+        return []
+    joined = recipe
+    for other in reversed(better):  # the best one's changes last, where they contradict
+        joined = dataclasses.replace(joined, **{name: getattr(other, name) for name in changed(recipe, other)})
+    helped = changed(recipe, better[0])
+    return [joined, *(other for other in variations(better[0], config) if changed(better[0], other) == helped)]
 
 
 def changed(recipe: Recipe, other: Recipe) -> frozenset[str]:
@@ -76,7 +88,8 @@ def changed(recipe: Recipe, other: Recipe) -> frozenset[str]:
     )
 
 
-def _neighbours(recipe: Recipe, config: RaceConfig) -> Iterator[Recipe]:
+def variations(recipe: Recipe, config: RaceConfig) -> Iterator[Recipe]:
+    """Recipes one step away, those first that move results most on the logs that were tried (DECISIONS.md)."""
     wider = [width for width in WIDTHS if width > recipe.embedding_width]
     narrower = [width for width in WIDTHS if width < recipe.embedding_width]
     is_cheap = recipe.embedding_width < CHEAP_WIDTH
@@ -102,28 +115,27 @@ def _neighbours(recipe: Recipe, config: RaceConfig) -> Iterator[Recipe]:
 
 def search_form(recipe: Recipe, embedding_width: int) -> Recipe:
     """The recipe with which many contenders are compared: no wider than where the race starts, since width costs the
-    most and is tuned at the end; of passes with fresh tables one is enough to tell contenders apart, while kept tables
-    are what contenders differ in and need all passes."""
+    most and is tuned at the end, and one pass. Where tables are kept for several passes it is the first one of two
+    planned, at whose end the rate has not fallen to zero: that ranks contenders as all passes do (DECISIONS.md,
+    2026-11-22)."""
     narrow = dataclasses.replace(recipe, embedding_width=min(embedding_width, recipe.embedding_width))
-    if recipe.tables == "kept":
+    if recipe.epochs == 1:
         return narrow
     return dataclasses.replace(
-        narrow, epochs=1, planned_epochs=0, keep_best_pass=False, tables="kept", table_schedule="as_dense"
+        narrow,
+        epochs=1,
+        planned_epochs=2 if recipe.tables == "kept" else 0,
+        keep_best_pass=False,
+        tables="kept",
+        table_schedule="as_dense",
     )
 
 
-def screening_form(form: Recipe, row_share: float) -> tuple[Recipe, float]:
-    """How new contenders are screened, for a search form and the share of its rows that screening may read.
+def screening_share(form: Recipe, row_share: float) -> float:
+    """Share of the rows on which new contenders are screened. It is twice `row_share` where the log wants kept tables
+    for several passes: there a contender is told by what its embeddings have learnt, which takes more rows.
 
-    Of several passes over kept tables it is the first one, over as many rows as all passes on that share would read,
-    with the plan of two: distinct rows rank contenders better than seen ones, and so does a rate that has not fallen to
-    zero (DECISIONS.md, 2026-11-22).
-
-    >>> kept, share = screening_form(Recipe(epochs=2, planned_epochs=3, keep_best_pass=True), 0.25)
-    >>> kept.epochs, kept.planned_epochs, share
-    (1, 2, 0.5)
+    >>> screening_share(Recipe(), 0.25), screening_share(Recipe(planned_epochs=2), 0.25)
+    (0.25, 0.5)
     """
-    if form.epochs == 1:
-        return form, row_share
-    first = dataclasses.replace(form, epochs=1, planned_epochs=2, keep_best_pass=False)
-    return first, min(1.0, form.epochs * row_share)
+    return min(1.0, row_share * max(form.planned_epochs, 1))

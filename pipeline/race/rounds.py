@@ -13,7 +13,7 @@ from pipeline.race.config import RaceConfig
 from pipeline.race.contest import Contest, Request
 from pipeline.race.entry import Entry, loss
 from pipeline.race.proposals import children, enter_all, reference
-from pipeline.race.recipes import changed, first_recipes, fitting_batch, screening_form, variations
+from pipeline.race.recipes import first_recipes, fitting_batch, next_steps, screening_share, variations
 from pipeline.run.records.candidates import Winners
 from pipeline.run.records.race import Finalist, Trial
 from pipeline.run.records.recipe import Recipe
@@ -36,15 +36,17 @@ def find_recipe(contest: Contest) -> Recipe:
     recipes = [dataclasses.replace(recipe, batch_size=batch_size) for recipe in recipes]
     best = _best(contest.train("recipes 1", [Request(entry, recipe) for recipe in recipes]))
     contest.set_budget()
-    number, helped = 2, frozenset[str]()
+    number, first = 2, list[Recipe]()
     while contest.rows_used < RECIPE_SHARE * contest.budget_rows:
         tried = {trial.recipe for trial in entry.trials}
-        untried = [recipe for recipe in variations(best.recipe, contest.config, helped) if recipe not in tried][:VARIED]
+        wanted = dict.fromkeys([*first, *variations(best.recipe, contest.config)])
+        untried = [recipe for recipe in wanted if recipe not in tried][:VARIED]
         if not untried:
             break
-        found = _best(contest.train(f"recipes {number}", [Request(entry, recipe) for recipe in untried]))
-        if loss(found) < (1 - LEAST_GAIN) * loss(best):
-            best, helped = found, changed(best.recipe, found.recipe)
+        trials = contest.train(f"recipes {number}", [Request(entry, recipe) for recipe in untried])
+        better = [trial for trial in trials if loss(trial) < (1 - LEAST_GAIN) * loss(best)]
+        first = next_steps(best.recipe, [trial.recipe for trial in sorted(better, key=loss)], contest.config)
+        best = _best([best, *better])
         number += 1
     return best.recipe
 
@@ -67,15 +69,15 @@ def screen_entrants(contest: Contest, recipe: Recipe, winners: Winners | None) -
 
 
 def _screen(contest: Contest, round_name: str, entries: Sequence[Entry], form: Recipe) -> list[Trial]:
-    """Train new contenders on few rows."""
-    recipe, row_share = screening_form(form, contest.config.screening_share)
-    return contest.train(round_name, [Request(entry, recipe, row_share) for entry in entries])
+    """Train new contenders on part of the rows."""
+    share = screening_share(form, contest.config.screening_share)
+    return contest.train(round_name, [Request(entry, form, share) for entry in entries])
 
 
 def _promoted(contest: Contest, screened: list[Trial], form: Recipe) -> list[Entry]:
     """The best share of those just screened, as far as they are among the best share of all screened so far."""
-    wanted = screening_form(form, contest.config.screening_share)
-    everyone = contest.ranked(trial for trial in contest.trials if (trial.recipe, trial.row_share) == wanted)
+    share = screening_share(form, contest.config.screening_share)
+    everyone = contest.ranked(trial for trial in contest.trials if (trial.recipe, trial.row_share) == (form, share))
     new = {trial.index for trial in screened}
     good = [entry for trial, entry in everyone[: _promotions(contest, len(everyone))] if trial.index in new]
     return good[: _promotions(contest, len(screened))]
@@ -101,8 +103,8 @@ def _is(trial: Trial, recipe: Recipe) -> bool:
 def run_generations(contest: Contest, recipe: Recipe) -> None:
     """Children of the leaders, screened and promoted, for as long as the budget lasts."""
     short, config, number = contest.search_form(recipe), contest.config, 1
-    pass_rows = short.epochs * contest.rows_of_pass
-    most = (config.children * config.screening_share + _promotions(contest, config.children)) * pass_rows
+    screened_passes = config.children * screening_share(short, config.screening_share)
+    most = (screened_passes + _promotions(contest, config.children)) * contest.rows_of_pass
     while contest.rows_used + most + reserved_rows(contest, recipe) <= contest.budget_rows:
         born = children(contest, contest.trained_alike(short))
         if not born:

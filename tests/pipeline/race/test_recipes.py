@@ -13,7 +13,8 @@ from pipeline.race.recipes import (
     changed,
     first_recipes,
     fitting_batch,
-    screening_form,
+    next_steps,
+    screening_share,
     search_form,
     variations,
     with_prior,
@@ -74,32 +75,31 @@ def test_variations_are_steps(track: Any, width: int) -> None:
 
 
 def test_the_short_form() -> None:
-    """Kept tables need all passes to be told apart; of fresh ones a pass is enough, with everything else the
-    same but for the width, which is at most the one that the race starts with."""
+    """One pass with everything else the same, but for the width, which is at most the one that the race starts with;
+    of several passes over kept tables the first of two planned ones, screened on twice the rows."""
     fresh, kept, once = first_recipes(RaceConfig(), 16)
-    assert search_form(kept, 16) == kept and search_form(once, 32) == once
+    assert search_form(once, 32) == once
     short = search_form(fresh, 16)
-    assert (short.epochs, short.keep_best_pass) == (1, False)
-    assert short == dataclasses.replace(once, planned_epochs=0)
+    assert short == dataclasses.replace(once, planned_epochs=0) and screening_share(short, 0.25) == 0.25
     wide = dataclasses.replace(fresh, embedding_width=64)
     assert search_form(wide, 16) == short
+    first = search_form(kept, 16)
+    assert changed(first, kept) == {"epochs", "planned_epochs", "keep_best_pass"}
+    assert (first.epochs, first.planned_epochs) == (1, 2) and screening_share(first, 0.25) == 0.5
+    assert screening_share(first, 0.75) == 1
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 3, 5])
-def test_screening_reads_distinct_rows(epochs: int) -> None:
-    """As many rows as all passes of the form on the share would read, or one pass where those are more; a form of one
-    pass stays what it is."""
-    form = dataclasses.replace(Recipe(), epochs=epochs, planned_epochs=epochs + 1, keep_best_pass=True)
-    recipe, share = screening_form(form, 0.25)
-    assert share == min(1.0, 0.25 * epochs) and recipe.epochs == 1
-    assert changed(recipe, form) <= {"epochs", "planned_epochs", "keep_best_pass"}
-    assert (recipe == form) == (epochs == 1)
-
-
-def test_what_helped_is_tried_again_first() -> None:
-    """After a wider embedding helped, a wider one still is the first variation; the others are the same as ever."""
-    recipe = Recipe(embedding_width=32, epochs=2, planned_epochs=3, table_prior_count=32.0)
-    plain = variations(recipe, RaceConfig())
-    wide = variations(recipe, RaceConfig(), frozenset({"embedding_width"}))
-    assert plain[0].embedding_width == 32 and wide[0].embedding_width == 64
-    assert set(plain) == set(wide)
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=2, unique=True))
+def test_what_helped_is_combined_and_repeated(places: list[int]) -> None:
+    """Of variations that were better, the first thing tried next has all their changes, the best one's where they
+    contradict; then come those that change the same as the best one. Without any, there is nothing to try first."""
+    recipe = Recipe(embedding_width=32, epochs=2, planned_epochs=3, table_prior_count=32.0, table_learning_rate=0.8)
+    assert next_steps(recipe, [], RaceConfig()) == []
+    found = list(variations(recipe, RaceConfig()))
+    better = [found[place] for place in places]
+    joined, *again = next_steps(recipe, better, RaceConfig())
+    changes = [changed(recipe, one) for one in better]
+    assert changed(recipe, joined) == frozenset().union(*changes)
+    assert all(getattr(joined, name) == getattr(better[0], name) for name in changes[0])
+    assert all(getattr(joined, name) == getattr(better[-1], name) for name in changes[-1] - changes[0])
+    assert all(changed(better[0], other) == changes[0] for other in again)
