@@ -31,20 +31,17 @@ def compare(first: Sequence[npt.NDArray[numpy.float64]], second: Sequence[npt.ND
     """The difference of two models' log losses, each given per seed and row ([R] a seed), with its 95 % interval.
 
     Two sources of luck add up: which rows were tested (the rows' paired differences, averaged over seeds) and which
-    seeds were drawn (the variance of each model's mean over seeds). With one seed a model, the
+    seeds were drawn. Seeds are paired too: both models' trainings with one seed read the rows in the same order and
+    start from the same tables, so that a seed that is bad for one tends to be bad for the other. With one seed the
     interval is over rows alone.
     """
-    rows = numpy.mean(first, axis=0) - numpy.mean(second, axis=0)  # [R]
+    assert len(first) == len(second), "models are compared seed by seed"
+    paired = numpy.subtract(first, second)  # [S, R]
+    rows, seeds = paired.mean(axis=0), paired.mean(axis=1)
     difference = float(rows.mean())
     of_rows = float(rows.var(ddof=1)) / len(rows) if len(rows) > 1 else 0.0
-    variances = [
-        (float(numpy.var([one.mean() for one in model], ddof=1)), len(model))
-        for model in (first, second)
-        if len(model) > 1
-    ]
-    of_seeds = sum(variance / count for variance, count in variances)
+    of_seeds = float(seeds.var(ddof=1)) / len(seeds) if len(seeds) > 1 else 0.0
     # Welch and Satterthwaite's degrees of freedom: the rows are so many that theirs do not matter
-    weights = sum((variance / count) ** 2 / (count - 1) for variance, count in variances)
-    degrees = (of_rows + of_seeds) ** 2 / weights if weights > 0 else math.inf
+    degrees = (len(seeds) - 1) * (of_rows + of_seeds) ** 2 / of_seeds**2 if of_seeds > 0 else math.inf
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * math.sqrt(of_rows + of_seeds)
     return Interval(difference, difference - half, difference + half)

@@ -19,12 +19,19 @@ def test_one_seed_is_the_paired_test() -> None:
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high), abs=1e-4)
 
 
-def test_seeds_alone_are_welchs_test() -> None:
-    """Where rows do not differ at all, the interval is Welch's over the seeds' means."""
-    first, second = [0.50, 0.52, 0.51], [0.49, 0.46, 0.50, 0.47]
+def test_seeds_alone_are_the_paired_test() -> None:
+    """Where rows do not differ at all, the interval is that of the paired t-test over the seeds' means."""
+    first, second = [0.50, 0.52, 0.51], [0.49, 0.48, 0.50]
     found = compare(*([numpy.full(100, value) for value in model] for model in (first, second)))
-    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    interval = stats.ttest_rel(first, second).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_what_a_seed_does_to_both_models_cancels() -> None:
+    """Seeds that move both models alike widen no interval."""
+    rows = numpy.random.default_rng(0).random(50)
+    found = compare([rows, rows + 0.1], [rows + 0.01, rows + 0.11])
+    assert (found.low, found.high) == (pytest.approx(-0.01), pytest.approx(-0.01))
 
 
 @pytest.mark.parametrize("seeds", [2, 3])
