@@ -1,7 +1,7 @@
 """A run's configuration: one frozen dataclass per concern. tyro builds the command line."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 import tyro
@@ -12,6 +12,7 @@ from pim_codesign import CodesignConfig
 from pipeline.data import DataConfig
 from pipeline.race.config import RaceConfig, starting_recipe
 from pipeline.run.processes import Device
+from pipeline.run.records.rank_study import RankStudyConfig
 from pipeline.search.config import ScoringConfig
 from pipeline.search.evolution import EvolutionConfig
 from pipeline.search.strategy import SearchConfig
@@ -126,6 +127,8 @@ class RunConfig:
     """How a candidate is judged."""
     race: RaceConfig = field(default_factory=RaceConfig)
     """The race of contenders from scratch."""
+    rank_study: RankStudyConfig = field(default_factory=RankStudyConfig)
+    """The study of how well scores rank networks."""
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
     """Training of the finalists."""
     codesign: CodesignConfig = field(default_factory=lambda: CodesignConfig(log_loss_measurements=40))
@@ -142,7 +145,10 @@ class RunConfig:
             raise ValueError(f"minutes is {self.minutes}; it must be at least 0")
 
 
-FREE_FIELDS = frozenset({"runs", "device", "data.read_threads", "race.workers", "export.model", "export.ensemble"})
+FREE_FIELDS = frozenset(
+    {"runs", "device", "data.read_threads", "race.workers", "export.model", "export.ensemble"}
+    | {f"rank_study.{own.name}" for own in fields(RankStudyConfig)}
+)
 """Fields that may differ when a run is resumed: they do not change what is computed."""
 
 

@@ -99,7 +99,7 @@ class Contest:
         """Train what a round asks for; the trials, in the order asked."""
         jobs = [self._job(len(self.trials) + place, one) for place, one in enumerate(requests)]
         self._bar.set_postfix_str(f"{round_name}, best {self._best_loss():.4f}")
-        outcomes = train_all(self.session, self._team, jobs, self._show)
+        outcomes = train_all(self.session, self._team, jobs, self._show, self.session.folder.race_outcomes)
         found = [self._record(round_name, *pair) for pair in zip(requests, outcomes, strict=True)]
         self._bar.n = self.rows_used
         self._bar.refresh()

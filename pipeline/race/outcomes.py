@@ -1,5 +1,6 @@
 """Outcomes of the race's trainings as files: a race that was stopped reads them, and trains only what is missing."""
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,33 +11,37 @@ from pipeline.training.workers import Workers
 
 
 def train_all(
-    session: Session, team: Workers, jobs: Sequence[Job], progress: Callable[[Outcome], None]
+    session: Session, team: Workers, jobs: Sequence[Job], progress: Callable[[Outcome], None], folder: Path
 ) -> list[Outcome]:
-    """The outcomes of the jobs, in their order, the same on every rank. The longest trainings start first."""
+    """The outcomes of the jobs, in their order, the same on every rank. The longest trainings start first.
+
+    Each outcome is a file of `folder` as soon as there is one.
+    """
     processes = session.processes
-    missing = processes.on_first(lambda: [_found(session, job) is None for job in jobs])
+    missing = processes.on_first(lambda: [_found(session, folder, job) is None for job in jobs])
     waiting = [job for job, is_missing in zip(jobs, missing, strict=True) if is_missing]
-    team.each(train_and_keep, sorted(waiting, key=_cost, reverse=True), progress)
-    found = processes.on_first(lambda: [_found(session, job) for job in jobs])
+    train = functools.partial(train_and_keep, folder=folder)
+    team.each(train, sorted(waiting, key=_cost, reverse=True), progress)
+    found = processes.on_first(lambda: [_found(session, folder, job) for job in jobs])
     assert all(outcome is not None for outcome in found)
     return [outcome for outcome in found if outcome is not None]
 
 
-def train_and_keep(session: Session, job: Job) -> Outcome:
+def train_and_keep(session: Session, job: Job, folder: Path) -> Outcome:
     """Train one job and write its outcome."""
-    outcome, path = run_job(session, job), _path(session, job)
-    path.parent.mkdir(exist_ok=True)
+    outcome, path = run_job(session, job), _path(folder, job)
+    folder.mkdir(exist_ok=True)
     session.write(path, outcome)
     return outcome
 
 
-def _path(session: Session, job: Job) -> Path:
-    return session.folder.race_outcomes / f"trial_{job.index:05d}.json"
+def _path(folder: Path, job: Job) -> Path:
+    return folder / f"trial_{job.index:05d}.json"
 
 
-def _found(session: Session, job: Job) -> Outcome | None:
+def _found(session: Session, folder: Path, job: Job) -> Outcome | None:
     """The job's outcome on the disk; one of another job (of an earlier version of this program) does not count."""
-    path = _path(session, job)
+    path = _path(folder, job)
     if not path.exists():
         return None
     outcome = read_record(path, Outcome, session.space)

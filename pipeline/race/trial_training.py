@@ -64,17 +64,20 @@ class Outcome:
     """Rows trained on."""
     seconds: float
     """Wall-clock seconds that it took one process."""
+    cpu_s: float
+    """CPU-seconds that it took one process."""
 
 
 def run_job(session: Session, job: Job) -> Outcome:
     """Train and judge; a network that diverges, or whose memory there is not, is a failed trial."""
-    started, failure, found, rows = time.monotonic(), "", None, 0
+    started, cpu, failure, found, rows = time.monotonic(), time.process_time(), "", None, 0
     try:
         own = with_recipe(session, job.recipe)
         found, rows = _train_as_stage(own, job) if job.is_kept else list(_passes(own, job))[-1]
     except (Diverged, torch.OutOfMemoryError) as error:
         failure = str(error).splitlines()[0]
-    return Outcome(job, found, failure, rows, round(time.monotonic() - started, 2))
+    seconds, cpu_s = time.monotonic() - started, time.process_time() - cpu
+    return Outcome(job, found, failure, rows, round(seconds, 2), round(cpu_s, 2))
 
 
 def _train_as_stage(session: Session, job: Job) -> tuple[float, int]:

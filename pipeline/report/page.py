@@ -18,11 +18,13 @@ from pipeline.report.drawing.codesign_plots import energy_breakdown, pareto_pane
 from pipeline.report.drawing.figure import Picture
 from pipeline.report.drawing.model_plots import score_against_retrained, scored_models, training_curves
 from pipeline.report.drawing.race_plots import race_progress, what_mattered
+from pipeline.report.drawing.rank_plots import rank_panels
 from pipeline.report.drawing.search_plots import loss_over_cost, search_progress
 from pipeline.report.drawing.style import KIND_TITLES
 from pipeline.report.drawing.wiring import dead_parts
 from pipeline.report.importance import FEWEST_TRIALS, comparable, fitted_importance
 from pipeline.report.model_tables import all_contenders_table, contenders_table, costs_table, models_table
+from pipeline.report.rank_tables import rank_study_table
 from pipeline.report.run_records import RunRecords, read_run
 from pipeline.report.tables import Table, codesign_tables, compared_energy, timings_table
 from pipeline.report.words import counted, details, difference, headline, millions
@@ -92,6 +94,8 @@ def _page(run: RunRecords, command: str) -> dict[str, Any]:
         "importance": mattered,
         "too_few": too_few,
         "cost": loss_over_cost(run, results, alone=not ranked) if results else None,
+        "rank_study": rank_panels(run.rank_study) if run.rank_study else None,
+        "rank_table": rank_study_table(run.rank_study) if run.rank_study else None,
         "ranking": score_against_retrained(results) if results and ranked else None,
         "codesign_lead": _codesign_lead(run, codesign) if codesign else "",
         "pareto": pareto_panels(codesign) if codesign else None,

@@ -14,6 +14,7 @@ from pipeline.run.records.codesign import Codesign
 from pipeline.run.records.model_card import ModelCard
 from pipeline.run.records.progress import MetricsLine, StageTiming, Timings
 from pipeline.run.records.race import RaceResult, Trial
+from pipeline.run.records.rank_study import RankStudy
 from pipeline.run.records.results import Results
 
 T = TypeVar("T")
@@ -39,6 +40,8 @@ class RunRecords:
     """race.jsonl, in the order in which the race asked for them."""
     race: RaceResult | None
     """race.json."""
+    rank_study: RankStudy | None
+    """rank_study.json; only where the study was asked for."""
     results: Results | None
     """results.json."""
     codesign: Codesign | None
@@ -83,6 +86,7 @@ def read_run(path: Path) -> RunRecords:
         winners=_optional(folder.winners, Winners, space),
         trials=tuple(trial for _, trial in read_lines(folder.race_trials, Trial, space)),
         race=_optional(folder.race, RaceResult, space),
+        rank_study=_optional(folder.rank_study, RankStudy, space),
         results=_optional(folder.results, Results, space),
         codesign=_optional(folder.codesign, Codesign, space),
         schema=schema,

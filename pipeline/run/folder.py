@@ -32,6 +32,8 @@ class RunFolder:
         self.race_trials = path / "race.jsonl"
         self.race = path / "race.json"
         self.race_outcomes = path / "race"
+        self.rank_study = path / "rank_study.json"
+        self.rank_study_outcomes = path / "rank_study"
         self.results = path / "results.json"
         self.codesign = path / "codesign.json"
         self.codesign_measurements = path / "codesign_measurements.json"

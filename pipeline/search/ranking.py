@@ -4,13 +4,14 @@ K networks; losses and scores are log losses: less is better.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy
 import numpy.typing as npt
 from scipy import stats
 
-RESAMPLES = 2_000
+from pipeline.run.records.rank_study import Estimate, Ranking
+
+RESAMPLES = 1_000
 """Bootstrap samples of the networks."""
 CONFIDENCE = 0.95
 """Of the intervals."""
@@ -18,32 +19,6 @@ CONFIDENCE = 0.95
 Values = npt.NDArray[numpy.float64]
 Statistic = Callable[[Values, Values], float]
 """(scores [K], losses [K]) → a number."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A statistic of the networks studied, with its interval over the draw of networks."""
-
-    value: float
-    """Of all networks."""
-    low: float
-    """Lower end of the 95 % bootstrap interval."""
-    high: float
-    """Its upper end."""
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """How a score ranks networks."""
-
-    kendall_tau: Estimate
-    """Kendall's τ-b with the losses from scratch, −1 to 1."""
-    spearman: Estimate
-    """Spearman's ρ, −1 to 1."""
-    top1_regret: Estimate
-    """Loss from scratch of the network with the best score, less that of the best network, nats per row, ≥ 0."""
-    top3_regret: Estimate
-    """The same for the best of the three best-scored networks, which is what a search that trains three loses."""
 
 
 def ranking(scores: Values, losses: Values, generator: numpy.random.Generator) -> Ranking:
@@ -62,17 +37,37 @@ def ranking(scores: Values, losses: Values, generator: numpy.random.Generator) -
     samples = [generator.integers(len(losses), size=len(losses)) for _ in range(RESAMPLES)]
 
     def estimate(statistic: Statistic) -> Estimate:
-        drawn = numpy.array([statistic(ranked[own], losses[own]) for own in samples])
-        drawn = drawn[numpy.isfinite(drawn)]  # of one network drawn K times there is no correlation
-        low, high = numpy.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-        return Estimate(statistic(ranked, losses), float(low), float(high))
+        return _estimate(statistic, ranked, losses, samples)
 
     return Ranking(
-        kendall_tau=estimate(lambda own, loss: float(stats.kendalltau(own, loss).statistic)),
+        kendall_tau=estimate(_kendall),
         spearman=estimate(lambda own, loss: float(stats.spearmanr(own, loss).statistic)),
         top1_regret=estimate(lambda own, loss: regret(own, loss, 1)),
         top3_regret=estimate(lambda own, loss: regret(own, loss, 3)),
     )
+
+
+def agreement(first: Values, second: Values, generator: numpy.random.Generator) -> Estimate:
+    """Kendall's τ-b between two trainings' losses [K] of the same networks, with its interval."""
+    samples = [generator.integers(len(first), size=len(first)) for _ in range(RESAMPLES)]
+    return _estimate(_kendall, first, second, samples)
+
+
+def _estimate(
+    statistic: Statistic, scores: Values, losses: Values, samples: list[npt.NDArray[numpy.int64]]
+) -> Estimate:
+    drawn = numpy.array([statistic(scores[own], losses[own]) for own in samples if len(set(own.tolist())) > 1])
+    drawn = drawn[numpy.isfinite(drawn)]  # where all scores drawn are equal there is no correlation
+    value = statistic(scores, losses)
+    if not len(drawn):
+        return Estimate(value, value, value)
+    low, high = numpy.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(value, float(low), float(high))
+
+
+def _kendall(scores: Values, losses: Values) -> float:
+    found = float(stats.kendalltau(scores, losses).statistic)
+    return found if numpy.isfinite(found) else 0.0  # of equal scores nothing is ranked
 
 
 def regret(scores: Values, losses: Values, top: int) -> float:

@@ -28,6 +28,10 @@ class FrozenRows:
     label: Tensor
     """[R]."""
 
+    def first(self, rows: int) -> "FrozenRows":
+        """The first of them."""
+        return FrozenRows(self.dense[:rows], self.embedded[:rows], self.label[:rows])
+
     def chunks(self) -> list["FrozenRows"]:
         """The rows in pieces of CHUNK_ROWS."""
         parts = zip(*(column.split(CHUNK_ROWS) for column in (self.dense, self.embedded, self.label)), strict=True)

@@ -13,6 +13,8 @@
 | `race.jsonl` | `race.Trial`, one per line | race |
 | `race.json` | `race.RaceResult` | race |
 | `checkpoints/retrain/<kind>/<name>/seed_<n>/result.json` | `results.SplitMetrics` | retrain |
+| `rank_study/<trial>.json` | `pipeline.race.trial_training.Outcome`, while the study lasts | rank_study |
+| `rank_study.json` | `rank_study.RankStudy` | rank_study |
 | `results.json` | `results.Results` | retrain |
 | `codesign.json` | `codesign.Codesign` | codesign |
 | `codesign_measurements.json` | `codesign.LogLosses` | codesign |

@@ -34,10 +34,14 @@ def made_up(job: Job) -> float | None:
 def held(session: Session, monkeypatch: pytest.MonkeyPatch, losses: Losses = made_up) -> Contest:
     """A contest whose trainings are made up."""
 
-    def train_all(_: object, __: object, jobs: list[Job], progress: Callable[[Outcome], None]) -> list[Outcome]:
+    def train_all(
+        _: object, __: object, jobs: list[Job], progress: Callable[[Outcome], None], ___: object
+    ) -> list[Outcome]:
         rows = session.dataset.rows("train")
         found = [
-            Outcome(job, losses(job), "" if losses(job) else "bad", int(job.row_share * job.recipe.epochs * rows), 1.0)
+            Outcome(
+                job, losses(job), "" if losses(job) else "bad", int(job.row_share * job.recipe.epochs * rows), 1.0, 1.0
+            )
             for job in jobs
         ]
         for outcome in found:

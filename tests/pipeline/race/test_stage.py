@@ -66,12 +66,12 @@ def test_stopped_anywhere_it_ends_the_same(
     trained: list[int] = []
     keep = outcomes.train_and_keep
 
-    def stopped_now_and_then(own: Session, job: outcomes.Job) -> outcomes.Outcome:
+    def stopped_now_and_then(own: Session, job: outcomes.Job, folder: Path) -> outcomes.Outcome:
         if len(trained) % 3 == 2:
             trained.append(-1)
             raise OSError("stopped")
         trained.append(job.index)
-        return keep(own, job)
+        return keep(own, job, folder)
 
     monkeypatch.setattr(outcomes, "train_and_keep", stopped_now_and_then)
     for _ in range(100):
