@@ -3,16 +3,19 @@
 It is read from a checkout that the user names, never from this repository, and runs as it is published.
 """
 
+import contextlib
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
 
-from modules.space import Architecture, InputShape, SearchSpace
+from modules.space import Architecture, InputShape, SearchSpace, to_nasrec_json
 from modules.space.nasrec import NASREC_CONFIGS
 
 CONFIGS = {config.space.name: name for name, config in NASREC_CONFIGS.items()}
@@ -48,28 +51,8 @@ def published(checkout: str) -> list[tuple[str, InputShape, dict[str, Any]]]:
 
 
 def choice_of(architecture: Architecture, space: SearchSpace) -> dict[str, Any]:
-    """The reference's choice dictionary for one of our architectures."""
-    operators = NASREC_CONFIGS[CONFIGS[space.name]].operators
-    micro = [
-        {
-            "active_nodes": sorted(map(operators.index, block.dense_operators + block.sparse_operators)),
-            "dense_in_dims": block.dense_width,
-            "sparse_in_dims": block.sparse_width,
-            "dense_sparse_interact": int(block.dense_to_sparse is not None),
-            "deep_fm": int(block.sparse_to_dense is not None),
-        }
-        for block in architecture.blocks
-    ]
-    macro = [
-        {
-            "dense_idx": list(block.dense_inputs),
-            "sparse_idx": list(block.sparse_inputs),
-            "dense_left_idx": [block.left],
-            "dense_right_idx": [block.right],
-        }
-        for block in architecture.blocks
-    ]
-    return {"micro": micro, "macro": macro}
+    """The reference's choice dictionary for one of our architectures: its file."""
+    return to_nasrec_json(architecture, space)
 
 
 def build_supernet(reference: Any, space: SearchSpace, shape: InputShape, table_rows: int, device: str) -> nn.Module:
@@ -104,6 +87,31 @@ def build_standalone(reference: Any, choice: dict[str, Any], shape: InputShape, 
     )
     _make_lazy_layers(model, shape, "cpu")
     return model
+
+
+def counted(model: nn.Module, shape: InputShape, attention_products: bool) -> int:
+    """Multiply-accumulates of one row as the reference's get_model_flops_and_params counts them, with fvcore.
+
+    Attention is traced as one operation, which fvcore does not count; with `attention_products` it is traced as the two
+    matrix products that it was in PyTorch 1.12, the reference's version, which fvcore counts.
+    """
+    from fvcore.nn import FlopCountAnalysis
+
+    dense, ids = torch.zeros(2, shape.integers), torch.zeros(2, shape.fields, dtype=torch.long)
+    by_products = mock.patch.object(nn.functional, "scaled_dot_product_attention", _attention_of_products)
+    with by_products if attention_products else contextlib.nullcontext(), torch.no_grad():
+        counter = (
+            FlopCountAnalysis(model, (dense, ids)).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        )
+        total = counter.total()
+    rows = len(dense)
+    assert total % rows == 0, f"{total} multiply-accumulates of {rows} equal rows"
+    return int(total) // rows
+
+
+def _attention_of_products(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Tensor:
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+    return scores.softmax(-1) @ value
 
 
 def train_step(model: nn.Module, learning_rate: float, clip_norm: float) -> Step:

@@ -45,10 +45,10 @@ def export_best(session: Session) -> Path:
     return folder.model
 
 
-def chosen_model(results: Results, name: str) -> ModelResult:
+def chosen_model(results: Results, name: str, option: str = "export.model") -> ModelResult:
     """The model of this name or title (or of this kind/name, where several share the name); the best for no name.
 
-    Raises ValueError with what there is for an unknown or an ambiguous name.
+    Raises ValueError with the option that gave it, and with what there is, for an unknown or an ambiguous name.
     """
     if not name:
         return results.best_model
@@ -57,7 +57,7 @@ def chosen_model(results: Results, name: str) -> ModelResult:
         return found[0]
     listed = ", ".join(f"{model.kind}/{model.name} ({model.title})" for model in found or results.models)
     problem = "is the name of several models" if found else "is no model of results.json"
-    raise ValueError(f"export.model: {name!r} {problem}; choose one of {listed}")
+    raise ValueError(f"{option}: {name!r} {problem}; choose one of {listed}")
 
 
 def _newest_checkpoint(session: Session, stage: str) -> Path:

@@ -20,6 +20,8 @@ MOST_HEADS = 8
 """NASRec's number of heads, where it divides D."""
 SOFTMAX_OPERATIONS = 3
 """Elementwise operations that softmax spends on one score beside the exponential: maximum, sum, divide."""
+NASREC_NORM_OPERATIONS = 5
+"""What fvcore counts for one number of a layer norm with scale and shift."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,15 @@ class Attention(Operator):
         )
 
     def nasrec_multiply_accumulates(self, block: Choices, inputs: Inputs) -> int:
-        """All projections and both products of computed operands."""
+        """All projections, both products of computed operands, and the two residual norms, which are never left out."""
         n, size = block.sparse_width, inputs.shape.embedding_width
-        fields = inputs.sparse_width(block.sparse_inputs)
-        return size * fields * n + 6 * n * size * size + 2 * n * n * size
+        projections = size * inputs.sparse_width(block.sparse_inputs) * n + 6 * n * size * size
+        norms = 2 * NASREC_NORM_OPERATIONS * n * size
+        return projections + norms + self.nasrec_attention_products(block, inputs)
+
+    def nasrec_attention_products(self, block: Choices, inputs: Inputs) -> int:
+        """QKᵀ and AV."""
+        return 2 * block.sparse_width**2 * inputs.shape.embedding_width
 
 
 class AttentionNetwork(nn.Module):

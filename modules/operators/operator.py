@@ -165,9 +165,17 @@ class Operator(ABC):
     def nasrec_multiply_accumulates(self, block: Choices, inputs: Inputs) -> int | None:
         """What the authors' counter (fvcore on their own network) counts; None for an operator that is not theirs.
 
-        There a projection is left out where the widths already agree, and elementwise products are free.
+        There a projection is left out where the widths already agree, elementwise products are free, and a norm that
+        their final networks have takes five operations a number.
         """
         return None
+
+    def nasrec_attention_products(self, block: Choices, inputs: Inputs) -> int:
+        """Those of that count which fvcore sees only where PyTorch computes attention as matrix products.
+
+        PyTorch 1.12, the authors' version, does; later ones have one operation for it, which fvcore does not count.
+        """
+        return 0
 
 
 class TrackedLayers(Mapping[str, Layer]):

@@ -5,7 +5,7 @@ from modules.space.architecture import Architecture, Block
 from modules.space.counting import elementwise_operations, multiply_accumulates, parameter_count
 from modules.space.liveness import Liveness, canonical, live, stem_is_live
 from modules.space.mutation import mutate
-from modules.space.nasrec import from_nasrec_json
+from modules.space.nasrec import from_nasrec_json, to_nasrec_json
 from modules.space.plan import Part, output_widths, plan
 from modules.space.sampling import Sampler, any_path, full_path, single_operator_any_connection, single_path
 from modules.space.search_space import NASREC_FULL, NASREC_SMALL, OPEN, SPACES, SearchSpace
@@ -36,4 +36,5 @@ __all__ = [
     "single_operator_any_connection",
     "single_path",
     "stem_is_live",
+    "to_nasrec_json",
 ]

@@ -1,11 +1,18 @@
-"""Architectures that a user brings as files: this project's JSON, or the authors' (facebookresearch/NasRec)."""
+"""Architectures that a user brings as files: this project's JSON, or the authors' (facebookresearch/NasRec).
+
+pipeline/nasrec_file.py writes the authors'.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from modules.space import Architecture, SearchSpace, from_nasrec_json
+from modules.space.nasrec import NASREC_CONFIGS
 from pipeline.run.files import read_json
 from pipeline.run.records.codec import from_plain
+
+NASREC_KEYS = {"micro", "macro"}
+"""A file with either key is meant to be one of the authors'."""
 
 
 def read_architectures(paths: Sequence[str], space: SearchSpace) -> dict[str, Architecture]:
@@ -27,11 +34,18 @@ def read_architecture(path: str, space: SearchSpace) -> Architecture:
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file; give the JSON file of an architecture")
     data = read_json(path)
-    if not isinstance(data, dict) or "micro" not in data:
+    if not isinstance(data, dict) or not NASREC_KEYS & data.keys():
         return from_plain(data, Architecture, path, space, "give the JSON file of an architecture of this space")
     try:
-        architecture = from_nasrec_json(data)
-        space.check(architecture)
+        architecture = from_nasrec_json(data, searched=True)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    try:
+        space.check(architecture)
+    except ValueError as error:
+        own = NASREC_CONFIGS[data["config"]].space.name
+        raise ValueError(
+            f"{path}: config: found {data['config']!r}, whose architectures are of --model.space {own}; "
+            f"this run searches {space.name}, and {error}"
+        ) from error
     return architecture

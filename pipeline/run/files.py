@@ -66,9 +66,18 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def parse_json(contents: bytes, path: str | os.PathLike[str]) -> Any:
-    """The JSON document in the bytes of `path`, with the same errors."""
+    """The JSON document in the bytes of `path`, with the same errors, and one for a key that an object has twice."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = sorted({key for key in keys if keys.count(key) > 1})
+            raise ValueError(f"{path}: an object has the keys {twice} twice; repair the file or remove it")
+        return found
+
     try:
-        return json.loads(contents.decode("utf-8"))
+        return json.loads(contents.decode("utf-8"), object_pairs_hook=once)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise ValueError(f"{path}: not JSON at {where}: {error.msg}; repair the file or remove it") from error

@@ -28,7 +28,9 @@ def test_counts():
     """n tokens of width D: 6 projections of D² each (queries, keys, values, output, two FCs), n²·D for QKᵀ and AV."""
     own = plain(Attention(), (2,), (6, 1), sparse_inputs=(0,), sparse_width=N)
     assert own.multiply_accumulates == D * 6 * N + 6 * N * D * D + 2 * N * N * D
-    assert own.operator.nasrec_multiply_accumulates(own.block, own.inputs) == own.multiply_accumulates
+    norms = 5 * 2 * N * D  # fvcore counts five operations a number of a norm with scale and shift; there are two
+    assert own.operator.nasrec_multiply_accumulates(own.block, own.inputs) == own.multiply_accumulates + norms
+    assert own.operator.nasrec_attention_products(own.block, own.inputs) == 2 * N * N * D
     for product in (product for step in own.steps for product in step.computed):
         assert product.count * product.vectors * product.rows * product.columns == product.multiply_accumulates
     assert sum(step.function_evaluations for step in own.steps) == N * N * 8  # one exponential a score and head

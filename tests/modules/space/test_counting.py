@@ -15,11 +15,15 @@ from modules.space import (
     NASREC_SMALL,
     Architecture,
     InputShape,
+    any_path,
+    from_nasrec_json,
     multiply_accumulates,
     parameter_count,
     plan,
     single_operator_any_connection,
+    to_nasrec_json,
 )
+from modules.space.nasrec import NASREC_CONFIGS
 from modules.supernet import OwnWeights, Subnet
 from tests.modules.operators.checks import EACH_PAIR_ONCE
 
@@ -57,33 +61,129 @@ def test_products_are_those_torch_runs(seed, space, shape):
     assert counter.get_total_flops() == 2 * rows * multiply_accumulates(architecture, shape)
 
 
+def counted_by_hand(document: dict, shape: InputShape, attention_products: bool) -> int:
+    """The authors' rule, spelled out on a file of theirs: from the head backwards, what is read is counted once."""
+    size, found = shape.embedding_width, {}
+    dense = [shape.integers] + [micro["dense_in_dims"] for micro in document["micro"]]
+    own = [shape.fields] + [micro["sparse_in_dims"] for micro in document["micro"]]
+    more = [0] + [8 * micro["dense_sparse_interact"] for micro in document["micro"]]
+
+    def width(outputs):
+        return sum(dense[output] for output in outputs)
+
+    def vectors(outputs):
+        return sum(own[output] + more[output] for output in outputs)
+
+    def linear(inputs, outputs, times=1):
+        return 0 if inputs == outputs else times * inputs * outputs
+
+    def node(name, d, n, macro):
+        """Products of one node; what it reads is read."""
+        two, x, fields = macro["dense_left_idx"] + macro["dense_right_idx"], macro["dense_idx"], macro["sparse_idx"]
+        wider, k = max(dense[output] for output in two), round((2 * d) ** 0.5)
+        reads = {"fc": (x, ()), "dot_product": (x, fields), "sigmoid_gating": (two, ()), "sum": (two, ())}
+        for side, outputs in zip(("dense", "sparse"), reads.get(name, ((), fields)), strict=True):
+            for output in outputs:
+                read(side, output)
+        tokens = size * vectors(fields) * n + n * size * (3 * size + size + size + size) + 2 * 5 * n * size
+        squares = (k + 1) ** 2 * size + linear(k * (k + 1) // 2, d)
+        return {
+            "fc": width(x) * d,
+            "dot_product": linear(width(x), size) + linear(vectors(fields), k, size) + squares,
+            "sigmoid_gating": wider**2 + linear(wider, d),
+            "sum": linear(wider, d),
+            "efc": size * vectors(fields) * n,
+            "attention": tokens + (2 * n * n * size if attention_products else 0),
+        }[name]
+
+    def read(side, output):
+        """A block's output, or what its nodes of one side make."""
+        if output == 0 or (side, output) in found:
+            return
+        micro, macro = document["micro"][output - 1], document["macro"][output - 1]
+        found[side, output] = 0
+        if side in ("dense", "sparse"):
+            read(f"{side} nodes", output)
+            more_vectors = side == "sparse" and micro["dense_sparse_interact"]
+            if more_vectors:
+                read("dense nodes", output)
+                found[side, output] = linear(dense[output], 8 * size)
+            # The term is added in place: to the vectors too, where they are a view of the dense output.
+            if micro["deep_fm"] and (side == "dense" or (more_vectors and dense[output] == 8 * size)):
+                read("sparse nodes", output)
+                found["term", output] = linear(size, dense[output])
+            return
+        branch = {operator.name for operator in getattr(NASREC_FULL, f"{side.split()[0]}_operators")}
+        names = [NASREC_CONFIGS[document["config"]].operators[index].name for index in micro["active_nodes"]]
+        found[side, output] = sum(node(name, dense[output], own[output], macro) for name in names if name in branch)
+
+    last = document["num_blocks"]
+    read("dense", last)
+    read("sparse", last)
+    return sum(found.values()) + dense[last] + (own[last] + more[last]) * size
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), SPACES, SHAPES, st.sampled_from([single_operator_any_connection, any_path]))
+def test_counts_by_the_authors_rule_are_the_hand_count(seed, space, shape, sampler):
+    """With and without attention's products; benchmarks/nasrec_counts.py has the authors' own counter."""
+    architecture = sampler(space, numpy.random.default_rng(seed))
+    document = to_nasrec_json(architecture, space)
+    for rule, products in (("reference", True), ("reference_fused_attention", False)):
+        assert multiply_accumulates(architecture, shape, rule) == counted_by_hand(document, shape, products)
+
+
+def test_an_unknown_rule_is_refused():
+    """With those that there are."""
+    architecture = single_operator_any_connection(NASREC_SMALL, numpy.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"rule: 'fvcore'; choose one of \['built', 'reference', 'reference_fused"):
+        multiply_accumulates(architecture, InputShape(3, 4, 8), "fvcore")
+
+
 SMALL_CRITEO = [
-    # dense, sparse operator, d, n, dense inputs, sparse inputs, left, right, dense to sparse, FM
-    ("fc", 256, 48, [0], [0], True, False),
-    ("dot_product", 1024, 48, [1], [0, 1], True, True),
-    ("fc", 128, 16, [0, 2], [0, 1, 2], True, False),
-    ("fc", 16, 48, [2], [0, 2], False, True),
-    ("dot_product", 128, 32, [0, 2, 3, 4], [2, 4], False, False),
-    ("fc", 16, 64, [0, 1, 2, 5], [1, 2, 5], True, False),
-    ("fc", 1024, 64, [0, 3, 5], [0, 1, 2, 5], False, False),
+    # operators, d, n, dense to sparse, FM; dense inputs, sparse inputs, left, right
+    ([0, 2], 256, 48, 1, 0, [0], [0], 0, 0),
+    ([1, 2], 1024, 48, 1, 1, [1], [0, 1], 1, 0),
+    ([0, 2], 128, 16, 1, 0, [2, 0], [2, 1, 0], 0, 0),
+    ([0, 2], 16, 48, 0, 1, [2], [0, 2], 1, 2),
+    ([1, 2], 128, 32, 0, 0, [0, 2, 4, 3], [4, 2], 2, 0),
+    ([0, 2], 16, 64, 1, 0, [5, 2, 0, 1], [5, 2, 1], 3, 5),
+    ([0, 2], 1024, 64, 0, 0, [3, 0, 5], [5, 2, 1, 0], 0, 5),
+]
+FULL_CRITEO = [
+    ([2, 4], 128, 64, 1, 0, [0], [0], 0, 0),
+    ([1, 5], 32, 64, 0, 0, [0], [0], 0, 1),
+    ([1, 5], 768, 32, 0, 1, [1, 2], [2, 1, 0], 1, 2),
+    ([2, 5], 768, 48, 1, 0, [0, 3], [0, 2, 1, 3], 2, 0),
+    ([0, 5], 16, 16, 0, 1, [4, 0, 3, 2], [2, 3, 0, 1], 3, 1),
+    ([0, 4], 768, 16, 1, 0, [4, 0, 5, 3], [4, 1], 2, 3),
+    ([0, 4], 128, 48, 0, 1, [0, 3, 2], [3, 1], 6, 1),
 ]
 
 
-def test_published_small_architecture():
-    """NASRecNet-Small on Criteo: 2.20 M multiply-accumulates (NASRec, table 3) within 1 %, by the reference's rule."""
-    blocks = [
-        {
-            "dense_operators": [operator], "sparse_operators": ["efc"], "dense_width": d, "sparse_width": n,
-            "dense_inputs": dense, "sparse_inputs": sparse, "left": 0, "right": 0,
-            "dense_to_sparse": to_sparse, "sparse_to_dense": to_dense,
-        }
-        for operator, d, n, dense, sparse, to_sparse, to_dense in SMALL_CRITEO
-    ]  # fmt: skip
-    architecture = Architecture.from_json({"blocks": blocks}, NASREC_SMALL)
-    NASREC_SMALL.check(architecture)
-    assert multiply_accumulates(architecture, InputShape(13, 26, 16), rule="reference") / 1e6 == pytest.approx(
-        2.20, rel=0.01
-    )
+@pytest.mark.parametrize(
+    ("config", "rows", "counted", "without_products", "published"),
+    [
+        ("autoctr", SMALL_CRITEO, 2_207_808, 2_207_808, 2.20e6),
+        ("xlarge", FULL_CRITEO, 1_466_217, 1_261_417, 1.45e6),
+    ],
+)
+def test_published_architectures(config, rows, counted, without_products, published):
+    """NASRecNet-Small and -Full on Criteo: as the authors' program counts, within 1.2 % of table 3."""
+    flags = ("dense_sparse_interact", "deep_fm")
+    micro = [
+        {"active_nodes": own, "dense_in_dims": d, "sparse_in_dims": n, **dict(zip(flags, mergers, strict=True))}
+        for own, d, n, *mergers, _, _, _, _ in rows
+    ]
+    macro = [
+        {"dense_idx": dense, "sparse_idx": sparse, "dense_left_idx": [left], "dense_right_idx": [right]}
+        for *_, dense, sparse, left, right in rows
+    ]
+    document = {"config": config, "num_blocks": 7, "micro": micro, "macro": macro}
+    architecture, shape = from_nasrec_json(document, searched=True), InputShape(13, 26, 16)
+    assert multiply_accumulates(architecture, shape, "reference") == counted
+    assert multiply_accumulates(architecture, shape, "reference_fused_attention") == without_products
+    assert counted == pytest.approx(published, rel=0.012)
 
 
 def test_an_operator_that_is_not_the_authors_has_no_count_of_theirs():

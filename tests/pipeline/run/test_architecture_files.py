@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 import pytest
 
-from modules.space import NASREC_FULL, NASREC_SMALL, single_operator_any_connection
+from modules.space import NASREC_FULL, NASREC_SMALL, OPEN, single_operator_any_connection, to_nasrec_json
 from pipeline.run.architecture_files import read_architectures
 
 ARCHITECTURE = single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(0))
@@ -28,28 +28,53 @@ def test_reads_what_to_json_wrote(tmp_path: Path) -> None:
 
 def test_reads_nasrec_files(tmp_path: Path) -> None:
     """A file of the authors' format is recognized by its keys."""
-    names = {"fc": 0, "dot_product": 1, "sigmoid_gating": 2, "sum": 3, "attention": 4, "efc": 5}
-    micro = [
-        {
-            "active_nodes": sorted(names[one.name] for one in block.dense_operators + block.sparse_operators),
-            "dense_in_dims": block.dense_width,
-            "sparse_in_dims": block.sparse_width,
-            "dense_sparse_interact": int(block.dense_to_sparse is not None),
-            "deep_fm": int(block.sparse_to_dense is not None),
-        }
-        for block in ARCHITECTURE.blocks
-    ]
-    macro = [
-        {
-            "dense_idx": list(reversed(block.dense_inputs)),
-            "sparse_idx": list(block.sparse_inputs),
-            "dense_left_idx": [block.left],
-            "dense_right_idx": [block.right],
-        }
-        for block in ARCHITECTURE.blocks
-    ]
-    path = written(tmp_path / "theirs.json", {"micro": micro, "macro": macro, "num_blocks": 7, "config": "xlarge"})
+    path = written(tmp_path / "theirs.json", to_nasrec_json(ARCHITECTURE, NASREC_FULL))
     assert read_architectures([path], NASREC_FULL) == {"theirs": ARCHITECTURE}
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "message"),
+    [
+        (
+            "micro",
+            "active_nodes",
+            [-1, 5],
+            r"block 3, micro\[2\]\.active_nodes: found \[-1, 5\], expected a list of one of",
+        ),
+        ("micro", "active_nodes", [0, 1, 5], r"block 3, micro\[2\]\.active_nodes: found \[0, 1, 5\], .* one of"),
+        (
+            "micro",
+            "dense_sparse_interact",
+            True,
+            r"block 3, micro\[2\]\.dense_sparse_interact: found true, expected one",
+        ),
+        ("micro", "dense_in_dims", 16.0, r"block 3, micro\[2\]\.dense_in_dims: found 16\.0, expected one of \[16, 32"),
+        ("macro", "sparse_idx", [3], r"block 3, macro\[2\]\.sparse_idx: found \[3\], expected .* of \[0, 1, 2\]"),
+    ],
+)
+def test_wrong_nasrec_files_are_named(tmp_path: Path, part: str, key: str, value: Any, message: str) -> None:
+    """No id of a node, several nodes, true for 1, a float, a later output: file, block, field, and what is allowed."""
+    data = to_nasrec_json(ARCHITECTURE, NASREC_FULL)
+    data[part][2][key] = value
+    with pytest.raises(ValueError, match=rf"theirs\.json: {message}"):
+        read_architectures([written(tmp_path / "theirs.json", data)], NASREC_FULL)
+
+
+def test_other_mistakes_in_nasrec_files(tmp_path: Path) -> None:
+    """A file of which half is missing, one of another space than the run's, and a key that stands twice."""
+    data = to_nasrec_json(ARCHITECTURE, NASREC_FULL)
+    half = written(tmp_path / "half.json", {key: value for key, value in data.items() if key != "micro"})
+    with pytest.raises(ValueError, match=r"half\.json: the file: missing keys \['micro'\], unknown keys \[\]"):
+        read_architectures([half], NASREC_FULL)
+    path = written(tmp_path / "theirs.json", data)
+    for space in (NASREC_SMALL, OPEN):
+        message = rf"theirs\.json: config: found 'xlarge', .* nasrec_full; this run searches {space.name}, and block"
+        with pytest.raises(ValueError, match=message):
+            read_architectures([path], space)
+    twice = json.dumps(data).replace('"num_blocks": 7', '"num_blocks": 8, "num_blocks": 7')
+    (tmp_path / "twice.json").write_text(twice)
+    with pytest.raises(ValueError, match=r"twice\.json: an object has the keys \['num_blocks'\] twice"):
+        read_architectures([str(tmp_path / "twice.json")], NASREC_FULL)
 
 
 @pytest.mark.parametrize(
