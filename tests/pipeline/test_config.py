@@ -128,7 +128,9 @@ def test_a_strategy_has_its_own_settings(capsys: pytest.CaptureFixture[str]) -> 
         with pytest.raises(SystemExit) as raised:
             read_command_line("chain", wrong)
         assert raised.value.code == 2 and wrong[-2] in capsys.readouterr().err
-    with pytest.raises(ValueError, match=r"search\.strategy is 'annealing'; choose one of \['evolution', 'random'\]"):
+    with pytest.raises(
+        ValueError, match=r"search\.strategy is 'annealing'; choose one of \['evolution', 'nsga2', 'random'\]"
+    ):
         read_command_line("chain", ["--search.strategy", "annealing"])
 
 
