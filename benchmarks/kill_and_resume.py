@@ -25,7 +25,7 @@ RUN = "compared"
 REPRODUCED = (
     "config.json",
     "candidates.jsonl",
-    "search_state.json",
+    "candidates.parquet",
     "winners.json",
     "race.jsonl",
     "race.json",

@@ -25,6 +25,9 @@ SHARDINGS = {
 """What the planner may choose from. Not data-parallel, whose tables have no fused optimizer, nor column-wise, where
 row-wise Adagrad's state would depend on the number of shards."""
 
+BYTES_PER_NUMBER = 4
+"""Tables are float32."""
+
 RESERVED_SHARE = 0.25
 """Share of each device's memory that the planner leaves to the dense part, its activations and the batches."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
+from modules.embeddings import BYTES_PER_NUMBER
 from modules.space import multiply_accumulates, parameter_count
 from modules.space.handmade import TITLES
 from pipeline.run.records.codec import read_record
@@ -19,9 +20,6 @@ from pipeline.training.comparison import compare
 from pipeline.training.row_logits import RowLogits, averaged
 from pipeline.training.standalone import JUDGED, build, train_with_logits, with_recipe
 from pipeline.training.workers import Workers, workers
-
-BYTES_PER_NUMBER = 4
-"""Tables are float32."""
 
 
 def retrain(session: Session, team: Workers | None = None) -> Results:

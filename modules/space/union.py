@@ -1,6 +1,8 @@
-"""Two architectures joined into one, and one made narrower: what a race makes of contenders beside mutations."""
+"""Two architectures joined or crossed, and one made narrower: what a search makes of candidates beside mutations."""
 
 import dataclasses
+
+import numpy
 
 from modules.operators import Head, Stem
 from modules.space.architecture import Architecture, Block
@@ -30,6 +32,22 @@ def unite(first: Architecture, second: Architecture, space: SearchSpace) -> Arch
     stem = max(first.stem, second.stem, key=lambda one: one.vectors)  # of as many, the first's
     united = without_dead_blocks(Architecture(tuple(blocks), stem, head), space.depths[0], space.max_inputs)
     return united if len(united.blocks) in space.depths else None
+
+
+def cross(
+    first: Architecture, second: Architecture, space: SearchSpace, generator: numpy.random.Generator
+) -> Architecture:
+    """The second, with each block that the first has too taken from the first as likely as not.
+
+    Blocks keep their numbers, and block b reads outputs below b in either, so the result is in every space that holds
+    both. Depth, stem and head are the second's.
+    """
+    blocks = tuple(
+        first.blocks[index] if index < len(first.blocks) and generator.integers(2) else block
+        for index, block in enumerate(second.blocks)
+    )
+    crossed = dataclasses.replace(second, blocks=blocks)
+    return without_dead_blocks(crossed, space.depths[0], space.max_inputs) if len(space.depths) > 1 else crossed
 
 
 def _renumbered(block: Block, moved: dict[int, int]) -> Block:

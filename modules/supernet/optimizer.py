@@ -6,7 +6,8 @@ What happens to weights that a step does not touch:
   decay and no momentum). The result is the dense optimizer's.
 - Adam: nothing either, and here that is a rule of our own: dense Adam would go on moving them by their old momentum.
   Every weight has torch.optim.Adam of its own, whose steps are those that touched it: its moments rest in between,
-  and its bias correction counts its own steps.
+  and its bias correction counts its own steps. Where several paths share a step, the rectangle around slices that
+  overlap may hold weights of no path: those rest as well (`Slice.parts`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -140,13 +141,18 @@ class SlicedAdam:
             if gradient is None:
                 continue
             kinds = ("steps", "mean", "square")
-            steps, mean, square = (self.state[f"{part.name}.{kind}"][part.index] for kind in kinds)
+            views = [part.leaf.data, *(self.state[f"{part.name}.{kind}"][part.index] for kind in kinds)]
+            held = part.held()
+            weight, steps, mean, square = views if held is None else [view.clone() for view in views]
             steps += 1
             mean.lerp_(gradient, 1 - first)
             square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
             deviation = (square / (1 - second**steps)).sqrt_().add_(self.epsilon)
             rate = rate_of(part, learning_rate, self.reference_inputs)
-            part.leaf.data.addcdiv_(mean / (1 - first**steps), deviation, value=-rate)
+            weight.addcdiv_(mean / (1 - first**steps), deviation, value=-rate)
+            if held is not None:
+                for view, moved in zip(views, (weight, steps, mean, square), strict=True):
+                    view.copy_(torch.where(held, moved, view))
             part.leaf.grad = None
 
     def state_dict(self) -> dict[str, Tensor]:

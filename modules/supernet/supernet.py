@@ -18,6 +18,9 @@ from modules.space.search_space import SearchSpace
 from modules.supernet.subnet import Subnet
 from modules.supernet.widest import widest_layers, widest_slots
 
+Rectangle = tuple[slice, ...]
+"""Where in a parameter, a slice for each dimension."""
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -25,10 +28,21 @@ class Slice:
 
     name: str
     """Name of the parameter in the supernet (or in a standalone network)."""
-    index: tuple[slice, ...]
+    index: Rectangle
     """Where in the parameter; () is all of it."""
     leaf: Tensor
     """The rectangle as an autograd leaf that shares the parameter's memory; its `.grad` is the slice's gradient."""
+    parts: tuple[Rectangle, ...] = ()
+    """Where in the rectangle the step's paths have weights, where that may not be everywhere; () is all of it."""
+
+    def held(self) -> Tensor | None:
+        """Whether a path holds each weight of the rectangle, [as the leaf]; None where all are held."""
+        if not self.parts:
+            return None
+        held = torch.zeros_like(self.leaf, dtype=torch.bool)
+        for part in self.parts:
+            held[part] = True
+        return held
 
 
 @dataclass(frozen=True)
@@ -117,22 +131,28 @@ def extract(supernet: Supernet, architecture: Architecture) -> Subnet:
 def common_slices(paths: Sequence[Path], parameters: Mapping[str, Tensor]) -> tuple[Slice, ...]:
     """Disjoint rectangles that hold all slices of several paths, in a fixed order; one path's are its own.
 
-    Slices that overlap are replaced by the rectangle around them. Where no path reaches, its gradient is zero.
+    Slices that overlap are replaced by the rectangle around them, which says where the slices lie in it: elsewhere its
+    gradient is zero, and an optimizer moves nothing.
     """
     if len(paths) == 1:
         return paths[0].slices
-    found: dict[str, list[tuple[slice, ...]]] = {}
+    found: dict[str, list[tuple[Rectangle, list[Rectangle]]]] = {}  # rectangles, and the slices in each
     for part in (part for path in paths for part in path.slices):
-        rectangles, grown = found.setdefault(part.name, []), part.index
-        while overlapping := [other for other in rectangles if _overlap(grown, other)]:
+        rectangles, grown, inside = found.setdefault(part.name, []), part.index, [part.index]
+        while overlapping := [other for other in rectangles if _overlap(grown, other[0])]:
             for other in overlapping:
                 rectangles.remove(other)
-                grown = _around(grown, other)
-        rectangles.append(grown)
+                grown, inside = _around(grown, other[0]), other[1] + inside
+        rectangles.append((grown, inside))
     return tuple(
-        Slice(name, index, parameters[name].detach()[index].requires_grad_())
+        Slice(
+            name,
+            index,
+            parameters[name].detach()[index].requires_grad_(),
+            () if index in inside else tuple(_within(part, index) for part in inside),
+        )
         for name, rectangles in found.items()
-        for index in rectangles
+        for index, inside in rectangles
     )
 
 
@@ -150,16 +170,16 @@ def sum_gradients(paths: Sequence[Path], common: Sequence[Slice]) -> None:
             part.leaf.grad = None
 
 
-def _overlap(one: tuple[slice, ...], other: tuple[slice, ...]) -> bool:
+def _overlap(one: Rectangle, other: Rectangle) -> bool:
     return all(a.start < b.stop and b.start < a.stop for a, b in zip(one, other, strict=True))
 
 
-def _around(one: tuple[slice, ...], other: tuple[slice, ...]) -> tuple[slice, ...]:
+def _around(one: Rectangle, other: Rectangle) -> Rectangle:
     pairs = zip(one, other, strict=True)
     return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in pairs)
 
 
-def _within(inner: tuple[slice, ...], outer: tuple[slice, ...]) -> tuple[slice, ...]:
+def _within(inner: Rectangle, outer: Rectangle) -> Rectangle:
     return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True))
 
 
@@ -179,7 +199,7 @@ class _SlicedWeights:
         entries = (slice(0, width),)
         return SlicedNorm(self._slice(f"{name}.weight", entries), self._slice(f"{name}.bias", entries))
 
-    def _slice(self, name: str, index: tuple[slice, ...]) -> Tensor:
+    def _slice(self, name: str, index: Rectangle) -> Tensor:
         parameter = self.parameters[name]
         assert all(part.stop <= size for part, size in zip(index, parameter.shape, strict=True)), (name, index)
         if not self.leaves:

@@ -82,7 +82,7 @@ def read_run(path: Path) -> RunRecords:
         config=config,
         metrics=tuple(line for path in metrics for _, line in read_lines(path, MetricsLine, appended=True)),
         timings={} if timings is None else timings.stages,
-        candidates=tuple(candidate for _, candidate in read_lines(folder.candidates, Candidate, space)),
+        candidates=tuple(candidate for _, candidate in read_lines(folder.candidates, Candidate, space, appended=True)),
         winners=_optional(folder.winners, Winners, space),
         trials=tuple(trial for _, trial in read_lines(folder.race_trials, Trial, space)),
         race=_optional(folder.race, RaceResult, space),

@@ -27,7 +27,7 @@ class RunFolder:
         self.config = path / "config.json"
         self.data = path / "data"
         self.candidates = path / "candidates.jsonl"
-        self.search_state = path / "search_state.json"
+        self.candidates_table = path / "candidates.parquet"
         self.winners = path / "winners.json"
         self.race_trials = path / "race.jsonl"
         self.race = path / "race.json"

@@ -7,25 +7,25 @@ members are removed.
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy
 
-from modules.space import Architecture, SearchSpace, mutate, single_operator_any_connection
+from modules.space import Architecture, InputShape, SearchSpace, mutate, single_operator_any_connection
 from pipeline.run.records.candidates import Candidate, with_scores
-from pipeline.run.records.codec import from_plain, to_plain
-from pipeline.search.proposals import Proposals, check_state, generator_state
+from pipeline.search.limits import Limits
+from pipeline.search.proposals import Proposals
 
 
 @dataclass(frozen=True)
-class EvolutionConfig:
-    """How many candidates regularized evolution scores, and how it chooses them.
+class EvolutionConfig(Limits):
+    """How many candidates regularized evolution judges, how it chooses them, and what they may cost.
 
     The published search (docs/search_space.md) has initial_population 128, generations 240, tournament 64, children 8.
     """
 
     strategy: Literal["evolution"] = "evolution"
-    """How candidates are chosen: evolution, or random (`--search.strategy random --help` lists its settings)."""
+    """How candidates are chosen: evolution, nsga2 or random (`--search.strategy nsga2 --help` lists its settings)."""
     initial_population: int = 32
     """Architectures drawn at random to start with, at least 1; as many members are kept alive."""
     generations: int = 12
@@ -36,6 +36,7 @@ class EvolutionConfig:
     """Mutated copies of the parent per generation, which replace the oldest members; 1 to initial_population."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for field, least in (("initial_population", 1), ("generations", 0)):
             if getattr(self, field) < least:
                 raise ValueError(f"search.{field} is {getattr(self, field)}; it must be at least {least}")
@@ -48,7 +49,7 @@ class EvolutionConfig:
 
     @property
     def candidates(self) -> int:
-        """Architectures scored in all."""
+        """Architectures judged in all."""
         return self.initial_population + self.generations * self.children
 
     @classmethod
@@ -69,9 +70,11 @@ class RegularizedEvolution:
     `generator` (numpy.random.default_rng) becomes the strategy's own.
     """
 
-    def __init__(self, config: EvolutionConfig, space: SearchSpace, generator: numpy.random.Generator) -> None:
+    def __init__(
+        self, config: EvolutionConfig, space: SearchSpace, shape: InputShape, generator: numpy.random.Generator
+    ) -> None:
         self._config, self._space, self._generator = config, space, generator
-        self._proposals = Proposals()
+        self._proposals = Proposals(config, shape)
         self._generation = 0
         self._scored: list[Candidate] = []
         self._population: list[Candidate] = []
@@ -95,7 +98,7 @@ class RegularizedEvolution:
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """Take scores; with the last one of a generation its members join and the oldest are removed.
 
-        Candidates that failed do not join: they are no parents, and push nobody out.
+        Candidates that failed or were refused do not join: they are no parents, and push nobody out.
         """
         self._proposals.settle(candidates)
         self._scored += candidates
@@ -104,31 +107,6 @@ class RegularizedEvolution:
             self._population = self._population[-self._config.initial_population :]
             self._scored = []
             self._generation += 1
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that decides what comes next, as plain JSON values."""
-        return {
-            **self._identity(),
-            "generation": self._generation,
-            "scored": [to_plain(candidate) for candidate in self._scored],
-            "population": [to_plain(candidate) for candidate in self._population],
-            "proposals": self._proposals.state_dict(),
-            "generator": generator_state(self._generator),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from a `state_dict`; ValueError when it is of another search."""
-        check_state(state, self._identity())
-        self._generation = state["generation"]
-        self._scored, self._population = (
-            [from_plain(candidate, Candidate, f"search state, {name}", self._space) for candidate in state[name]]
-            for name in ("scored", "population")
-        )
-        self._proposals.load_state_dict(state["proposals"], self._space)
-        self._generator.bit_generator.state = state["generator"]
-
-    def _identity(self) -> dict[str, Any]:
-        return {"config": dataclasses.asdict(self._config), "space": self._space.name}
 
     def _begin_generation(self) -> None:
         """Propose the random start, or a parent's children. Without a parent, or a new mutation of it, random ones."""

@@ -4,24 +4,22 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import numpy
-
-from modules.space import Architecture, SearchSpace, canonical
+from modules.space import Architecture, InputShape, canonical, multiply_accumulates, parameter_count
 from pipeline.run.records.candidates import Candidate
-from pipeline.run.records.codec import from_plain
+from pipeline.search.limits import Limits
 
 _ATTEMPTS = 1000
 """Draws without a new network after which a source is given up; it may then still have about 1 new in 1,000."""
 
 
 class Proposals:
-    """Architectures proposed and not yet scored, in order."""
+    """Architectures proposed and not yet scored, in order; all are within the limits that are counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits, shape: InputShape) -> None:
+        self._limits, self._shape = limits, shape
         self._asked: dict[Architecture, bool] = {}  # whether the driver has been given it
-        self._seen: dict[str, None] = {}  # an ordered set
+        self._seen: set[str] = set()
 
     def __len__(self) -> int:
         """Architectures proposed and not yet scored."""
@@ -33,14 +31,23 @@ class Proposals:
         return len(self._seen)
 
     def propose(self, draw: Callable[[], Architecture]) -> bool:
-        """Draw until the network is a new one and add it; False when none was found."""
+        """Draw until the network is a new one within the limits and add it; False when none was found.
+
+        Raises ValueError when the limits leave none of the first draws.
+        """
+        refused: list[Architecture] = []
         for _ in range(_ATTEMPTS):
             architecture = draw()
             key = _network_key(architecture)
-            if key not in self._seen:
-                self._seen[key] = None
+            if key in self._seen:
+                continue
+            if self._limits.allows(architecture, self._shape):
+                self._seen.add(key)
                 self._asked[architecture] = False
                 return True
+            refused.append(architecture)
+        if not self._seen:
+            raise ValueError(self._nothing_left(refused))
         return False
 
     def ask(self, n: int) -> list[Architecture]:
@@ -58,32 +65,17 @@ class Proposals:
             scored.add(candidate.architecture)
         self._asked = {waiting: asked for waiting, asked in self._asked.items() if waiting not in scored}
 
-    def state_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {"waiting": [architecture.to_json() for architecture in self._asked], "seen": list(self._seen)}
-
-    def load_state_dict(self, state: dict[str, Any], space: SearchSpace) -> None:
-        """Resume from a `state_dict`; all that is not scored waits to be asked again."""
-        waiting = (from_plain(one, Architecture, "search state, waiting", space) for one in state["waiting"])
-        self._asked = dict.fromkeys(waiting, False)
-        self._seen = dict.fromkeys(state["seen"])
+    def _nothing_left(self, refused: Sequence[Architecture]) -> str:
+        least = min(multiply_accumulates(architecture, self._shape) for architecture in refused)
+        fewest = min(parameter_count(architecture, self._shape) for architecture in refused)
+        settings = (("max_mflops", self._limits.max_mflops), ("max_params", self._limits.max_params))
+        within = " and ".join(f"search.{name} {value:g}" for name, value in settings if value)
+        return (
+            f"none of {len(refused):,} random architectures is within {within}: the least had {least / 1e6:.4g} "
+            f"million multiply-accumulates, the least {fewest:,} parameters; raise the limit, or choose another space"
+        )
 
 
 def _network_key(architecture: Architecture) -> str:
     """The same for architectures that are the same network."""
     return hashlib.sha256(json.dumps(canonical(architecture).to_json()).encode()).hexdigest()[:32]
-
-
-def generator_state(generator: numpy.random.Generator) -> dict[str, Any]:
-    """The generator's state as plain JSON values."""
-    state = generator.bit_generator.state
-    assert state["bit_generator"] == "PCG64", "the state of numpy.random.default_rng's generator is JSON-able"
-    return dict(state)
-
-
-def check_state(state: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Raise ValueError naming the fields of a `state_dict` that show it to be of another search."""
-    differing = {name: (state.get(name), value) for name, value in expected.items() if state.get(name) != value}
-    if differing:
-        found = "; ".join(f"{name} is {was!r}, now {value!r}" for name, (was, value) in differing.items())
-        raise ValueError(f"the search state is of another search: {found}; continue that search or start a new run")

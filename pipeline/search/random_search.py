@@ -1,28 +1,29 @@
 """Random search: every candidate drawn as the supernet's training paths are. The strategy to beat."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy
 
-from modules.space import Architecture, SearchSpace, single_operator_any_connection
+from modules.space import Architecture, InputShape, SearchSpace, single_operator_any_connection
 from pipeline.run.records.candidates import Candidate
-from pipeline.search.proposals import Proposals, check_state, generator_state
+from pipeline.search.limits import Limits
+from pipeline.search.proposals import Proposals
 
 
 @dataclass(frozen=True)
-class RandomSearchConfig:
-    """How many candidates random search scores."""
+class RandomSearchConfig(Limits):
+    """How many candidates random search scores, and what they may cost."""
 
     strategy: Literal["random"] = "random"
-    """How candidates are chosen: evolution (`--search.strategy evolution --help` lists its settings), or random."""
+    """How candidates are chosen: random, evolution or nsga2 (`--search.strategy nsga2 --help` lists its settings)."""
     candidates: int = 128
-    """Architectures scored in all, at least 1; where the command line chooses random search for a run that has
-    another strategy, as many as that strategy would score."""
+    """Architectures judged in all, at least 1; where the command line chooses random search for a run that has
+    another strategy, as many as that strategy would judge."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.candidates < 1:
             raise ValueError(f"search.candidates is {self.candidates}; it must be at least 1")
 
@@ -40,14 +41,16 @@ class RandomSearch:
 
     generation = 0
 
-    def __init__(self, config: RandomSearchConfig, space: SearchSpace, generator: numpy.random.Generator) -> None:
-        self._config, self._space, self._generator = config, space, generator
-        self._proposals = Proposals()
+    def __init__(
+        self, config: RandomSearchConfig, space: SearchSpace, shape: InputShape, generator: numpy.random.Generator
+    ) -> None:
+        self._space, self._generator = space, generator
+        self._proposals = Proposals(config, shape)
         self._budget = config.candidates
 
     def ask(self, n: int) -> list[Architecture]:
         """At most n architectures to score next; empty when the budget, or a very small space, is used up."""
-        handed = self._proposals.ask(n)  # first those that a resumed search asks again
+        handed: list[Architecture] = []
         while len(handed) < n and self._proposals.proposed < self._budget:
             if not self._proposals.propose(lambda: single_operator_any_connection(self._space, self._generator)):
                 self._budget = self._proposals.proposed
@@ -57,22 +60,3 @@ class RandomSearch:
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """Take scores; they change nothing of what comes next."""
         self._proposals.settle(candidates)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that decides what comes next, as plain JSON values."""
-        return {
-            **self._identity(),
-            "budget": self._budget,
-            "proposals": self._proposals.state_dict(),
-            "generator": generator_state(self._generator),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from a `state_dict`; ValueError when it is of another search."""
-        check_state(state, self._identity())
-        self._budget = state["budget"]
-        self._proposals.load_state_dict(state["proposals"], self._space)
-        self._generator.bit_generator.state = state["generator"]
-
-    def _identity(self) -> dict[str, Any]:
-        return {"config": dataclasses.asdict(self._config), "space": self._space.name}

@@ -1,9 +1,11 @@
-"""The search as a stage of a run: the trained supernet in, candidates.jsonl and winners.json out."""
+"""The search as a stage of a run: the trained supernet in, candidates (.jsonl, .parquet) and winners.json out."""
 
+from modules.embeddings import BYTES_PER_NUMBER
 from pipeline.run.records.candidates import Candidate, Winners, best_candidates, with_scores
-from pipeline.run.records.codec import write_lines
 from pipeline.run.records.progress import SupernetResult
+from pipeline.search.candidates_table import write_candidates_table
 from pipeline.search.driver import search
+from pipeline.search.strategy import SearchConfig
 from pipeline.session import Session
 from pipeline.training.frozen_rows import load_frozen_rows
 from pipeline.training.supernet import SUPERNET, load_supernet
@@ -12,12 +14,17 @@ from pipeline.training.supernet import SUPERNET, load_supernet
 def search_supernet(session: Session) -> Winners:
     """Search to the end and write the winners, best first; if that is done, only read them.
 
-    Raises ValueError when every candidate failed; candidates.jsonl then says which they were.
+    Raises ValueError when no candidate has a score; candidates.jsonl then says which they were, and why.
     """
     path = session.folder.winners
     if not session.exists(path):
         candidates = _search(session)
-        session.processes.on_first(lambda: write_lines(session.folder.candidates, candidates))
+        session.processes.on_first(lambda: write_candidates_table(session.folder.candidates_table, candidates))
+        if len(candidates) < session.config.search.candidates:
+            session.say(
+                f"search     ended after {len(candidates)} of {session.config.search.candidates} candidates: no further"
+                " network was found in the space and within the limits"
+            )
         session.write(path, _winners(session, candidates))
     found = session.read(path, Winners)
     for number, winner in enumerate(found.winners, start=1):
@@ -38,20 +45,32 @@ def _search(session: Session) -> tuple[Candidate, ...]:
     valid = load_frozen_rows(tables, dataset, "valid", scoring.valid_rows, processes)
     del trainee, tables  # not needed again
     generator = session.numpy_generator("search")
-    return search(supernet, fine_tune, valid, config.search, scoring, generator, session.folder, processes)
+    table_bytes = BYTES_PER_NUMBER * sum(dataset.schema.table_sizes) * session.shape.embedding_width
+    folder = session.folder
+    return search(supernet, fine_tune, valid, config.search, scoring, generator, folder, processes, table_bytes)
 
 
 def _winners(session: Session, candidates: tuple[Candidate, ...]) -> Winners:
     config = session.config
     if not with_scores(candidates):
-        raise ValueError(
-            f"{session.folder.candidates}: all {len(candidates)} candidates failed: none has a finite log loss on the "
-            "supernet's weights; train the supernet with lower learning rates, in a new run"
-        )
+        raise ValueError(f"{session.folder.candidates}: {_nothing_scored(candidates, config.search)}")
     return Winners(
         space=session.space.name,
         strategy=config.search.strategy,
         candidates=len(candidates),
         supernet_valid_log_loss=session.read(session.folder.result(SUPERNET), SupernetResult).valid_log_loss,
         winners=best_candidates(candidates, max(1, config.race.from_supernet)),
+    )
+
+
+def _nothing_scored(candidates: tuple[Candidate, ...], config: SearchConfig) -> str:
+    times = [candidate.latency_us or 0.0 for candidate in candidates if candidate.state == "refused"]
+    if not times:
+        return (
+            f"all {len(candidates)} candidates failed: none has a finite log loss on the supernet's weights; train the "
+            "supernet with lower learning rates, in a new run"
+        )
+    return (
+        f"of {len(candidates)} candidates {len(times)} are over search.max_latency_us {config.max_latency_us:g} (the "
+        f"fastest took {min(times):.1f} us) and {len(candidates) - len(times)} failed; raise the limit, in a new run"
     )

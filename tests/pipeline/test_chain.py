@@ -87,7 +87,7 @@ def test_on_two_ranks(finished: TinyRun, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert "2 process(es), cpu" in ended.stdout and ended.stdout.count("\nfound ") == 1
     found, one = tmp_path / "two" / RUN, tmp_path / "runs" / RUN
-    decided = ("winners.json", "candidates.jsonl", "search_state.json", "race.jsonl", "race.json", "results.json")
+    decided = ("winners.json", "candidates.jsonl", "candidates.parquet", "race.jsonl", "race.json", "results.json")
     shutil.copytree(found, one, ignore=shutil.ignore_patterns(*decided, "retrain"))
     for stage in (search_supernet, race, retrain):
         assert type(finished)(tmp_path, finished.sizes, 0).program(stage) == 0
@@ -190,7 +190,11 @@ BROKEN: dict[str, tuple[str, Callable[[str], str], str]] = {
         r"results\.json: field 'best': found 'winner_9', which is not one of the models \[",
     ),
     "config cut": ("config.json", lambda text: text[:-40], r"config\.json: not JSON at line \d+"),
-    "search state cut": ("search_state.json", lambda text: text[:-40], r"search_state\.json: not JSON at line \d+"),
+    "a candidate cut": (
+        "candidates.jsonl",
+        lambda text: text.replace("\n", "", 1),
+        r"candidates\.jsonl, line 1: not JSON: Extra data.*; repair or remove the line",
+    ),
 }
 
 
@@ -200,7 +204,7 @@ def test_broken_files(copied: TinyRun, case: str, capfd: pytest.CaptureFixture[s
     """The chain stops with one line naming the file, what is wrong in it and what to do, and changes nothing."""
     name, edit, message = BROKEN[case]
     later = ["report.html", "model.pt", "codesign.json", "results.json", "race.json", "winners.json"]
-    if name in ("winners.json", "search_state.json"):
+    if name in ("winners.json", "candidates.jsonl"):
         for other in later[: later.index("winners.json") + (name != "winners.json")]:
             (copied.path / other).unlink()
         shutil.rmtree(copied.path / "checkpoints" / "retrain")

@@ -14,6 +14,7 @@ from pipeline.config import NAMED_RUNS, ModelConfig, RetrainConfig, RunConfig, S
 from pipeline.run.folder import _flat, plain
 from pipeline.run.records.recipe import Recipe
 from pipeline.search.evolution import EvolutionConfig
+from pipeline.search.nsga2 import NSGA2Config
 from pipeline.search.random_search import RandomSearchConfig
 from pipeline.session import read_command_line
 
@@ -121,6 +122,10 @@ def test_a_strategy_has_its_own_settings(capsys: pytest.CaptureFixture[str]) -> 
     )
     arguments = ["quick", "--search.strategy=random", "--search.candidates", "5"]
     assert read_command_line("chain", arguments).search == RandomSearchConfig("random", 5)
+    arguments = ["quick", "--search.strategy", "nsga2", "--search.objectives", "log_loss", "latency_us"]
+    found = read_command_line("chain", [*arguments, "--search.max-mflops", "2", "--search.max-params", "9"]).search
+    expected = NSGA2Config.of_size(size)
+    assert found == dataclasses.replace(expected, objectives=("log_loss", "latency_us"), max_mflops=2.0, max_params=9)
     found = read_command_line("chain", ["quick", "--search.strategy", "evolution", "--search.children", "2"]).search
     assert isinstance(found, EvolutionConfig)
     assert found == dataclasses.replace(found, children=2) and found.candidates == size - 2 * 2
@@ -128,7 +133,9 @@ def test_a_strategy_has_its_own_settings(capsys: pytest.CaptureFixture[str]) -> 
         with pytest.raises(SystemExit) as raised:
             read_command_line("chain", wrong)
         assert raised.value.code == 2 and wrong[-2] in capsys.readouterr().err
-    with pytest.raises(ValueError, match=r"search\.strategy is 'annealing'; choose one of \['evolution', 'random'\]"):
+    with pytest.raises(
+        ValueError, match=r"search\.strategy is 'annealing'; choose one of \['evolution', 'nsga2', 'random'\]"
+    ):
         read_command_line("chain", ["--search.strategy", "annealing"])
 
 

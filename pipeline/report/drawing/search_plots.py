@@ -59,8 +59,10 @@ def search_progress(run: RunRecords) -> Picture:
     caption += " Blue dots: the winners." if hovers else ""
     caption += " Bands part the generations." if banded else ""
     caption += f" Above the frame: the worst {beyond}." if beyond else ""
-    failed = len(run.candidates) - len(candidates)
+    states = [candidate.state for candidate in run.candidates]
+    failed, refused = states.count("failed"), states.count("refused")
     caption += f" Without a dot: the {failed} that failed, whose log loss was not finite." if failed else ""
+    caption += f" Without a dot: the {refused} that were refused for their latency." if refused else ""
     return Picture(svg, title, caption)
 
 

@@ -6,8 +6,7 @@
 | `checkpoints/<stage>/metrics.jsonl` | `progress.MetricsLine`, one per line | train, retrain |
 | `timings.json` | `progress.Timings` | chain |
 | `checkpoints/supernet/result.json` | `progress.SupernetResult` | train |
-| `search_state.json` | `candidates.SearchState` | search |
-| `candidates.jsonl` | `candidates.Candidate`, one per line | search |
+| `candidates.jsonl` | `candidates.Candidate`, one per line, appended as they are judged | search |
 | `winners.json` | `candidates.Winners` | search |
 | `race/<trial>.json` | `pipeline.race.trial_training.Outcome`, while the race lasts | race |
 | `race.jsonl` | `race.Trial`, one per line | race |

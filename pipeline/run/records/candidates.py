@@ -1,15 +1,18 @@
-"""The search's records: a candidate (a line of candidates.jsonl), winners.json, search_state.json."""
+"""The search's records: a candidate (a line of candidates.jsonl) and winners.json."""
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from modules.space import Architecture
+
+CandidateValue = Literal["log_loss", "multiply_accumulates", "parameters", "table_bytes", "latency_us"]
+"""What strategies know of a candidate, by name; less is better for all of them."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A scored architecture: one line of candidates.jsonl."""
+    """An architecture that the search judged: one line of candidates.jsonl."""
 
     index: int
     """Place in the order in which the strategy was asked, from 0."""
@@ -23,24 +26,47 @@ class Candidate:
     """Multiply-accumulates per row, embeddings not counted."""
     parameters: int
     """Parameters, embedding tables not counted."""
-    state: Literal["scored", "failed"] = "scored"
-    """What became of it: failed when its log loss was not finite. It then is neither a parent nor a winner."""
+    state: Literal["scored", "failed", "refused"] = "scored"
+    """What became of it: failed when its log loss was not finite, refused (and not scored) when its measured latency is
+    over the limit. It then is neither a parent nor a winner."""
+    reason: str = ""
+    """Why it failed or was refused, in words; empty when it was scored."""
+    table_bytes: int = 0
+    """Bytes of its embedding tables in float32."""
+    latency_us: float | None = None
+    """Median time of a batch on one CPU thread (`pipeline.search.latency`), in microseconds; None: not measured."""
 
     def __post_init__(self) -> None:
-        if self.state == "failed":
+        if self.state != "scored":
             if self.score is not None:
-                raise ValueError(f"candidate {self.index}: score is {self.score}; one that failed has none")
+                raise ValueError(f"candidate {self.index}: score is {self.score}; one that {self._ended} has none")
+            if not self.reason:
+                raise ValueError(f"candidate {self.index}: reason is empty; one that {self._ended} says why")
         elif self.score is None or not math.isfinite(self.score):
             raise ValueError(f"candidate {self.index}: score is {self.score}; a log loss is finite")
-        for field in ("index", "generation", "multiply_accumulates", "parameters"):
+        elif self.reason:
+            raise ValueError(f"candidate {self.index}: reason is {self.reason!r}; one that was scored has none")
+        for field in ("index", "generation", "multiply_accumulates", "parameters", "table_bytes"):
             if getattr(self, field) < 0:
                 raise ValueError(f"candidate {self.index}: {field} is {getattr(self, field)}; it cannot be negative")
+        if self.latency_us is not None and not 0 < self.latency_us < math.inf:
+            raise ValueError(f"candidate {self.index}: latency_us is {self.latency_us}; it is a time above 0")
 
     @property
     def log_loss(self) -> float:
         """The score of a candidate that has one."""
-        assert self.score is not None, "a failed candidate is not compared"
+        assert self.score is not None, "a candidate without a score is not compared"
         return self.score
+
+    def value(self, name: CandidateValue) -> float:
+        """A value of a scored candidate by its name."""
+        found: float | None = getattr(self, name)
+        assert found is not None, f"{name} was not measured"
+        return float(found)
+
+    @property
+    def _ended(self) -> str:
+        return "failed" if self.state == "failed" else "was refused"
 
 
 @dataclass(frozen=True)
@@ -54,7 +80,7 @@ class Winners:
     strategy: str
     """Name of the search strategy."""
     candidates: int
-    """Candidates scored or failed."""
+    """Candidates judged: scored, failed or refused."""
     supernet_valid_log_loss: float
     """The trained supernet's validation log loss, nats per row (mean of random paths)."""
     winners: tuple[Candidate, ...]
@@ -64,26 +90,16 @@ class Winners:
         if not self.winners:
             raise ValueError("winners is empty; a search ends with at least one")
         for winner in self.winners:
-            if winner.state == "failed":
-                raise ValueError(f"candidate {winner.index} failed; it cannot be a winner")
-
-
-@dataclass(frozen=True)
-class SearchState:
-    """search_state.json: where a stopped search resumes."""
-
-    strategy: dict[str, Any]
-    """The strategy's `state_dict`."""
-    candidates: tuple[Candidate, ...]
-    """All candidates scored or failed so far, in the order asked."""
+            if winner.state != "scored":
+                raise ValueError(f"candidate {winner.index} {winner._ended}; it cannot be a winner")
 
 
 def best_candidates(candidates: tuple[Candidate, ...], count: int) -> tuple[Candidate, ...]:
-    """The `count` best of the candidates that did not fail, best first; of equal scores the earlier one."""
+    """The `count` best of the candidates that have a score, best first; of equal scores the earlier one."""
     ranked = sorted(with_scores(candidates), key=lambda candidate: (candidate.log_loss, candidate.index))
     return tuple(ranked[:count])
 
 
 def with_scores(candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
-    """Those that did not fail, in the same order."""
+    """Those that were scored, in the same order."""
     return tuple(candidate for candidate in candidates if candidate.state == "scored")

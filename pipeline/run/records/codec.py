@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import json
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -22,7 +23,7 @@ from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn
 
 from modules.space import OPEN, Architecture, SearchSpace
-from pipeline.run.files import atomic_write, read_json, write_json
+from pipeline.run.files import atomic_write, read_json, sync_folder, write_json
 
 T = TypeVar("T")
 
@@ -72,6 +73,35 @@ def write_lines(path: Path, records: Iterable[Any]) -> None:
     """Write records atomically, one JSON object per line."""
     with atomic_write(path, text=True) as file:
         file.writelines(line_of(record) for record in records)
+
+
+def append_lines(path: Path, records: Iterable[Any]) -> None:
+    """Append records to a .jsonl file, made if absent; they are on the disk when this returns.
+
+    A kill, or a full disk, can leave a last line without its end; `drop_cut_line` removes it. Raises OSError naming the
+    file when it cannot be written.
+    """
+    is_new = not path.exists()
+    try:
+        with path.open("ab") as file:
+            file.write("".join(line_of(record) for record in records).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        if is_new:
+            sync_folder(path.parent)
+    except OSError as error:
+        what = f"{error.strerror} while writing; make room on the disk and run the same command again"
+        raise OSError(error.errno, what, str(path)) from error
+
+
+def drop_cut_line(path: Path) -> None:
+    """Cut what stands behind the last line end of an appended file, if there is such a file."""
+    if path.is_file():
+        with path.open("r+b") as file:
+            contents = file.read()
+            file.truncate(contents.rfind(b"\n") + 1)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def line_of(record: Any) -> str:

@@ -1,4 +1,4 @@
-"""modules/space/union.py: unions compute both networks' features, narrowed models stay in their space."""
+"""modules/space/union.py: unions compute both networks' features; crossed and narrowed models stay in their space."""
 
 import numpy
 import pytest
@@ -7,9 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.operators import InputShape
-from modules.space import NASREC_SMALL, OPEN, canonical, live, multiply_accumulates, single_operator_any_connection
+from modules.space import (
+    NASREC_FULL,
+    NASREC_SMALL,
+    OPEN,
+    canonical,
+    live,
+    multiply_accumulates,
+    single_operator_any_connection,
+)
 from modules.space.handmade import HANDMADE, handmade
-from modules.space.union import narrow, unite
+from modules.space.union import cross, narrow, unite
 from modules.supernet import Supernet, extract
 
 SHAPE = InputShape(integers=5, fields=6, embedding_width=8)
@@ -60,6 +68,33 @@ def test_no_union_without_a_free_head() -> None:
     generator = numpy.random.default_rng(0)
     first, second = (single_operator_any_connection(NASREC_SMALL, generator) for _ in range(2))
     assert unite(first, second, NASREC_SMALL) is None
+
+
+@pytest.mark.parametrize("space", [NASREC_SMALL, NASREC_FULL, OPEN], ids=lambda space: space.name)
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_crossing_is_of_the_space(space, seed: int) -> None:
+    """Of any two networks; where blocks keep their places each is one parent's with the same number, and with itself a
+    network stays what it is."""
+    generator = numpy.random.default_rng(seed)
+    first, second = (single_operator_any_connection(space, generator) for _ in range(2))
+    found = cross(first, second, space, generator)
+    space.check(found)
+    assert canonical(cross(first, first, space, generator)) == canonical(first)
+    if len(space.depths) == 1:
+        assert all(block in pair for block, *pair in zip(found.blocks, first.blocks, second.blocks, strict=True))
+
+
+def test_a_crossing_has_blocks_of_both() -> None:
+    """Over 200 crossings a block is either parent's equally often, within 4 sigma."""
+    generator = numpy.random.default_rng(0)
+    taken = []
+    for _ in range(200):
+        first, second = (single_operator_any_connection(NASREC_FULL, generator) for _ in range(2))
+        found = cross(first, second, NASREC_FULL, generator)
+        pairs = zip(found.blocks, first.blocks, second.blocks, strict=True)
+        taken += [block == own for block, own, other in pairs if own != other]
+    assert abs(numpy.mean(taken) - 0.5) < 4 * 0.5 / len(taken) ** 0.5
 
 
 @pytest.mark.parametrize("name", HANDMADE)

@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from modules.space import NASREC_FULL, InputShape, SearchSpace, single_operator_any_connection
-from modules.supernet import Slice, SlicedAdagrad, SlicedAdam, SlicedSGD, Supernet
+from modules.supernet import (
+    Slice,
+    SlicedAdagrad,
+    SlicedAdam,
+    SlicedOptimizer,
+    SlicedSGD,
+    Supernet,
+    common_slices,
+    sum_gradients,
+)
 
 SHAPE = InputShape(3, 4, 4)
 SPACE = SearchSpace(
@@ -78,6 +87,66 @@ def test_adam_is_torchs_on_the_steps_that_touch_a_weight():
         assert leaf.grad is None
     expected = torch.stack([torch.stack([weight.detach() for weight in row]) for row in alone])
     assert torch.allclose(whole, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [SlicedAdam, SlicedAdagrad, SlicedSGD])
+def test_what_no_path_holds_rests(kind):
+    """Several paths a step, after steps that moved every weight: what none of a step's paths holds, in the rectangle
+    around their slices or not, is unchanged to the last bit, its state as well; what one holds is where an optimizer
+    that gets the same gradients weight by weight has it."""
+    supernet = Supernet(SPACE, SHAPE, torch.Generator().manual_seed(0)).double()
+    parameters = supernet.parameters_by_name()
+    alone = {name: value.detach().clone() for name, value in parameters.items()}
+    ours, theirs = (kind() if kind is SlicedSGD else kind(values) for values in (parameters, alone))
+    draws, generator = numpy.random.default_rng(7), torch.Generator().manual_seed(1)
+    whole = [Slice(name, (), value.detach()) for name, value in parameters.items()]
+    for part in whole:
+        part.leaf.grad = torch.randn(part.leaf.shape, generator=generator).double()
+        take_step(theirs, part.name, alone[part.name], (), part.leaf.grad.clone())
+    ours.step(whole, learning_rate=0.05)
+    resting_in_a_rectangle = 0
+    for _ in range(4):
+        paths = [supernet.path(single_operator_any_connection(SPACE, draws)) for _ in range(3)]
+        held = {name: torch.zeros(value.shape, dtype=torch.bool) for name, value in parameters.items()}
+        gradients = {name: torch.zeros_like(value) for name, value in alone.items()}
+        for part in (part for path in paths for part in path.slices):
+            part.leaf.grad = torch.randn(part.leaf.shape, generator=generator).double()
+            held[part.name][part.index] = True
+            gradients[part.name][part.index] += part.leaf.grad
+        before = {name: value.clone() for name, value in everything(parameters, ours).items()}
+        common = common_slices(paths, parameters)
+        sum_gradients(paths, common)
+        resting_in_a_rectangle += sum(int((~held[part.name][part.index]).sum()) for part in common)
+        ours.step(common, learning_rate=0.05)
+        for name, value in everything(parameters, ours).items():
+            resting = ~next(where for own, where in held.items() if name.startswith(own))
+            assert torch.equal(value[resting], before[name][resting]), name
+        for name, where in held.items():
+            take_step(theirs, name, alone[name], (where,), gradients[name][where])
+    assert resting_in_a_rectangle
+    for name, value in everything(parameters, ours).items():
+        expected = everything(alone, theirs)[name]
+        assert torch.allclose(value, expected, rtol=1e-12, atol=1e-12), name
+
+
+def everything(parameters, optimizer: SlicedOptimizer) -> dict[str, torch.Tensor]:
+    """All weights, and their state by names that begin with the parameter's."""
+    state = {f"{name}, state": value for name, value in optimizer.state_dict().items()}
+    return {name: value.detach() for name, value in parameters.items()} | state
+
+
+def take_step(optimizer, name, weights, index, gradient):
+    """A step of some weights alone, gathered into a vector of their own, with their state."""
+    state = {key: value for key, value in optimizer.state_dict().items() if key.startswith(f"{name}.") or key == name}
+    parts = {key: value[index].clone() for key, value in {**state, "": weights}.items()}
+    leaf = parts.pop("")
+    leaf.grad = gradient
+    alone = type(optimizer)() if not state else type(optimizer)({name: leaf})
+    alone.load_state_dict(parts)
+    alone.step([Slice(name, (), leaf)], learning_rate=0.05)
+    weights[index] = leaf
+    for key, value in alone.state_dict().items():
+        optimizer.state_dict()[key][index] = value
 
 
 @pytest.mark.parametrize("kind", [SlicedAdam, SlicedSGD])

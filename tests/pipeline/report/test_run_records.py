@@ -51,7 +51,15 @@ def test_reads_what_was_written(finished_run: Path) -> None:
     assert (run.shape, run.missing) == (InputShape(13, 26, 16), ())
 
 
-@pytest.mark.parametrize("name", [*DOCUMENTS, "candidates.jsonl", "race.jsonl"])
+def test_a_search_that_was_killed(folder: Path) -> None:
+    """Of candidates.jsonl, which is appended to, a last line that was cut is left out."""
+    path = folder / "candidates.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30])
+    assert len(read_run(folder).candidates) == whole.count(b"\n") - 1
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTS, "race.jsonl"])
 def test_truncated_file_is_named(folder: Path, name: str) -> None:
     """A file cut in the middle is a ValueError that names it."""
     path = folder / name

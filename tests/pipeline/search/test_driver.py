@@ -1,18 +1,22 @@
-"""The search loop: candidates scored in order; stopped after any save and resumed, it ends the same."""
+"""The search loop: candidates judged in order, appended to the log; whatever a kill leaves of it, it ends the same."""
 
 import copy
 import math
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from modules.space import (
     NASREC_SMALL,
+    Architecture,
     InputShape,
     multiply_accumulates,
     parameter_count,
@@ -20,12 +24,13 @@ from modules.space import (
 from modules.supernet import Supernet, extract
 from pipeline.run.folder import RunFolder
 from pipeline.run.processes import Processes, cpu_threads, join
-from pipeline.run.records.candidates import Candidate, SearchState
-from pipeline.run.records.codec import read_record
+from pipeline.run.records.candidates import Candidate
+from pipeline.run.records.codec import line_of
 from pipeline.search import driver as search_module
 from pipeline.search.config import ScoringConfig
 from pipeline.search.driver import search
 from pipeline.search.evolution import EvolutionConfig
+from pipeline.search.nsga2 import NSGA2Config
 from pipeline.search.random_search import RandomSearchConfig
 from pipeline.search.scoring import score
 from pipeline.search.strategy import SearchConfig
@@ -57,14 +62,18 @@ def rows() -> FrozenRows:
     return FrozenRows(torch.rand(50, 2, generator=generator), torch.randn(50, 3, 4, generator=generator), label)
 
 
-def run_search(supernet: Supernet, folder: RunFolder, processes: Processes) -> tuple[Candidate, ...]:
+def run_search(
+    supernet: Supernet, folder: Path, processes: Processes, config: SearchConfig = CONFIG
+) -> tuple[Candidate, ...]:
     """A search in a folder."""
-    return search(supernet, None, rows(), CONFIG, SCORING, numpy.random.default_rng(5), folder, processes)
+    folder.mkdir(exist_ok=True)
+    generator = numpy.random.default_rng(5)
+    return search(supernet, None, rows(), config, SCORING, generator, RunFolder(folder), processes, 4_000)
 
 
 def test_candidates_hold_their_own_scores_and_costs(supernet: Supernet, tmp_path: Path, processes: Processes) -> None:
     """Numbered in the order asked, generations in order, each with the score and exact counts of its architecture."""
-    found = run_search(supernet, RunFolder(tmp_path), processes)
+    found = run_search(supernet, tmp_path, processes)
     assert [candidate.index for candidate in found] == list(range(10))
     assert [candidate.generation for candidate in found] == [0] * 4 + [1] * 2 + [2] * 2 + [3] * 2
     for candidate in found:
@@ -73,6 +82,8 @@ def test_candidates_hold_their_own_scores_and_costs(supernet: Supernet, tmp_path
             assert candidate.score == score(extract(supernet, candidate.architecture), None, rows(), SCORING)
         assert candidate.multiply_accumulates == multiply_accumulates(candidate.architecture, supernet.shape)
         assert candidate.parameters == parameter_count(candidate.architecture, supernet.shape)
+        assert (candidate.table_bytes, candidate.latency_us, candidate.reason) == (4_000, None, "")
+    assert (tmp_path / "candidates.jsonl").read_text() == "".join(map(line_of, found))
 
 
 @pytest.fixture
@@ -89,14 +100,8 @@ def test_a_candidate_that_diverges_has_failed(
     poisoned: Supernet, tmp_path: Path, processes: Processes, config: SearchConfig
 ) -> None:
     """A candidate with a NaN weight has no score and is recorded with its architecture; the search continues to its
-    end, all others have the scores that they have alone, and the state that is left gives the same again."""
-
-    def run_with(folder: Path) -> tuple[Candidate, ...]:
-        folder.mkdir(exist_ok=True)
-        generator = numpy.random.default_rng(5)
-        return search(poisoned, None, rows(), config, SCORING, generator, RunFolder(folder), processes)
-
-    found = run_with(tmp_path / "whole")
+    end, all others have the scores that they have alone, and the log that is left gives the same again."""
+    found = run_search(poisoned, tmp_path, processes, config)
     assert len(found) == 10
     with cpu_threads(1):
         scores = [score(extract(poisoned, candidate.architecture), None, rows(), SCORING) for candidate in found]
@@ -105,28 +110,111 @@ def test_a_candidate_that_diverges_has_failed(
     assert [candidate.score for candidate in found if candidate.score is not None] == [
         one for one in scores if math.isfinite(one)
     ]
-    state = read_record(tmp_path / "whole" / "search_state.json", SearchState, NASREC_SMALL)
-    assert state.candidates == found == run_with(tmp_path / "whole")
+    reasons = {candidate.reason for candidate in found if candidate.state == "failed"}
+    assert reasons == {"its log loss on the supernet's weights is nan"}
+    assert found == run_search(poisoned, tmp_path, processes, config)
 
 
-@pytest.mark.parametrize("saves", [1, 2, 3])
-@pytest.mark.slow
-def test_stopped_after_any_save(
-    supernet: Supernet, tmp_path: Path, processes: Processes, monkeypatch: pytest.MonkeyPatch, saves: int
+SEARCHES = (CONFIG, NSGA2Config(population=5, generations=1), RandomSearchConfig(candidates=10))
+
+
+@pytest.fixture
+def cheap_scores(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Scores of the architecture's text in place of a supernet's; how many were asked for in each call."""
+    asked: list[int] = []
+
+    def score_all(supernet: Supernet, architectures: Sequence[Architecture], *_: Any) -> list[float]:
+        asked.append(len(architectures))
+        numbers = [zlib.crc32(repr(one.to_json()).encode()) for one in architectures]
+        return [math.nan if number % 5 == 0 else number / 2**32 for number in numbers]
+
+    monkeypatch.setattr(search_module, "score_all", score_all)
+    return asked
+
+
+@pytest.mark.parametrize("config", SEARCHES, ids=lambda config: config.strategy)
+def test_cut_at_any_byte(
+    supernet: Supernet, tmp_path: Path, processes: Processes, cheap_scores: list[int], config: SearchConfig
 ) -> None:
-    """A search stopped right after a save, and begun again with a fresh generator, ends as one that was not stopped."""
-    expected = run_search(supernet, RunFolder(tmp_path), processes)
-    (tmp_path / "search_state.json").unlink()
-    real, done = search_module._save, []
+    """Wherever a kill cuts the log, the search that is begun again judges only what is missing, and the log ends as one
+    that was never cut, byte for byte."""
+    expected = run_search(supernet, tmp_path, processes, config)
+    log = tmp_path / "candidates.jsonl"
+    whole = log.read_bytes()
 
-    def save_then_stop(*arguments: Any) -> None:
-        real(*arguments)
-        done.append(1)
-        if len(done) == saves:
-            raise KeyboardInterrupt
+    @settings(max_examples=12, deadline=None)
+    @given(st.integers(0, len(whole)))
+    def cut(size: int) -> None:
+        log.write_bytes(whole[:size])
+        cheap_scores.clear()
+        assert run_search(supernet, tmp_path, processes, config) == expected
+        assert log.read_bytes() == whole
+        assert sum(cheap_scores) == len(expected) - whole[:size].count(b"\n")
 
-    monkeypatch.setattr(search_module, "_save", save_then_stop)
-    with pytest.raises(KeyboardInterrupt):
-        run_search(supernet, RunFolder(tmp_path), processes)
-    monkeypatch.setattr(search_module, "_save", real)
-    assert run_search(supernet, RunFolder(tmp_path), processes) == expected
+    cut()
+
+
+def test_what_a_search_writes_grows_with_what_is_new(
+    supernet: Supernet, tmp_path: Path, processes: Processes, cheap_scores: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over the whole search each candidate is written once: all lines that are appended are the log's."""
+    real, written = search_module.append_lines, list[int]()
+
+    def append(path: Path, new: Sequence[Candidate]) -> None:
+        written.append(len(new))
+        real(path, new)
+
+    monkeypatch.setattr(search_module, "append_lines", append)
+    assert len(run_search(supernet, tmp_path, processes)) == sum(written) == 10
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["candidates.jsonl"]
+
+
+@pytest.mark.parametrize("change", ["other architecture", "other generation", "more lines"])
+def test_a_log_of_another_search(
+    supernet: Supernet, tmp_path: Path, processes: Processes, cheap_scores: list[int], change: str
+) -> None:
+    """A candidate that this search does not ask for is a ValueError that names the file and changes nothing in it."""
+    run_search(supernet, tmp_path, processes)
+    log = tmp_path / "candidates.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    match change:
+        case "other architecture":
+            lines[3], message = (
+                lines[4].replace('"index": 4', '"index": 3'),
+                "candidate 3 is not the one that this search",
+            )
+        case "other generation":
+            lines[5], message = (
+                lines[5].replace('"generation": 1', '"generation": 2'),
+                "candidate 5 is not the one that",
+            )
+        case _:
+            lines, message = [*lines, lines[-1]], "11 lines for 10 candidates"
+    log.write_text("".join(lines))
+    before = log.read_bytes()
+    with pytest.raises(ValueError, match=rf"candidates\.jsonl: {message}.*remove the file to search again"):
+        run_search(supernet, tmp_path, processes)
+    assert log.read_bytes() == before
+
+
+def test_candidates_over_the_latency_limit_are_refused(
+    supernet: Supernet,
+    tmp_path: Path,
+    processes: Processes,
+    cheap_scores: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each is measured once, one over the limit is recorded with its time and never scored, and a search that is
+    begun again reads what was measured: other times in the second start change nothing of it."""
+    times = iter([90.0, 110.0] * 50)
+    monkeypatch.setattr(search_module, "latency_us", lambda *_: next(times))
+    config = RandomSearchConfig(candidates=10, max_latency_us=100.0)
+    found = run_search(supernet, tmp_path, processes, config)
+    assert [one.latency_us for one in found] == [90.0, 110.0] * 5 and sum(cheap_scores) == 5
+    assert all((one.state == "refused") == (one.latency_us == 110.0) for one in found)
+    assert found[1].reason == "a batch took 110.0 us, over search.max_latency_us 100"
+    monkeypatch.setattr(search_module, "latency_us", lambda *_: 1.0)
+    log = tmp_path / "candidates.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:7]))
+    again = run_search(supernet, tmp_path, processes, config)
+    assert again[:7] == found[:7] and [one.latency_us for one in again[7:]] == [1.0] * 3

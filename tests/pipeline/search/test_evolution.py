@@ -12,6 +12,7 @@ from modules.space import (
     NASREC_SMALL,
     Architecture,
     Block,
+    InputShape,
     SearchSpace,
     mutate,
     single_operator_any_connection,
@@ -24,6 +25,9 @@ FIELDS_OF_A_MUTATION = {
     "dense_operators": {"dense_operators", "sparse_operators"},
     "sparse_operators": {"dense_operators", "sparse_operators"},
 }
+
+
+SHAPE = InputShape(integers=3, fields=5, embedding_width=4)
 
 
 def test_published_schedule() -> None:
@@ -86,7 +90,7 @@ def test_a_mutation_changes_a_connection_half_the_time() -> None:
 
 def run_generations(config: EvolutionConfig, scores: numpy.random.Generator) -> RegularizedEvolution:
     """Drive evolution with random scores; check aging on the way."""
-    strategy = RegularizedEvolution(config, NASREC_SMALL, numpy.random.default_rng(1))
+    strategy = RegularizedEvolution(config, NASREC_SMALL, SHAPE, numpy.random.default_rng(1))
     index = 0
     while architectures := strategy.ask(100):
         generation = strategy.generation
@@ -111,7 +115,7 @@ def test_the_oldest_leave() -> None:
 def test_children_descend_from_the_best_of_a_full_tournament() -> None:
     """When everyone competes, each child is one mutation away from the best member alive."""
     config = EvolutionConfig(initial_population=12, generations=5, tournament=12, children=4)
-    strategy = RegularizedEvolution(config, NASREC_FULL, numpy.random.default_rng(3))
+    strategy = RegularizedEvolution(config, NASREC_FULL, SHAPE, numpy.random.default_rng(3))
     scores, index = numpy.random.default_rng(4), 0
     while architectures := strategy.ask(100):
         if strategy.population:
@@ -134,7 +138,7 @@ def _blocks_changed(parent: Architecture, child: Architecture) -> int:
 def test_children_wait_for_the_whole_generation() -> None:
     """While a candidate of the generation is not scored, nothing of the next one is returned."""
     config = EvolutionConfig(initial_population=4, generations=1, tournament=2, children=2)
-    strategy = RegularizedEvolution(config, NASREC_SMALL, numpy.random.default_rng(3))
+    strategy = RegularizedEvolution(config, NASREC_SMALL, SHAPE, numpy.random.default_rng(3))
     first = [Candidate(index, 0, architecture, 0.5, 0, 0) for index, architecture in enumerate(strategy.ask(100))]
     strategy.tell(first[:3])
     assert strategy.ask(100) == []

@@ -1,8 +1,7 @@
-"""pipeline/search/proposals.py: nothing is proposed twice, handed out twice or lost, over any restart."""
+"""pipeline/search/proposals.py: nothing is proposed twice, handed out twice or lost, over any commands."""
 
 import dataclasses
 import itertools
-import json
 from collections.abc import Iterable, Iterator
 from unittest import mock
 
@@ -11,9 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modules.space import NASREC_SMALL, OPEN, Architecture, canonical, single_operator_any_connection
+from modules.space import (
+    NASREC_SMALL,
+    Architecture,
+    InputShape,
+    canonical,
+    multiply_accumulates,
+    parameter_count,
+    single_operator_any_connection,
+)
 from pipeline.run.records.candidates import Candidate
-from pipeline.search.proposals import Proposals, check_state, generator_state
+from pipeline.search.limits import Limits
+from pipeline.search.proposals import Proposals
 
 
 def drawn(count: int, seed: int = 0) -> list[Architecture]:
@@ -28,7 +36,7 @@ def drawn(count: int, seed: int = 0) -> list[Architecture]:
 
 def proposed(architectures: Iterable[Architecture]) -> Proposals:
     """Proposals of these."""
-    found = Proposals()
+    found = Proposals(Limits(), SHAPE)
     for architecture in architectures:
         assert found.propose(lambda architecture=architecture: architecture)  # type: ignore[misc]
     return found
@@ -39,13 +47,7 @@ def scored(architectures: Iterable[Architecture]) -> list[Candidate]:
     return [Candidate(index, 0, one, 0.5, 1, 1) for index, one in enumerate(architectures)]
 
 
-def restarted(proposals: Proposals) -> Proposals:
-    """As a new process has them, from JSON."""
-    found = Proposals()
-    found.load_state_dict(json.loads(json.dumps(proposals.state_dict())), NASREC_SMALL)
-    return found
-
-
+SHAPE = InputShape(integers=3, fields=5, embedding_width=4)
 POOL = drawn(8)
 
 
@@ -57,10 +59,10 @@ def few_attempts() -> Iterator[None]:
 
 
 @settings(max_examples=50)
-@given(st.lists(st.tuples(st.sampled_from(["propose", "ask", "settle", "restart"]), st.integers(0, 7))))
+@given(st.lists(st.tuples(st.sampled_from(["propose", "ask", "settle"]), st.integers(0, 7))))
 def test_against_plain_lists(commands: list[tuple[str, int]]) -> None:
     """Whatever is done in whatever order, it holds what two lists and a set of networks would."""
-    proposals, waiting, asked = Proposals(), list[Architecture](), list[Architecture]()
+    proposals, waiting, asked = Proposals(Limits(), SHAPE), list[Architecture](), list[Architecture]()
     seen: set[Architecture] = set()
     for command, number in commands:
         match command:
@@ -74,9 +76,6 @@ def test_against_plain_lists(commands: list[tuple[str, int]]) -> None:
             case "settle":
                 proposals.settle(scored(asked[number:]))
                 asked = asked[:number]
-            case "restart":
-                proposals = restarted(proposals)
-                waiting, asked = asked + waiting, []
         assert len(proposals) == len(waiting) + len(asked) and proposals.proposed == len(seen)
 
 
@@ -116,41 +115,18 @@ def test_what_was_not_asked_is_not_settled() -> None:
     assert proposals.ask(9) == [second]
 
 
-def test_architectures_of_the_open_space_survive_a_restart() -> None:
-    """Depth, stem, head and options come back, and the networks are still known."""
-    generator = numpy.random.default_rng(4)
-    architectures = [single_operator_any_connection(OPEN, generator) for _ in range(5)]
-    proposals, resumed = proposed(architectures), Proposals()
-    resumed.load_state_dict(json.loads(json.dumps(proposals.state_dict())), OPEN)
-    assert resumed.ask(9) == architectures
-    assert not resumed.propose(lambda: architectures[2])
-
-
-def test_a_broken_state_is_named() -> None:
-    """A ValueError that says where an architecture in the state is not one of the space."""
-    state = proposed(drawn(1)).state_dict()
-    state["waiting"][0]["blocks"][0]["dense_width"] = 17
-    with pytest.raises(ValueError, match=r"search state, waiting.*block 1, dense_width: 17"):
-        Proposals().load_state_dict(state, NASREC_SMALL)
-
-
-@given(st.integers(0, 2**32), st.integers(0, 5))
-def test_generator_state(seed: int, draws: int) -> None:
-    """A generator given the state, through JSON, draws what the first one would draw next."""
-    generator, resumed = numpy.random.default_rng(seed), numpy.random.default_rng()
-    generator.random(draws)
-    generator.integers(5, dtype=numpy.uint32)  # leaves half of a 64-bit draw behind
-    resumed.bit_generator.state = json.loads(json.dumps(generator_state(generator)))
-    assert resumed.integers(2**31, size=7, dtype=numpy.uint32).tolist() == (
-        generator.integers(2**31, size=7, dtype=numpy.uint32).tolist()
-    )
-
-
-def test_check_state() -> None:
-    """Only the fields that differ or are missing are named, each with both values."""
-    state = {"strategy": "evolution", "children": 8, "more": 1}
-    check_state(state, {"strategy": "evolution", "children": 8})
-    with pytest.raises(ValueError) as raised:
-        check_state(state, {"strategy": "evolution", "children": 4, "tournament": 2})
-    message = str(raised.value)
-    assert "children is 8, now 4; tournament is None, now 2; continue" in message and "strategy" not in message
+def test_draws_over_a_limit_are_repeated() -> None:
+    """Only the architecture within the limit is proposed; with none left in as many draws as are tried the source is
+    given up, and where that is so from the start a ValueError says what the cheapest would cost."""
+    cheap, dear = sorted(POOL[:2], key=lambda one: multiply_accumulates(one, SHAPE))
+    least = multiply_accumulates(cheap, SHAPE)
+    proposals, draws = Proposals(Limits(max_mflops=least / 1e6), SHAPE), itertools.cycle([dear, cheap])
+    assert proposals.propose(lambda: next(draws)) and proposals.ask(9) == [cheap]
+    assert not proposals.propose(lambda: next(draws))
+    nothing = Proposals(Limits(max_mflops=(least - 1) / 1e6), SHAPE)
+    message = rf"none of 4 random .* the least had {least / 1e6:.4g} million multiply-accumulates, the least [\d,]+ par"
+    with pytest.raises(ValueError, match=message):
+        nothing.propose(lambda: next(draws))
+    fewest = min(parameter_count(one, SHAPE) for one in (cheap, dear))
+    with pytest.raises(ValueError, match=rf"search\.max_params {fewest - 1}: .* the least {fewest:,} parameters"):
+        Proposals(Limits(max_params=fewest - 1), SHAPE).propose(lambda: next(draws))

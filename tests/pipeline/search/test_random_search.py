@@ -3,14 +3,15 @@
 import numpy
 import pytest
 
-from modules.space import NASREC_SMALL, Architecture, single_operator_any_connection
+from modules.space import NASREC_SMALL, Architecture, InputShape, single_operator_any_connection
 from pipeline.run.records.candidates import Candidate
 from pipeline.search.random_search import RandomSearch, RandomSearchConfig
 
 
 def drawn(score: float) -> list[Architecture]:
     """All that a search of 20 proposes when each candidate has this score."""
-    strategy = RandomSearch(RandomSearchConfig(candidates=20), NASREC_SMALL, numpy.random.default_rng(3))
+    config, generator = RandomSearchConfig(candidates=20), numpy.random.default_rng(3)
+    strategy = RandomSearch(config, NASREC_SMALL, InputShape(2, 3, 4), generator)
     found: list[Architecture] = []
     while architectures := strategy.ask(7):
         strategy.tell([Candidate(len(found) + place, 0, one, score, 0, 0) for place, one in enumerate(architectures)])

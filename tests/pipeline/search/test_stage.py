@@ -13,7 +13,7 @@ from pipeline.training.supernet import load_supernet
 from pipeline.training.trainee import Trainee
 
 TinyRun = Any
-WRITTEN = ("winners.json", "candidates.jsonl", "search_state.json")
+WRITTEN = ("winners.json", "candidates.jsonl", "candidates.parquet")
 
 
 @pytest.mark.slow
@@ -30,12 +30,31 @@ def test_searched_again_the_files_are_the_same(copied: TinyRun, capfd: pytest.Ca
 
 
 def test_cut_in_the_middle(copied: TinyRun) -> None:
-    """With the state of an earlier generation in place of the last one, it goes on to the same winners."""
+    """Of a search that was killed while it wrote a line the rest is done again: the same files, byte for byte."""
     expected = {name: (copied.path / name).read_bytes() for name in WRITTEN}
-    for name in WRITTEN[:2]:
+    for name in WRITTEN:
         (copied.path / name).unlink()
+    (copied.path / "candidates.jsonl").write_bytes(expected["candidates.jsonl"][:-30])
     assert copied.program(search_supernet) == 0
     assert {name: (copied.path / name).read_bytes() for name in WRITTEN} == expected
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ("--search.max-mflops", "none of 1,000 random architectures is within search.max_mflops 1e-06: the least had"),
+        ("--search.max-latency-us", "of 8 candidates 8 are over search.max_latency_us 1e-06 (the fastest took"),
+    ],
+)
+def test_limits_that_leave_nothing(
+    copied: TinyRun, capfd: pytest.CaptureFixture[str], limit: str, message: str
+) -> None:
+    """One line says which limit it was and what the cheapest network costs."""
+    for path in copied.path.glob("*"):
+        if path.name in (*WRITTEN, "config.json"):
+            path.unlink()
+    assert copied.program(search_supernet, limit, "0.000001") == 1
+    assert message in capfd.readouterr().err.strip().splitlines()[-1]
 
 
 def test_winners_json_belongs_to_the_candidates(finished: TinyRun) -> None:
@@ -65,6 +84,7 @@ def test_all_failed(copied: TinyRun, monkeypatch: pytest.MonkeyPatch, capfd: pyt
     assert "candidates.jsonl: all 8 candidates failed: none has a finite log loss" in last
     lines = [json.loads(line) for line in (copied.path / "candidates.jsonl").read_text().splitlines()]
     assert [(line["state"], line["score"]) for line in lines] == [("failed", None)] * 8
+    assert all(line["reason"] == "its log loss on the supernet's weights is nan" for line in lines)
     assert not (copied.path / "winners.json").exists()
 
 

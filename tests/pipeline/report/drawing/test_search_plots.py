@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -31,11 +32,16 @@ def test_candidates_outside_the_frame_are_counted(run: RunRecords) -> None:
 
 def test_candidates_that_failed_have_no_dot(run: RunRecords) -> None:
     """They are counted in the caption, and neither picture of the search stumbles over them."""
-    failed = [dataclasses.replace(candidate, score=None, state="failed") for candidate in run.candidates[:3]]
-    some = dataclasses.replace(run, candidates=(*failed, *run.candidates[3:]), winners=None)
+    states: tuple[Literal["failed", "refused"], ...] = ("failed", "failed", "failed", "refused")
+    failed = [
+        dataclasses.replace(candidate, score=None, state=state, reason="why")
+        for candidate, state in zip(run.candidates, states, strict=False)
+    ]
+    some = dataclasses.replace(run, candidates=(*failed, *run.candidates[4:]), winners=None)
     picture = search_progress(some)
-    assert f"Each dot is one of {len(run.candidates) - 3} candidates" in picture.caption
+    assert f"Each dot is one of {len(run.candidates) - 4} candidates" in picture.caption
     assert "Without a dot: the 3 that failed" in picture.caption
+    assert "Without a dot: the 1 that were refused" in picture.caption
     assert "failed" not in search_progress(run).caption
     assert loss_over_cost(some, run.results, alone=True).svg
 

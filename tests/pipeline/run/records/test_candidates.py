@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.space import NASREC_FULL, NASREC_SMALL, single_operator_any_connection
-from pipeline.run.records.candidates import Candidate, Winners, best_candidates, with_scores
+from pipeline.run.records.candidates import Candidate, CandidateValue, Winners, best_candidates, with_scores
 from pipeline.run.records.codec import from_plain, read_lines, read_record, to_plain, write_lines, write_record
 
 
@@ -50,7 +51,7 @@ def test_what_is_no_candidate() -> None:
 
 def failed(candidate: Candidate) -> Candidate:
     """The candidate, as one that failed."""
-    return dataclasses.replace(candidate, score=None, state="failed")
+    return dataclasses.replace(candidate, score=None, state="failed", reason="NaN")
 
 
 def test_one_that_failed(tmp_path: Path) -> None:
@@ -60,6 +61,10 @@ def test_one_that_failed(tmp_path: Path) -> None:
         dataclasses.replace(first, state="failed")
     with pytest.raises(ValueError, match="candidate 0: score is None; a log loss is finite"):
         dataclasses.replace(first, score=None)
+    with pytest.raises(ValueError, match=r"candidate 0: reason is empty; one that was refused says why"):
+        dataclasses.replace(first, score=None, state="refused")
+    with pytest.raises(ValueError, match=r"candidate 0: reason is 'slow'; one that was scored has none"):
+        dataclasses.replace(first, reason="slow")
     found = (first, failed(second), third)
     write_lines(tmp_path / "candidates.jsonl", found)
     assert tuple(one for _, one in read_lines(tmp_path / "candidates.jsonl", Candidate, NASREC_SMALL)) == found
@@ -67,6 +72,18 @@ def test_one_that_failed(tmp_path: Path) -> None:
     assert best_candidates(found, 3) == (third, first)
     with pytest.raises(ValueError, match="candidate 1 failed; it cannot be a winner"):
         Winners("nasrec_small", "evolution", 3, 0.5, (first, failed(second)))
+
+
+def test_values_by_name() -> None:
+    """Each value that strategies may ask for is the field of that name; latency only where it was measured."""
+    (plain,) = candidates(0.25)
+    measured = dataclasses.replace(plain, table_bytes=30, latency_us=41.5)
+    assert [measured.value(name) for name in get_args(CandidateValue)] == [0.25, 10, 20, 30, 41.5]
+    with pytest.raises(AssertionError, match="latency_us was not measured"):
+        plain.value("latency_us")
+    for wrong in (0.0, float("inf")):
+        with pytest.raises(ValueError, match="candidate 0: latency_us is"):
+            dataclasses.replace(plain, latency_us=wrong)
 
 
 def test_best_is_stable() -> None:

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from pipeline.run.records.codec import (
     RUN_FORMAT,
+    append_lines,
     check_run_format,
+    drop_cut_line,
     from_plain,
     line_of,
     read_lines,
@@ -87,6 +89,26 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """The error says which file does not exist."""
     with pytest.raises(ValueError, match=r"timings\.json does not exist; run the stage that writes it"):
         read_record(tmp_path / "timings.json", Timings)
+
+
+def test_appended_lines(tmp_path: Path) -> None:
+    """Lines are added behind those that are there; a line that was cut is removed, and nothing of a whole one. A full
+    disk is an OSError that names the file and says what to do."""
+    path, (first, second, third) = tmp_path / "lines.jsonl", [StageTiming(float(index), 1.0, 1.0) for index in range(3)]
+    drop_cut_line(path)
+    assert not path.exists()
+    append_lines(path, [first, second])
+    append_lines(path, [third])
+    whole = path.read_bytes()
+    assert whole.decode() == "".join(map(line_of, (first, second, third)))
+    drop_cut_line(path)
+    assert path.read_bytes() == whole
+    for kept, size in ((2, len(whole) - 1), (2, len(whole) - 9), (0, 3)):
+        path.write_bytes(whole[:size])
+        drop_cut_line(path)
+        assert path.read_bytes() == b"".join(whole.splitlines(keepends=True)[:kept])
+    with pytest.raises(OSError, match=r"No space left on device while writing; make room .*: '/dev/full'"):
+        append_lines(Path("/dev/full"), [first])
 
 
 def test_lines(tmp_path: Path) -> None:

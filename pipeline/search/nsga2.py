@@ -1,0 +1,169 @@
+"""NSGA-II (Deb et al. 2002) by pymoo: candidates that no other one beats in all objectives, spread along that front.
+
+It starts with random architectures. A generation's children have two parents each, winners of binary tournaments, and
+are their crossing or union, mutated. Of parents and children together the best fronts survive.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Literal, get_args
+
+import numpy
+from pymoo.algorithms.moo.nsga2 import binary_tournament
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.operators.selection.tournament import TournamentSelection
+from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
+
+from modules.space import Architecture, InputShape, SearchSpace, mutate, single_operator_any_connection
+from modules.space.union import cross, unite
+from pipeline.run.records.candidates import Candidate, CandidateValue, with_scores
+from pipeline.search.limits import Limits
+from pipeline.search.proposals import Proposals
+
+UNION = 0.1
+"""Probability that two parents stand side by side in their child, where the space holds that; unions are large."""
+CROSSING = 0.9
+"""Probability that a child that is no union has blocks of both parents; else it is the first parent's mutation."""
+
+
+@dataclass(frozen=True)
+class NSGA2Config(Limits):
+    """How many candidates NSGA-II judges, by which objectives it chooses them, and what they may cost."""
+
+    strategy: Literal["nsga2"] = "nsga2"
+    """How candidates are chosen: nsga2, evolution or random (`--search.strategy random --help` lists its settings)."""
+    population: int = 16
+    """Architectures drawn at random to start with, children of each generation, and survivors of it; at least 2."""
+    generations: int = 7
+    """Generations after the first, at least 0."""
+    objectives: tuple[CandidateValue, ...] = ("log_loss", "multiply_accumulates")
+    """Values of a candidate that are made small together: at least one, none twice. With latency_us each candidate's
+    latency is measured."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field, least in (("population", 2), ("generations", 0)):
+            if getattr(self, field) < least:
+                raise ValueError(f"search.{field} is {getattr(self, field)}; it must be at least {least}")
+        known = get_args(CandidateValue)
+        if not self.objectives or len(set(self.objectives)) < len(self.objectives) or set(self.objectives) - {*known}:
+            raise ValueError(f"search.objectives is {self.objectives}; it must be some of {known}, none twice")
+
+    @property
+    def measures_latency(self) -> bool:
+        """Whether candidates' latency is measured."""
+        return super().measures_latency or "latency_us" in self.objectives
+
+    @property
+    def candidates(self) -> int:
+        """Architectures judged in all."""
+        return self.population * (1 + self.generations)
+
+    @classmethod
+    def of_size(cls, candidates: int) -> "NSGA2Config":
+        """Default settings with the generations that judge at most so many candidates (at least the first 16).
+
+        >>> NSGA2Config.of_size(128).candidates
+        128
+        """
+        sizes = cls()
+        return dataclasses.replace(sizes, generations=max(0, candidates // sizes.population - 1))
+
+
+class NSGA2Search:
+    """The children of a generation are drawn together, when all candidates of the last generation are judged.
+
+    `generator` (numpy.random.default_rng) becomes the strategy's own; pymoo draws from it as well.
+    """
+
+    def __init__(
+        self, config: NSGA2Config, space: SearchSpace, shape: InputShape, generator: numpy.random.Generator
+    ) -> None:
+        self._config, self._space, self._generator = config, space, generator
+        self._proposals = Proposals(config, shape)
+        self._generation = 0
+        self._told: list[Candidate] = []
+        self._alive: list[Candidate] = []
+        self._ranked = Population.empty()  # the same, with rank and crowding distance
+        self._problem = Problem(n_var=0, n_obj=len(config.objectives))
+
+    @property
+    def generation(self) -> int:
+        """Generation of the architectures that `ask` returns now; 0 is the random start."""
+        return self._generation
+
+    @property
+    def population(self) -> tuple[Candidate, ...]:
+        """The members alive."""
+        return tuple(self._alive)
+
+    def ask(self, n: int) -> list[Architecture]:
+        """At most n architectures of this generation; empty when scores are needed first, or the search is over."""
+        if not self._proposals and self._generation <= self._config.generations:
+            self._begin_generation()
+        return self._proposals.ask(n)
+
+    def tell(self, candidates: Sequence[Candidate]) -> None:
+        """Take what became of candidates; with the last one of a generation the survivors are chosen.
+
+        Candidates that failed or were refused are not among them.
+        """
+        self._proposals.settle(candidates)
+        self._told += candidates
+        if not self._proposals and self._told:
+            young = sorted(with_scores(tuple(self._told)), key=lambda candidate: candidate.index)
+            self._survive([*self._alive, *young])
+            self._told = []
+            self._generation += 1
+
+    def _survive(self, candidates: list[Candidate]) -> None:
+        if not candidates:
+            return
+        values = [[candidate.value(name) for name in self._config.objectives] for candidate in candidates]
+        merged = Population.new(F=numpy.array(values))  # [candidates, objectives]
+        kept = RankAndCrowding().do(
+            self._problem,
+            merged,
+            n_survive=self._config.population,
+            random_state=self._generator,
+            return_indices=True,
+        )
+        self._alive, self._ranked = [candidates[place] for place in kept], merged[kept]
+
+    def _begin_generation(self) -> None:
+        """Propose the random start, or children. Without parents, or a new child of them, random ones."""
+
+        def random() -> Architecture:
+            return single_operator_any_connection(self._space, self._generator)
+
+        draw: Callable[[], Architecture] = self._child if self._alive else random
+        for _ in range(self._config.population):
+            if not self._proposals.propose(draw) and not self._proposals.propose(random):
+                break  # the space is used up
+
+    def _child(self) -> Architecture:
+        """A crossing, a union or neither of two tournaments' winners, mutated."""
+        first, second = self._parents()
+        united = unite(first, second, self._space) if self._generator.random() < UNION else None
+        if united is not None:
+            return mutate(united, self._space, self._generator)
+        if self._generator.random() < CROSSING:
+            first = cross(second, first, self._space, self._generator)
+        return mutate(first, self._space, self._generator)
+
+    def _parents(self) -> tuple[Architecture, Architecture]:
+        algorithm = SimpleNamespace(tournament_type="comp_by_dom_and_crowding", random_state=self._generator)
+        selection = TournamentSelection(func_comp=binary_tournament)
+        ((first, second),) = selection.do(
+            self._problem,
+            self._ranked,
+            n_select=1,
+            n_parents=2,
+            to_pop=False,
+            random_state=self._generator,
+            algorithm=algorithm,
+        )
+        return self._alive[first].architecture, self._alive[second].architecture
