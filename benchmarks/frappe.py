@@ -1,6 +1,6 @@
 """Does the search beat hand-made models on a real log? Frappe_x1 (train negatives re-sampled) in ../shared/data.
 
-    python -m benchmarks.frappe [--seeds 3] [--passes 90] [--baselines dlrm dnn …] [--folder /tmp/frappe]
+    python -m benchmarks.frappe [--seeds 3] [--passes 110] [--baselines dlrm dnn …] [--folder /tmp/frappe]
 
 Runs the chain once on the tuned track; the best searched and the best hand-made models (`--retrained` of each) are
 trained to the end with several seeds, each with the best of as many recipe trials. The log is read where it is; nothing
@@ -10,6 +10,7 @@ each model's mean and standard deviation over seeds.
 """
 
 import json
+import shlex
 import statistics
 import subprocess
 import sys
@@ -43,7 +44,7 @@ class FrappeConfig:
 
     seeds: int = 3
     """Trainings to the end of each model, at least 1."""
-    passes: float = 90.0
+    passes: float = 110.0
     """Budget of the race in passes over the training rows."""
     baselines: tuple[str, ...] = ("dlrm", "dcn_v2", "deepfm", "dnn", "autoint_plus", "masknet", "finalmlp", "finalnet")
     """Hand-made models that take part."""
@@ -51,8 +52,8 @@ class FrappeConfig:
     """Searched and hand-made models, each, that are trained to the end; 8 for all of the baselines."""
     folder: str = "/tmp/frappe"
     """Where the run is."""
-    arguments: tuple[str, ...] = ()
-    """Further arguments of the chain."""
+    arguments: str = ""
+    """Further arguments of the chain, as one text: --arguments="--minutes 10 --retrain.seeds 2"."""
 
 
 def main(config: FrappeConfig) -> dict[str, float | str]:
@@ -64,7 +65,7 @@ def main(config: FrappeConfig) -> dict[str, float | str]:
     sizes += ["--race.handmade", *config.baselines, "--race.retrained", str(config.retrained)]
     finalists = str(max(2, config.retrained))
     sizes += ["--race.finalists", finalists, "--race.handmade-finalists", finalists]
-    subprocess.run([sys.executable, "-m", "pipeline.chain", *sizes, *config.arguments], check=True)
+    subprocess.run([sys.executable, "-m", "pipeline.chain", *sizes, *shlex.split(config.arguments)], check=True)
     results = read_record(Path(config.folder) / f"passes_{config.passes:g}" / "results.json", Results, SPACES["open"])
     for model in sorted(results.models, key=lambda one: one.valid.log_loss):
         print(line(model))

@@ -12,6 +12,7 @@ recipe of its own. A run that is there already is read. The last line is JSON:
 """
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -36,8 +37,8 @@ class PlantedConfig:
     """Rows of the generated log."""
     folder: str = "/tmp/planted"
     """Where the runs are."""
-    arguments: tuple[str, ...] = ()
-    """Further arguments of the chain."""
+    arguments: str = ""
+    """Further arguments of the chain, as one text: --arguments="--minutes 10 --retrain.seeds 2"."""
 
 
 def run(config: PlantedConfig, seed: int) -> Results:
@@ -45,7 +46,7 @@ def run(config: PlantedConfig, seed: int) -> Results:
     name = f"rows_{config.rows}_seed_{seed}"
     sizes = ["--data.rows", str(config.rows), "--seed", str(seed), "--runs", config.folder, "--run", name]
     began = time.monotonic()
-    subprocess.run([sys.executable, "-m", "pipeline.chain", *sizes, *config.arguments], check=True)
+    subprocess.run([sys.executable, "-m", "pipeline.chain", *sizes, *shlex.split(config.arguments)], check=True)
     folder = Path(config.folder) / name
     results = read_record(folder / "results.json", Results, SPACES["open"])
     stages = read_record(folder / "timings.json", Timings).stages
