@@ -25,7 +25,7 @@ class RaceConfig:
     track: Literal["tuned", "one_pass"] = "tuned"
     """Recipes open to every contender: tuned (embedding width, passes, tables kept or fresh, their rate and prior), or
     one_pass (a single pass, as production logs and the published method have it)."""
-    passes: float = 76.0
+    passes: float = 70.0
     """Budget of the race and of the finalists' trainings together, in passes over the training rows, above 0. Given
     `--minutes`, it follows from the time that the race's first trainings take."""
     max_rows: int = 2_000_000
