@@ -14,14 +14,11 @@ from modules.space.handmade import TITLES
 from pipeline.run.records.codec import read_record
 from pipeline.run.records.race import Finalist, RaceResult
 from pipeline.run.records.results import Comparison, ModelResult, Results, SplitMetrics, retrain_stage
-from pipeline.session import Session, run_program
+from pipeline.session import BYTES_PER_NUMBER, Session, run_program
 from pipeline.training.comparison import compare
 from pipeline.training.row_logits import RowLogits, averaged
 from pipeline.training.standalone import JUDGED, build, train_with_logits, with_recipe
 from pipeline.training.workers import Workers, workers
-
-BYTES_PER_NUMBER = 4
-"""Tables are float32."""
 
 
 def retrain(session: Session, team: Workers | None = None) -> Results:
@@ -70,7 +67,8 @@ def read_trained(session: Session, finalist: Finalist) -> TrainedFinalist:
     logits = {split: [RowLogits.read(folder.logits(stage, split, ranks)) for stage in stages] for split in JUDGED}
     metrics = tuple(read_record(folder.result(stage), SplitMetrics) for stage in stages)
     mean = SplitMetrics(**{split: averaged(seeds).metrics() for split, seeds in logits.items()})
-    shape = with_recipe(session, finalist.recipe).shape
+    own = with_recipe(session, finalist.recipe)
+    shape = own.shape
     result = ModelResult(
         name=finalist.name,
         kind=finalist.kind,
@@ -81,8 +79,8 @@ def read_trained(session: Session, finalist: Finalist) -> TrainedFinalist:
         supernet_score=finalist.supernet_score,
         multiply_accumulates=multiply_accumulates(finalist.architecture, shape),
         parameters=parameter_count(finalist.architecture, shape, session.config.retrain.layer_norm),
-        table_bytes=BYTES_PER_NUMBER * sum(session.dataset.schema.table_sizes) * shape.embedding_width,
-        lookup_bytes=BYTES_PER_NUMBER * shape.fields * shape.embedding_width,
+        table_bytes=own.table_bytes,
+        lookup_bytes=BYTES_PER_NUMBER * sum(shape.widths),
         trials=finalist.trials,
         rows=finalist.rows,
         seeds=metrics,
