@@ -54,6 +54,8 @@ class WidthsConfig:
     """Of these two."""
     divisors: tuple[float, ...] = (2.0, 4.0, 6.0)
     """Limits: the bytes of tables of the recipe's D over each of these, above 1."""
+    frappe: str = str(FRAPPE)
+    """Where that log is."""
     folder: str = "/tmp/widths"
     """Where the trainings' outcomes and the generated log are."""
 
@@ -141,7 +143,7 @@ def compare(log: str, config: WidthsConfig) -> float:
     """All trainings of a log; the ratio of bytes at equal log loss."""
     folder = Path(config.folder) / log
     folder.mkdir(parents=True, exist_ok=True)
-    data = DataConfig(path="" if log == "planted" else str(FRAPPE))
+    data = DataConfig(path="" if log == "planted" else config.frappe)
     run = RunConfig(run="data", runs=str(folder), device="cpu", data=data)
     found: dict[Choice, float] = {}
     with join("cpu") as processes, open_session(run, processes) as session:
