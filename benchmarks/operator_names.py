@@ -32,7 +32,7 @@ WRITTEN_DOWN = (
     "benchmarks/nasrec_reference.py",
 )
 """Where spaces and architectures are written down, and operators are named therefore."""
-ENDS = ("stem", "head")
+ENDS = ("projections", "stem", "head")
 """Branches of what stands at the ends of every network."""
 
 

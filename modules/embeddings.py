@@ -1,6 +1,6 @@
 """Embedding tables on TorchRec: planned, sharded, updated by a fused optimizer, and filled the same on any ranks.
 
-B batch, F fields, D embedding width.
+B batch, F fields, D embedding width, W numbers that a row looks up: F · D where all tables are as wide.
 """
 
 import zlib
@@ -114,10 +114,15 @@ def set_learning_rate(embeddings: DistributedModelParallel, learning_rate: float
 
 
 def embed(embeddings: nn.Module, sparse: KeyedJaggedTensor) -> Tensor:
-    """Look the ids up: [B, F, D], fields in the order of the batch's keys. A collective when sharded."""
+    """Look the ids up: [B, F, D], fields in the order of the batch's keys. A collective when sharded.
+
+    Tables of unequal widths give their rows side by side, [B, W] with W the sum of the widths.
+    """
     pooled = embeddings(sparse)
     keyed: KeyedTensor = pooled.wait() if hasattr(pooled, "wait") else pooled
     fields = sparse.keys()
+    if len(set(keyed.length_per_key())) > 1:
+        return keyed.values() if keyed.keys() == fields else torch.cat([keyed[field] for field in fields], dim=1)
     if keyed.keys() == fields:
         return keyed.values().view(sparse.stride(), len(fields), -1)
     return torch.stack([keyed[field] for field in fields], dim=1)

@@ -67,8 +67,8 @@ class MeasuredModel:
         self.rows = load_frozen_rows(tables, dataset, "valid", config.scoring.valid_rows, processes)
         calibration = load_frozen_rows(tables, dataset, "train", CALIBRATION_ROWS, processes, config.seed)
         self.calibration = calibrate(self.network, calibration.dense, calibration.embedded)
-        table_rows, layer_norm = sum(dataset.schema.table_sizes), config.retrain.layer_norm
-        self.workload = workload_of_subnet(model.architecture, contender.session.shape, table_rows, layer_norm)
+        sizes, layer_norm = dataset.schema.table_sizes, config.retrain.layer_norm
+        self.workload = workload_of_subnet(model.architecture, contender.session.shape, sizes, layer_norm)
 
     def float_log_loss(self) -> float:
         """In floating point, nats per row."""

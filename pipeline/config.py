@@ -13,6 +13,7 @@ from pipeline.data import DataConfig
 from pipeline.race.config import RaceConfig, starting_recipe
 from pipeline.run.processes import Device
 from pipeline.run.records.rank_study import RankStudyConfig
+from pipeline.run.records.recipe import check_width
 from pipeline.search.config import ScoringConfig
 from pipeline.search.evolution import EvolutionConfig
 from pipeline.search.strategy import SearchConfig
@@ -28,14 +29,13 @@ class ModelConfig:
     outputs: docs/search_space.md), or as published NASRec-Small (fc, dot product; EFC) or NASRec-Full (gating, sum and
     attention too)."""
     embedding_width: int = 16
-    """Width D of every embedding vector in the supernet, and where the race's recipes start; at least 1 (FBGEMM's
-    kernels on CUDA want a multiple of 4)."""
+    """Width D of every embedding vector in the supernet, and where the race's recipes start; a multiple of 4, as
+    FBGEMM wants it."""
 
     def __post_init__(self) -> None:
         if self.space not in SPACES:
             raise ValueError(f"model.space is {self.space!r}; choose one of {list(SPACES)}")
-        if self.embedding_width < 1:
-            raise ValueError(f"model.embedding_width is {self.embedding_width}; it must be at least 1")
+        check_width("model.embedding_width", self.embedding_width)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ def read_trained(session: Session, finalist: Finalist) -> TrainedFinalist:
     logits = {split: [RowLogits.read(folder.logits(stage, split, ranks)) for stage in stages] for split in JUDGED}
     metrics = tuple(read_record(folder.result(stage), SplitMetrics) for stage in stages)
     mean = SplitMetrics(**{split: averaged(seeds).metrics() for split, seeds in logits.items()})
-    shape = with_recipe(session, finalist.recipe).shape
+    own = with_recipe(session, finalist.recipe)
+    shape = own.shape
     result = ModelResult(
         name=finalist.name,
         kind=finalist.kind,
@@ -79,8 +80,8 @@ def read_trained(session: Session, finalist: Finalist) -> TrainedFinalist:
         supernet_score=finalist.supernet_score,
         multiply_accumulates=multiply_accumulates(finalist.architecture, shape),
         parameters=parameter_count(finalist.architecture, shape, session.config.retrain.layer_norm),
-        table_bytes=BYTES_PER_NUMBER * sum(session.dataset.schema.table_sizes) * shape.embedding_width,
-        lookup_bytes=BYTES_PER_NUMBER * shape.fields * shape.embedding_width,
+        table_bytes=own.table_bytes,
+        lookup_bytes=BYTES_PER_NUMBER * sum(shape.widths),
         trials=finalist.trials,
         rows=finalist.rows,
         seeds=metrics,

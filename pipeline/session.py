@@ -20,6 +20,7 @@ import tyro
 from torchrec import EmbeddingBagConfig
 from tqdm import tqdm
 
+from modules.embeddings import BYTES_PER_NUMBER
 from modules.space import InputShape, SearchSpace
 from modules.space.search_space import SPACES
 from pipeline.config import FREE_FIELDS, NAMED_RUNS, RunConfig, describe
@@ -28,6 +29,7 @@ from pipeline.data.dataset import SPLITS
 from pipeline.run.folder import RunFolder, plain
 from pipeline.run.processes import Processes, is_first_to_say, join
 from pipeline.run.records.codec import read_record, write_record
+from pipeline.run.records.recipe import WIDTH_STEP
 from pipeline.search.strategy import STRATEGIES
 
 T = TypeVar("T")
@@ -48,12 +50,15 @@ class Session:
     """This process among the others."""
     dataset: Dataset
     """The click logs."""
+    table_widths: tuple[int, ...] = ()
+    """Width of each embedding table, where a recipe gives them widths of their own. Empty: all are as wide as D."""
 
     @property
     def shape(self) -> InputShape:
         """What a row gives the network."""
         schema = self.dataset.schema
-        return InputShape(schema.dense_width, schema.num_categories, self.config.model.embedding_width)
+        width = self.config.model.embedding_width
+        return InputShape(schema.dense_width, schema.num_categories, width, table_widths=self.table_widths)
 
     @property
     def space(self) -> SearchSpace:
@@ -63,16 +68,16 @@ class Session:
     def tables(self) -> list[EmbeddingBagConfig]:
         """The schema's embedding tables."""
         schema = self.dataset.schema
-        columns = zip(schema.table_names, schema.categories, schema.table_sizes, strict=True)
+        columns = zip(schema.table_names, schema.categories, schema.table_sizes, self.shape.widths, strict=True)
         return [
-            EmbeddingBagConfig(
-                name=table,
-                feature_names=[column],
-                num_embeddings=rows,
-                embedding_dim=self.config.model.embedding_width,
-            )
-            for table, column, rows in columns
+            EmbeddingBagConfig(name=table, feature_names=[column], num_embeddings=rows, embedding_dim=width)
+            for table, column, rows, width in columns
         ]
+
+    @property
+    def table_bytes(self) -> int:
+        """Size of the embedding tables, bytes, in float32."""
+        return BYTES_PER_NUMBER * sum(table.num_embeddings * table.embedding_dim for table in self.tables())
 
     def numpy_generator(self, stream: str) -> numpy.random.Generator:
         """A generator for one of STREAMS, the same on every rank."""
@@ -175,6 +180,7 @@ def open_session(config: RunConfig, processes: Processes) -> Iterator[Session]:
         processes.on_first(lambda: open_dataset(config.data, data).schema.name)  # rank 0 generates, the others read
         dataset = open_dataset(config.data, data)
         _check_ranks(config, dataset, processes.world_size)
+        _check_table_limit(config, dataset)
         processes.on_first(dataset.check_labels)
         processes.on_first(lambda: folder.claim(plain(config), FREE_FIELDS))
         session = Session(config, folder, processes, dataset)
@@ -188,6 +194,16 @@ def _say_capped(session: Session) -> None:
     if capped:
         tables = ", ".join(f"{name} {wanted:,} → {given:,}" for name, (wanted, given) in capped.items())
         session.say(f"data       rows of tables that data.max_table_rows caps: {tables}")
+
+
+def _check_table_limit(config: RunConfig, dataset: Dataset) -> None:
+    """Raise ValueError where the log's tables, as narrow as can be, are larger than race.max_table_mb."""
+    limit, least = config.race.max_table_mb, BYTES_PER_NUMBER * WIDTH_STEP * sum(dataset.schema.table_sizes) / 1e6
+    if limit and least > limit:
+        raise ValueError(
+            f"race.max_table_mb is {limit:g}, but tables of width {WIDTH_STEP} take {least:g} MB; "
+            "raise it, or lower data.max_table_rows"
+        )
 
 
 def _check_ranks(config: RunConfig, dataset: Dataset, world_size: int) -> None:

@@ -15,6 +15,7 @@ from modules.operators.factorized_product import FactorizedProduct
 from modules.operators.fc import FullyConnected
 from modules.operators.field_dot_product import FieldDotProduct
 from modules.operators.field_product import FieldProduct
+from modules.operators.field_projections import FieldProjections
 from modules.operators.head import Head
 from modules.operators.inputs import STEM_READS, Columns, Inputs, InputShape, Read, Slot, StemShape
 from modules.operators.interacting_attention import InteractingAttention
@@ -47,6 +48,7 @@ __all__ = [
     "FactorizedProduct",
     "FieldDotProduct",
     "FieldProduct",
+    "FieldProjections",
     "FullyConnected",
     "Head",
     "InputShape",

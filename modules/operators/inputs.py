@@ -24,11 +24,28 @@ class InputShape:
     """Categorical fields F, at least 1."""
     embedding_width: int
     """Embedding width D, at least 1."""
+    table_widths: tuple[int, ...] = dataclasses.field(default=(), kw_only=True)
+    """Width of each field's table, 1 to D, where they differ: narrower ones are projected to D. Empty: all are D."""
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(InputShape):
-            if getattr(self, field.name) < 1:
-                raise ValueError(f"InputShape.{field.name} is {getattr(self, field.name)}; it must be at least 1")
+        for name in ("integers", "fields", "embedding_width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"InputShape.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.table_widths and len(self.table_widths) != self.fields:
+            raise ValueError(
+                f"InputShape.table_widths has {len(self.table_widths)} widths for {self.fields} fields; "
+                "give one for each field, or none"
+            )
+        if any(not 1 <= width <= self.embedding_width for width in self.table_widths):
+            raise ValueError(
+                f"InputShape.table_widths is {self.table_widths}; each is at least 1 and at most the embedding width, "
+                f"{self.embedding_width}"
+            )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Width of each field's table."""
+        return self.table_widths or (self.embedding_width,) * self.fields
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from modules.operators.inputs import Inputs, Read, StemShape
 from modules.operators.layers import Layer
 from modules.operators.step import Step
 
-Branch = Literal["stem", "dense", "sparse", "dense_to_sparse", "sparse_to_dense", "head"]
-"""What an operator makes: the stem's vectors, a dense output, a sparse output, more vectors of the block's sparse
-output, a term of the block's dense output, or the logit."""
+Branch = Literal["projections", "stem", "dense", "sparse", "dense_to_sparse", "sparse_to_dense", "head"]
+"""What an operator makes: the fields' vectors, the stem's vectors, a dense output, a sparse output, more vectors of the
+block's sparse output, a term of the block's dense output, or the logit."""
 
 Options = Mapping[str, tuple[Any, ...]]
 """The choices of each option by its name."""

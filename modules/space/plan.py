@@ -9,7 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from modules.operators import Head, Inputs, InputShape, Operator, Slot, Stem, StemShape, Step, check_steps
+from modules.operators import (
+    FieldProjections,
+    Head,
+    Inputs,
+    InputShape,
+    Operator,
+    Slot,
+    Stem,
+    StemShape,
+    Step,
+    check_steps,
+)
 from modules.space.architecture import Architecture, Block
 from modules.space.liveness import live, stem_is_live
 
@@ -22,11 +33,11 @@ class Part:
     """One live operator, merger or the head, in its place."""
 
     path: str
-    """Path of its module in a Subnet, for example `blocks.0.dense.fc`; the stem's is `stem`, the head's `head`."""
+    """Path of its module in a Subnet, for example `blocks.0.dense.fc`; else `projections`, `stem` or `head`."""
     operator: Operator
     """What stands there."""
     number: int
-    """Number of its block, from 1; 0 for the stem; the head's is one more than the last block's."""
+    """Number of its block, from 1; 0 for the projections and the stem; the head's is one more than the last block's."""
     block: Block
     """The block's choices."""
     inputs: Inputs
@@ -107,6 +118,8 @@ def plan(architecture: Architecture, shape: InputShape, slots: Slots | None = No
     """
     own, behind = Slots.of(architecture, shape), architecture.stem.behind(shape)
     parts = []
+    if set(shape.widths) != {shape.embedding_width}:
+        parts.append(projections_part(shape))
     if architecture.stem.vectors and stem_is_live(architecture):
         parts.append(stem_part(architecture.stem, shape))
     for number, (block, alive) in enumerate(zip(architecture.blocks, live(architecture), strict=True), start=1):
@@ -117,6 +130,12 @@ def plan(architecture: Architecture, shape: InputShape, slots: Slots | None = No
     for part in parts if slots is None else ():  # a sub-network repeats what its standalone network passes
         check_steps(part.path, part.steps, part.operator.reads(part.block))
     return tuple(parts)
+
+
+def projections_part(shape: InputShape) -> Part:
+    """The projections of the tables that are narrower than D, in their place: before everything else."""
+    given = Inputs(StemShape(shape.integers, shape.fields, shape.embedding_width), (), ())
+    return Part("projections", FieldProjections(shape.widths), 0, STEM_BLOCK, given)
 
 
 def stem_part(stem: Stem, shape: InputShape) -> Part:

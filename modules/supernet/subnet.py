@@ -95,6 +95,8 @@ def total(parts: list[Tensor], like: Tensor) -> Tensor:
 class Subnet(nn.Module):
     """A sub-network: `forward(dense [B, I], sparse [B, F, D]) → logit [B]`. Static, scriptable.
 
+    Where the shape says that tables have widths of their own, `sparse` is their rows side by side, [B, W].
+
     >>> from modules.space import NASREC_FULL, single_operator_any_connection
     >>> import numpy
     >>> architecture = single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(0))
@@ -125,7 +127,8 @@ class Subnet(nn.Module):
         self.blocks = nn.ModuleList(
             BlockNetwork([(part, module) for part, module in modules if part.number == number]) for number in numbers
         )
-        self.stem = modules[0][1] if modules[0][0].number == 0 else None
+        ends = {part.path: module for part, module in modules if part.number == 0}
+        self.projections, self.stem = ends.get("projections"), ends.get("stem")
         self.embedding_width = shape.embedding_width
         self.dense_features = list(architecture.logit.dense)
         self.sparse_features = list(architecture.logit.sparse)
@@ -143,6 +146,8 @@ class Subnet(nn.Module):
     def _head_inputs(self, dense: Tensor, sparse: Tensor) -> list[Tensor]:
         """The dense outputs [B, d] and the flattened sparse outputs [B, n D] that the head joins."""
         dense = self.integers(dense)
+        if self.projections is not None:
+            sparse = self.projections(sparse)
         vectors = sparse.transpose(1, 2)  # [B, D, F]
         if self.stem is not None:
             dense = self.stem(dense)  # [B, V D]

@@ -78,6 +78,8 @@ class Supernet(nn.Module):
     ) -> None:
         """`integers`: how all its networks standardize them; by default they are read as they are."""
         super().__init__()
+        if set(shape.widths) != {shape.embedding_width}:
+            raise ValueError(f"InputShape.table_widths is {shape.table_widths}; a supernet's tables are as wide as D")
         self.space, self.shape = space, shape
         self.integers = integers or Standardization()
         self.slots = widest_slots(space, shape)

@@ -44,6 +44,15 @@ class LookupCost:
 
 def lookup_cost(embeddings: Embeddings, chip: HardwareColumns) -> LookupCost:
     """Cost of one sample's lookups. The tables of the F fields lie in different banks or arrays: one access time."""
+    costs = [_of_one_width(group, chip) for group in (embeddings, *embeddings.others)]
+    return LookupCost(
+        energy_pj=numpy.sum([cost.energy_pj for cost in costs], axis=0),
+        time_ns=numpy.max([cost.time_ns for cost in costs], axis=0),
+        area_mm2=numpy.sum([cost.area_mm2 for cost in costs], axis=0),
+    )
+
+
+def _of_one_width(embeddings: Embeddings, chip: HardwareColumns) -> LookupCost:
     bits = embeddings.fields * embeddings.width * BITS
     stored_bits = embeddings.rows * embeddings.width * BITS
     ones = numpy.ones_like(chip.read_ns)

@@ -1,5 +1,7 @@
 """The workload of an architecture: the described layers of its live operators, mergers and head."""
 
+from collections.abc import Sequence
+
 from modules.operators import InputShape, Read
 from modules.space import Architecture, Part, plan
 from pim_codesign.mapping.stages import stage_of
@@ -7,9 +9,9 @@ from pim_codesign.mapping.workload import Embeddings, Stage, Workload
 
 
 def workload_of_subnet(
-    architecture: Architecture, shape: InputShape, table_rows: int = 0, layer_norm: bool = True
+    architecture: Architecture, shape: InputShape, table_rows: Sequence[int] = (), layer_norm: bool = True
 ) -> Workload:
-    """The operators of an architecture on the given inputs; `table_rows` of all embedding tables together (for area).
+    """The operators of an architecture on the given inputs; `table_rows` of each embedding table (for area).
 
     `layer_norm`: whether the network was built with norms (else with biases in their place).
 
@@ -25,14 +27,14 @@ def workload_of_subnet(
     for part in plan(architecture, shape):
         own: dict[str, int] = {}
         for step in part.steps:
-            depends: list[int] = []
+            depends = [0] if part.operator.branch == "projections" else []
             for source in step.waits_for:
                 depends += [own[source]] if isinstance(source, str) else made.by(source, part.number)
             own[step.name] = len(stages)
             stages.append(stage_of(step, part.layer_path(step.name), part.path, depends, layer_norm))
         waited_for = {source for step in part.steps for source in step.waits_for}
         made.add(part, [stage for name, stage in own.items() if name not in waited_for])
-    return Workload(tuple(stages), Embeddings(shape.fields, shape.embedding_width, table_rows))
+    return Workload(tuple(stages), Embeddings.of(shape.widths, table_rows or (0,) * shape.fields))
 
 
 class _Made:
@@ -46,6 +48,8 @@ class _Made:
     def add(self, part: Part, stages: list[int]) -> None:
         """Note the stages of a part that none of its others waits for: together they make its output."""
         match part.operator.branch:
+            case "projections":
+                self._operators["sparse", 0] += stages
             case "stem":
                 self._operators["dense", 0] = stages
                 self._operators["sparse", 0] += stages

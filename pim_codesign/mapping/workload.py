@@ -3,6 +3,8 @@
 V input vectors per sample, I inputs, O outputs of a static matrix; T stages.
 """
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,6 +53,22 @@ class Embeddings:
     """Numbers per row D, 8 bits each."""
     rows: int = 0
     """Rows of all tables together; 0 where the tables are no part of the question."""
+    others: tuple["Embeddings", ...] = ()
+    """The fields whose tables have another width, one entry a width; they are not counted above."""
+
+    @classmethod
+    def of(cls, widths: Sequence[int], table_rows: Sequence[int]) -> "Embeddings":
+        """Those of tables of these widths and numbers of rows, one each a field; the widest stand first.
+
+        >>> Embeddings.of([4, 8, 4], [100, 10, 200])
+        Embeddings(fields=1, width=8, rows=10, others=(Embeddings(fields=2, width=4, rows=300, others=()),))
+        """
+        pairs = list(zip(widths, table_rows, strict=True))
+        found = [
+            cls(sum(own == width for own in widths), width, sum(rows for own, rows in pairs if own == width))
+            for width in sorted(set(widths), reverse=True)
+        ]
+        return dataclasses.replace(found[0], others=tuple(found[1:]))
 
 
 @dataclass(frozen=True)

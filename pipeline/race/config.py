@@ -45,6 +45,10 @@ class RaceConfig:
     """Searched contenders that cost more per row, at `model.embedding_width`, do not take part (hand-made and given
     ones do): million multiply-accumulates, an elementwise operation counted as 30, which is what it takes in training
     on a CPU; 0: no limit."""
+    max_table_mb: float = 0.0
+    """Embedding tables that finalists have at most together, MB (10⁶ bytes, float32), at least 0; 0: no limit. Where
+    the recipe's tables are larger, each gets a width of its own, a multiple of 4 up to D. (The supernet's tables and
+    those of the short trainings that compare contenders are all as wide as `model.embedding_width` nevertheless.)"""
     from_supernet: int = 3
     """Best candidates of the supernet's search that take part, at least 0."""
     random: int = 10
@@ -87,6 +91,8 @@ class RaceConfig:
         if self.max_mega_operations < 0:
             found = self.max_mega_operations
             raise ValueError(f"race.max_mega_operations is {found}; it must be at least 0")
+        if not self.max_table_mb >= 0:
+            raise ValueError(f"race.max_table_mb is {self.max_table_mb}; it must be at least 0")
         if not self.passes > 0:
             raise ValueError(f"race.passes is {self.passes}; it must be above 0")
         for name in self.handmade:

@@ -53,6 +53,8 @@ class Request:
     """Share of a pass's rows."""
     is_kept: bool = False
     """Whether its weights are kept, where a pass of the race has all training rows."""
+    max_table_mb: float = 0.0
+    """Where it is above 0: find the widths of tables of so many MB together."""
 
 
 class Contest:
@@ -133,6 +135,11 @@ class Contest:
         """The short form of a recipe, with which many contenders are compared."""
         return search_form(recipe, self.session.config.model.embedding_width)
 
+    def fits(self, recipe: Recipe) -> bool:
+        """Whether the recipe's tables are within race.max_table_mb."""
+        limit = 1e6 * self.config.max_table_mb
+        return not limit or with_recipe(self.session, recipe).table_bytes <= limit
+
     def whole(self) -> list[Trial]:
         """The trials on whole passes."""
         return [trial for trial in self.trials if trial.is_whole]
@@ -150,7 +157,8 @@ class Contest:
     def _job(self, index: int, request: Request) -> Job:
         has_all_rows = self.rows_of_pass == self.session.dataset.rows("train")
         entry, is_kept = request.entry, request.is_kept and has_all_rows
-        return Job(index, entry.name, entry.architecture, request.recipe, request.row_share, is_kept)
+        architecture, share = entry.architecture, request.row_share
+        return Job(index, entry.name, architecture, request.recipe, share, is_kept, request.max_table_mb)
 
     def _record(self, round_name: str, request: Request, outcome: Outcome) -> Trial:
         entry = request.entry
@@ -171,6 +179,7 @@ class Contest:
             multiply_accumulates=multiply_accumulates(entry.architecture, shape),
             parameters=parameter_count(entry.architecture, shape, layer_norm),
             supernet_score=entry.supernet_score,
+            table_widths=outcome.table_widths,
         )
         entry.trials.append(trial)
         self.trials.append(trial)

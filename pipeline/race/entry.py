@@ -30,9 +30,9 @@ class Entry:
         done = [trial for trial in (self.trials if among is None else among) if trial.valid_log_loss is not None]
         return min(done, key=lambda trial: (loss(trial), trial.index), default=None)
 
-    def finalist(self) -> Finalist:
-        """What race.json says of it, with its best recipe on whole passes."""
-        best = self.best(trial for trial in self.trials if trial.is_whole)
+    def finalist(self, among: Iterable[Trial]) -> Finalist:
+        """What race.json says of it, with the best recipe of these trainings on whole passes."""
+        best = self.best(among)
         assert best is not None and best.valid_log_loss is not None, "a finalist has been trained on whole passes"
         return Finalist(
             name=self.name,

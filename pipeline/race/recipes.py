@@ -59,6 +59,16 @@ def with_prior(recipe: Recipe, count: float) -> Recipe:
     return dataclasses.replace(recipe, table_prior_count=count, table_learning_rate=rate)
 
 
+def with_width(recipe: Recipe, width: int) -> Recipe:
+    """The recipe with another D. Tables that have widths of their own keep them, as far as they are within D.
+
+    >>> with_width(Recipe(embedding_width=32, table_widths=(4, 24)), 16).table_widths
+    (4, 16)
+    """
+    widths = tuple(min(own, width) for own in recipe.table_widths)
+    return dataclasses.replace(recipe, embedding_width=width, table_widths=widths)
+
+
 def next_steps(recipe: Recipe, better: Sequence[Recipe], config: RaceConfig) -> list[Recipe]:
     """Recipes to try first after variations of `recipe` were better than it (best first): all of their changes at once,
     and the best one's again.
@@ -94,7 +104,7 @@ def variations(recipe: Recipe, config: RaceConfig) -> Iterator[Recipe]:
     narrower = [width for width in WIDTHS if width < recipe.embedding_width]
     is_cheap = recipe.embedding_width < CHEAP_WIDTH
     if wider and is_cheap:
-        yield dataclasses.replace(recipe, embedding_width=wider[0])
+        yield with_width(recipe, wider[0])
     if recipe.planned_epochs > recipe.epochs:
         yield dataclasses.replace(recipe, epochs=recipe.epochs + 1, planned_epochs=recipe.planned_epochs + 1)
     yield with_prior(recipe, recipe.table_prior_count / 4)
@@ -102,23 +112,29 @@ def variations(recipe: Recipe, config: RaceConfig) -> Iterator[Recipe]:
     yield dataclasses.replace(recipe, learning_rate=recipe.learning_rate * 2)
     yield with_prior(recipe, recipe.table_prior_count * 4)
     if wider and not is_cheap:
-        yield dataclasses.replace(recipe, embedding_width=wider[0])
+        yield with_width(recipe, wider[0])
     if config.track == "tuned":
         yield from (
-            dataclasses.replace(other, batch_size=recipe.batch_size, learning_rate=recipe.learning_rate)
+            dataclasses.replace(
+                other,
+                batch_size=recipe.batch_size,
+                learning_rate=recipe.learning_rate,
+                table_widths=recipe.table_widths,
+            )
             for other in first_recipes(config, recipe.embedding_width)
             if (other.epochs, other.tables) != (recipe.epochs, recipe.tables)
         )
     if narrower:
-        yield dataclasses.replace(recipe, embedding_width=narrower[-1])
+        yield with_width(recipe, narrower[-1])
 
 
 def search_form(recipe: Recipe, embedding_width: int) -> Recipe:
     """The recipe with which many contenders are compared: no wider than where the race starts, since width costs the
-    most and is tuned at the end, and one pass. Where tables are kept for several passes it is the first one of two
-    planned, at whose end the rate has not fallen to zero: that ranks contenders as all passes do (DECISIONS.md,
-    2026-11-22)."""
-    narrow = dataclasses.replace(recipe, embedding_width=min(embedding_width, recipe.embedding_width))
+    most and is tuned at the end (all tables as wide), and one pass. Where tables are kept for several passes it is the
+    first one of two planned, at whose end the rate has not fallen to zero: that ranks contenders as all passes do
+    (DECISIONS.md, 2026-11-22)."""
+    width = min(embedding_width, recipe.embedding_width)
+    narrow = dataclasses.replace(recipe, embedding_width=width, table_widths=())
     if recipe.epochs == 1:
         return narrow
     return dataclasses.replace(

@@ -9,7 +9,6 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from pipeline.race.config import RaceConfig
 from pipeline.race.contest import Contest, Request
 from pipeline.race.entry import Entry, loss
 from pipeline.race.proposals import children, enter_all, reference
@@ -48,7 +47,22 @@ def find_recipe(contest: Contest) -> Recipe:
         first = next_steps(best.recipe, [trial.recipe for trial in sorted(better, key=loss)], contest.config)
         best = _best([best, *better])
         number += 1
-    return best.recipe
+    return _with_fitting_tables(contest, entry, best.recipe)
+
+
+def _with_fitting_tables(contest: Contest, entry: Entry, recipe: Recipe) -> Recipe:
+    """The recipe with a width for each table, where one width for all is above race.max_table_mb.
+
+    The widths are found with the contender that tried the recipes, trained once more: which tables need width is the
+    log's more than the network's.
+    """
+    if contest.fits(recipe):
+        return recipe
+    wanted = Request(entry, recipe, max_table_mb=contest.config.max_table_mb)
+    (trial,) = contest.train("table widths", [wanted])
+    if not trial.table_widths:
+        raise ValueError(f"the training that finds the tables' widths failed ({trial.failure}); lower the rates")
+    return dataclasses.replace(recipe, table_widths=trial.table_widths)
 
 
 def _best(trials: list[Trial]) -> Trial:
@@ -133,23 +147,24 @@ def run_finals(contest: Contest, recipe: Recipe) -> tuple[Finalist, ...]:
     alike = contest.trained_alike(contest.search_form(recipe))
     finalists = _leaders(contest, alike, config.finalists, config.handmade_finalists)
     _train_whole(contest, "finals", finalists, recipe, is_kept=True)
-    last = _leaders(contest, _whole(finalists), config.retrained, config.retrained)
+    last = _leaders(contest, _whole(contest, finalists), config.retrained, config.retrained)
     for number in range(1, config.tuning_trials + 1):
-        contest.train(f"tuning {number}", [request for entry in last for request in _variation(entry, config)])
-    best_first = _leaders(contest, _whole(last), config.retrained, config.retrained)
-    return tuple(entry.finalist() for entry in best_first)
+        contest.train(f"tuning {number}", [request for entry in last for request in _variation(contest, entry)])
+    best_first = _leaders(contest, _whole(contest, last), config.retrained, config.retrained)
+    return tuple(entry.finalist(_whole(contest, [entry])) for entry in best_first)
 
 
-def _whole(entries: list[Entry]) -> list[Trial]:
-    return [trial for entry in entries for trial in entry.trials if trial.is_whole]
+def _whole(contest: Contest, entries: list[Entry]) -> list[Trial]:
+    """Their trials on whole passes, with tables within the limit."""
+    return [trial for entry in entries for trial in entry.trials if trial.is_whole and contest.fits(trial.recipe)]
 
 
-def _variation(entry: Entry, config: RaceConfig) -> list[Request]:
+def _variation(contest: Contest, entry: Entry) -> list[Request]:
     """The next variation of the contender's best recipe that it has not tried, if there is one."""
-    best = entry.best(_whole([entry]))
+    best = entry.best(_whole(contest, [entry]))
     assert best is not None, "it was chosen by its whole trainings"
-    tried = {trial.recipe for trial in _whole([entry])}
-    untried = (own for own in variations(best.recipe, config) if own not in tried)
+    tried = {trial.recipe for trial in _whole(contest, [entry])}
+    untried = (own for own in variations(best.recipe, contest.config) if own not in tried and contest.fits(own))
     return [Request(entry, own, is_kept=True) for own in untried][:1]
 
 

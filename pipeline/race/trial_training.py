@@ -29,6 +29,7 @@ from pipeline.training.schedule import learning_rates
 from pipeline.training.stage import EVALUATED_AT_ONCE, own_batch_size
 from pipeline.training.standalone import build, build_network, build_trainee, log_loss, train_standalone, with_recipe
 from pipeline.training.table_pipeline import TablePipeline
+from pipeline.training.table_widths import found_widths
 from pipeline.training.trainee import Trainee
 
 
@@ -48,6 +49,8 @@ class Job:
     """Share of the race's training rows that each pass has."""
     is_kept: bool = False
     """Whether it is trained as a stage of the run, which leaves its weights: all rows then, and `row_share` is 1."""
+    max_table_mb: float = 0.0
+    """Where it is above 0, and no weights are kept: find the widths of tables of so many MB together."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +69,21 @@ class Outcome:
     """Wall-clock seconds that it took one process."""
     cpu_s: float
     """CPU-seconds that it took one process."""
+    table_widths: tuple[int, ...] = ()
+    """The widths that were asked for."""
 
 
 def run_job(session: Session, job: Job) -> Outcome:
     """Train and judge; a network that diverges, or whose memory there is not, is a failed trial."""
-    started, cpu, failure, found, rows = time.monotonic(), time.process_time(), "", None, 0
+    started, cpu = time.monotonic(), time.process_time()
+    failure, found, rows, widths = "", None, 0, tuple[int, ...]()
     try:
         own = with_recipe(session, job.recipe)
-        found, rows = _train_as_stage(own, job) if job.is_kept else list(_passes(own, job))[-1]
+        found, rows, widths = (*_train_as_stage(own, job), ()) if job.is_kept else _train_only(own, job)
     except (Diverged, torch.OutOfMemoryError) as error:
         failure = str(error).splitlines()[0]
     seconds, cpu_s = time.monotonic() - started, time.process_time() - cpu
-    return Outcome(job, found, failure, rows, round(seconds, 2), round(cpu_s, 2))
+    return Outcome(job, found, failure, rows, round(seconds, 2), round(cpu_s, 2), widths)
 
 
 def _train_as_stage(session: Session, job: Job) -> tuple[float, int]:
@@ -89,11 +95,25 @@ def _train_as_stage(session: Session, job: Job) -> tuple[float, int]:
     return _judge(session, job, contender.network, trained.trainee), steps_done(newest) * job.recipe.batch_size
 
 
-def _passes(session: Session, job: Job) -> Iterator[tuple[float, int]]:
+def _train_only(session: Session, job: Job) -> tuple[float, int, tuple[int, ...]]:
+    """Train and leave nothing; validation log loss, the rows trained on, and the tables' widths if they are wanted."""
+    found, rows, network, trainee = train_passes(session, job)
+    widths = found_widths(session, network, trainee, 1e6 * job.max_table_mb) if job.max_table_mb else ()
+    return found, rows, widths
+
+
+def train_passes(session: Session, job: Job) -> tuple[float, int, Subnet, Trainee]:
+    """Train a job's passes in the session of its recipe: the least validation log loss of a pass, the rows trained on,
+    and what the last pass left."""
+    network = build_network(session, job.name, job.architecture)
+    trainee = build_trainee(session, network, job.recipe)
+    found, rows = list(_passes(session, job, network, trainee))[-1]
+    return found, rows, network, trainee
+
+
+def _passes(session: Session, job: Job, network: Subnet, trainee: Trainee) -> Iterator[tuple[float, int]]:
     """Trains pass by pass; yields the least validation log loss so far and the rows trained on."""
     recipe = job.recipe
-    network = build_network(session, job.name, job.architecture)
-    trainee = build_trainee(session, network, recipe)
     pass_steps, stream = _stream(session, job)
     tables = TablePipeline(trainee.embeddings, stream, _no_position, session.processes.device)
     best = math.inf

@@ -153,7 +153,7 @@ def _shape_for(run: RunRecords, recipe: Recipe) -> InputShape | None:
     """What a row gives a network of the recipe's embedding width; None while the schema is not known."""
     if run.shape is None:
         return None
-    return dataclasses.replace(run.shape, embedding_width=recipe.embedding_width)
+    return dataclasses.replace(run.shape, embedding_width=recipe.embedding_width, table_widths=recipe.table_widths)
 
 
 def _architecture(name: str, architecture: Architecture, shape: InputShape | None) -> Picture:

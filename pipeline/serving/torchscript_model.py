@@ -5,13 +5,14 @@ A server needs torch alone (fbgemm_gpu may be loaded too, torchrec and this proj
     model = torch.jit.load("model.pt")
     probability = model(dense, ids)  # [B, I] float32, [B, F] int64 -> [B] float32
 
-B batch, I dense inputs, F categorical fields, D embedding width, R rows of all tables together, S trainings that the
-model averages.
+B batch, I dense inputs, F categorical fields, D embedding width, S trainings that the model averages; g greatest common
+divisor of the tables' widths (D where all are alike), U pieces of that width that a row looks up, R of all tables.
 """
 
 import copy
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import subprocess
@@ -53,40 +54,51 @@ class TrainedParts:
     """What one training left."""
 
     tables: dict[str, Tensor]
-    """Name -> [rows, D], one per field, in the order of the ids' columns."""
+    """Name -> [rows, width], one per field, in the order of the ids' columns."""
     interaction: nn.Module
-    """forward(dense [B, I], sparse [B, F, D]) -> logit [B]."""
+    """forward(dense [B, I], sparse [B, F, D]) -> logit [B]; given [B, U, g], the tables' rows in pieces one after the
+    other, where the widths differ."""
 
 
 class ExportedModel(nn.Module):
     """One training's embedding tables and interaction, or those of several whose logits are averaged, as one module.
 
     The tables lie one after the other in a single matrix, and the trainings' rows side by side in it, so that one
-    lookup serves all fields of all trainings.
+    lookup serves all fields of all trainings. Where the tables' widths differ, a row of a table is several successive
+    rows of the matrix, whose width all table widths are multiples of.
     """
 
     embeddings: Tensor
     table_rows: Tensor
-    first_rows: Tensor
+    piece_fields: Tensor
+    piece_steps: Tensor
+    first_pieces: Tensor
 
     def __init__(self, trainings: Sequence[TrainedParts], integers: int) -> None:
         """trainings: at least one, of the same architecture and tables; integers: I."""
         super().__init__()
         first = trainings[0].tables
-        widths = {table.shape[1] for training in trainings for table in training.tables.values()}
-        if len(widths) != 1:
-            raise ValueError(f"embedding tables have the widths {sorted(widths)}; all must have the same")
-        self.integers, self.width = integers, widths.pop()
+        shapes = {name: tuple(table.shape) for name, table in first.items()}
+        self.integers, self.width = integers, math.gcd(*(width for _, width in shapes.values()))
         self.tables = list(first)
         self.interactions = nn.ModuleList(training.interaction for training in trainings)
-        table_rows = torch.tensor([len(table) for table in first.values()])  # [F]
-        embeddings = torch.empty(int(table_rows.sum()), len(trainings) * self.width)  # [R, S · D]
+        table_rows = torch.tensor([rows for rows, _ in shapes.values()])  # [F]
+        pieces = torch.tensor([width // self.width for _, width in shapes.values()])  # [F]
+        embeddings = torch.empty(int((table_rows * pieces).sum()), len(trainings) * self.width)  # [R, S · g]
         for training, own in zip(trainings, embeddings.split(self.width, dim=1), strict=True):
-            assert list(training.tables) == self.tables, "trainings of one model have the same tables"
-            torch.cat([table.detach().to("cpu", torch.float32) for table in training.tables.values()], out=own)
+            found = {name: tuple(table.shape) for name, table in training.tables.items()}
+            if list(found.items()) != list(shapes.items()):
+                raise ValueError(f"trainings of one model have the tables {shapes} and {found}; they must be alike")
+            tables = (table.detach().to("cpu", torch.float32) for table in training.tables.values())
+            torch.cat([table.reshape(-1, self.width) for table in tables], out=own)
+        # For each piece that a row looks up: its field, how far apart rows of that table lie, and where the first is.
+        number = torch.cat([torch.arange(count) for count in pieces.tolist()])  # [U]
+        first_rows = ((table_rows * pieces).cumsum(0) - table_rows * pieces).repeat_interleave(pieces)
         self.register_buffer("embeddings", embeddings)
         self.register_buffer("table_rows", table_rows)
-        self.register_buffer("first_rows", table_rows.cumsum(0) - table_rows)
+        self.register_buffer("piece_fields", torch.arange(len(pieces)).repeat_interleave(pieces))
+        self.register_buffer("piece_steps", pieces.repeat_interleave(pieces))
+        self.register_buffer("first_pieces", first_rows + number)
 
     def forward(self, dense: Tensor, ids: Tensor) -> Tensor:
         """(dense [B, I] float32, as model.json describes; ids [B, F] int64) -> probability of a click [B].
@@ -109,10 +121,11 @@ class ExportedModel(nn.Module):
                 f"ids[{row}, {field}] is {int(ids[row, field])}; "
                 f"table {self.tables[field]} has the rows 0 to {int(self.table_rows[field]) - 1}"
             )
-        sparse = nn.functional.embedding(ids + self.first_rows, self.embeddings)  # [B, F, S · D]
+        places = ids[:, self.piece_fields] * self.piece_steps + self.first_pieces  # [B, U]
+        sparse = nn.functional.embedding(places, self.embeddings)  # [B, U, S · g]
         logit = torch.zeros_like(dense[:, 0])
         for number, interaction in enumerate(self.interactions):
-            own = sparse[:, :, number * self.width : (number + 1) * self.width]  # [B, F, D]
+            own = sparse[:, :, number * self.width : (number + 1) * self.width]  # [B, U, g]
             logit = logit + interaction(dense, own.contiguous())
         return torch.sigmoid(logit / len(self.interactions))
 

@@ -58,16 +58,22 @@ def build_network(session: Session, name: str, architecture: Architecture) -> Su
     """An untrained network for the session's embedding width; its weights follow from the seed and the name."""
     weights = OwnWeights(session.torch_generator("weights", name), session.config.retrain.layer_norm)
     subnet = Subnet(architecture, session.shape, weights=weights, integers=standardization(session))
+    for name, projection in subnet.named_parameters():
+        if name.startswith("projections.") and projection.dim() == 2:
+            # orthonormal columns: a field's vector is as long at the start as a row of a table that is D wide
+            nn.init.orthogonal_(projection, generator=weights.generator)
     nn.init.zeros_(dict(subnet.named_parameters())["head.weight"])  # as the supernet starts
     return subnet
 
 
 def with_recipe(session: Session, recipe: Recipe, seed: int = 0) -> Session:
-    """The session with a recipe's embedding width, and the `seed`-th of the run's seeds for trainings."""
+    """The session with a recipe's embedding and table widths, and the `seed`-th of the run's seeds for trainings."""
     config = session.config
     model = dataclasses.replace(config.model, embedding_width=recipe.embedding_width)
     return dataclasses.replace(
-        session, config=dataclasses.replace(config, model=model, seed=config.seed + seed * SEED_DISTANCE)
+        session,
+        config=dataclasses.replace(config, model=model, seed=config.seed + seed * SEED_DISTANCE),
+        table_widths=recipe.table_widths,
     )
 
 

@@ -22,10 +22,18 @@ FIELDS = ["u", "v", "w"]
 WIDTH = 4
 
 
-def configs() -> list[EmbeddingBagConfig]:
+UNEQUAL = {"t_u": 8, "t_v": 4, "t_w": 12}
+
+
+def configs(widths: dict[str, int] | None = None) -> list[EmbeddingBagConfig]:
     """Three tables, one a field."""
     return [
-        EmbeddingBagConfig(name=name, feature_names=[name[2:]], num_embeddings=rows, embedding_dim=WIDTH)
+        EmbeddingBagConfig(
+            name=name,
+            feature_names=[name[2:]],
+            num_embeddings=rows,
+            embedding_dim=WIDTH if widths is None else widths[name],
+        )
         for name, rows in ROWS.items()
     ]
 
@@ -35,6 +43,13 @@ def sharded() -> Iterator[DistributedModelParallel]:
     """The tables on a group of one."""
     with join("cpu") as processes:
         yield shard_embeddings(configs(), processes.device, 8, learning_rate=0.1, epsilon=1e-8, seed=5)
+
+
+@pytest.fixture
+def unequal() -> Iterator[DistributedModelParallel]:
+    """Tables of unequal widths on a group of one."""
+    with join("cpu") as processes:
+        yield shard_embeddings(configs(UNEQUAL), processes.device, 8, learning_rate=0.1, epsilon=1e-8, seed=5)
 
 
 def whole_tables(sharded: DistributedModelParallel) -> dict[str, Tensor]:
@@ -69,6 +84,24 @@ def test_embed_gives_table_rows_in_the_batch_order(sharded: DistributedModelPara
     plain = EmbeddingBagCollection(tables=configs())
     plain.load_state_dict({f"embedding_bags.{name}.weight": table for name, table in tables.items()})
     torch.testing.assert_close(embed(plain, sparse), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("order", [["u", "v", "w"], ["w", "u", "v"]])
+def test_tables_of_unequal_widths(unequal: DistributedModelParallel, order: list[str]) -> None:
+    """Each is exactly as wide as asked for; their rows come side by side in the order of the batch's keys, and a step
+    is row-wise Adagrad's, the mean of g² over the table's own width."""
+    ids, sparse = ids_of(order, 9)
+    tables = whole_tables(unequal)
+    assert {name: table.shape[1] for name, table in tables.items()} == UNEQUAL
+    expected = torch.cat([tables[f"t_{field}"][ids[:, place]] for place, field in enumerate(order)], dim=1)
+    torch.testing.assert_close(embed(unequal, sparse), expected, rtol=0, atol=0)
+    embed(unequal, sparse).square().sum().backward()
+    for place, field in enumerate(order):
+        leaf = tables[f"t_{field}"].double().requires_grad_()
+        embedding(ids[:, place], leaf).square().sum().backward()
+        assert leaf.grad is not None
+        moved = leaf.detach() - 0.1 * leaf.grad / (leaf.grad.square().mean(1, keepdim=True).sqrt() + 1e-8)
+        torch.testing.assert_close(whole_tables(unequal)[f"t_{field}"].double(), moved, rtol=1e-5, atol=1e-6)
 
 
 def test_backward_is_row_wise_adagrad(sharded: DistributedModelParallel) -> None:
@@ -118,7 +151,7 @@ from torchrec import EmbeddingBagConfig, KeyedJaggedTensor
 from modules.embeddings import embed, set_learning_rate, shard_embeddings
 from pipeline.run.processes import join
 given = json.loads(sys.argv[1])
-tables = [EmbeddingBagConfig(name=n, feature_names=[n[2:]], num_embeddings=r, embedding_dim=given["width"])
+tables = [EmbeddingBagConfig(name=n, feature_names=[n[2:]], num_embeddings=r, embedding_dim=given["widths"][n])
           for n, r in given["rows"].items()]
 with join("cpu") as processes:
     sharded = shard_embeddings(tables, processes.device, 8, learning_rate=0.1, epsilon=1e-8, seed=5)
@@ -135,16 +168,19 @@ with join("cpu") as processes:
 
 
 @pytest.mark.slow
-def test_two_ranks_hold_and_learn_what_one_does(ranks: Ranks, sharded: DistributedModelParallel) -> None:
+@pytest.mark.parametrize("tables", ["sharded", "unequal"])
+def test_two_ranks_hold_and_learn_what_one_does(ranks: Ranks, tables: str, request: pytest.FixtureRequest) -> None:
     """Each rank holds some tables; looked-up rows are bit-equal to one rank's, and after two steps, each rank with half
     of the rows and the loss a mean, they agree to rounding."""
+    sharded = request.getfixturevalue(tables)
+    widths = UNEQUAL if tables == "unequal" else dict.fromkeys(ROWS, WIDTH)
     rates = (0.3, 0.01)
     ids, sparse = ids_of(FIELDS, 8)
     before = embed(sharded, sparse).detach()
     for rate in rates:
         set_learning_rate(sharded, rate)
         embed(sharded, sparse).square().mean().backward()
-    given_json = json.dumps({"rows": ROWS, "width": WIDTH, "ids": ids.tolist(), "rates": rates})
+    given_json = json.dumps({"rows": ROWS, "widths": widths, "ids": ids.tolist(), "rates": rates})
     first, second = (json.loads(process.stdout.splitlines()[-1]) for process in ranks(2, RANK, given_json))
     assert first[0] + second[0] == before.tolist()
     torch.testing.assert_close(torch.tensor(first[1] + second[1]), embed(sharded, sparse), rtol=1e-5, atol=1e-6)

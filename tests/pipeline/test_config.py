@@ -69,7 +69,7 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     ),
     (RunConfig, {"seed": -1}, "seed is -1"),
     (ModelConfig, {"space": "nasrec_huge"}, "model.space is 'nasrec_huge'"),
-    (ModelConfig, {"embedding_width": 0}, "model.embedding_width is 0"),
+    *((ModelConfig, {"embedding_width": width}, f"model.embedding_width is {width}") for width in (0, 2, 10)),
     (SupernetConfig, {"sampler": "best_path"}, "supernet.sampler is 'best_path'"),
     (SupernetConfig, {"validation_paths": 0}, "supernet.validation_paths is 0"),
     (SupernetConfig, {"path_warm_up_steps": -1}, "supernet.path_warm_up_steps is -1"),

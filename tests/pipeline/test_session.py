@@ -84,6 +84,13 @@ WRONG_COMMANDS = {
         ],
         r"split 'train': the label, column 'label', is 1 in each of its 30 rows, .*; give rows of both labels",
     ),
+    "narrow limit": (
+        [
+            *("--data.path", "{tmp}/some", "--data.schema", "criteo", "--supernet.batch-size", "8"),
+            *("--race.recipe.batch-size", "8", "--race.max-table-mb", "0.0001"),
+        ],
+        r"race\.max_table_mb is 0\.0001, but tables of width 4 take .* MB; raise it",
+    ),
     "cuda": (["--device", "cuda"], r"device is cuda, but torch sees no CUDA device here .*; use --device cpu"),
 }
 

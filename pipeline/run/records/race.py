@@ -40,6 +40,8 @@ class Trial:
     """Parameters, embedding tables not counted."""
     supernet_score: float | None
     """Validation log loss on the supernet's weights, nats per row, of architectures that the supernet proposed."""
+    table_widths: tuple[int, ...] = ()
+    """Widths of tables within race.max_table_mb that were found with its weights; empty where none were wanted."""
 
     @property
     def is_whole(self) -> bool:

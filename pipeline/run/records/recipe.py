@@ -4,6 +4,17 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
+WIDTH_STEP = 4
+"""Widths of embedding tables are multiples of it: FBGEMM's kernels refuse others."""
+
+
+def check_width(name: str, width: int) -> None:
+    """Raise ValueError unless a table can be so wide."""
+    if width < WIDTH_STEP or width % WIDTH_STEP:
+        raise ValueError(
+            f"{name} is {width}; FBGEMM's tables have multiples of {WIDTH_STEP}, {WIDTH_STEP} at the least"
+        )
+
 
 @dataclass(frozen=True)
 class TrainingRecipe:
@@ -81,12 +92,31 @@ class Recipe(TrainingRecipe):
     """A training recipe with the width of the embeddings: all that is chosen for a contender beside its network."""
 
     embedding_width: int = 16
-    """Width D of every embedding vector, at least 1."""
+    """Width D of every embedding vector that the network is given: a multiple of 4, as FBGEMM wants it."""
+    table_widths: tuple[int, ...] = ()
+    """Width of each embedding table in the schema's order, multiples of 4 up to D; rows of narrower ones are projected
+    to D by learned matrices. Empty: all tables are as wide as D."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.embedding_width < 1:
-            raise ValueError(f"embedding_width is {self.embedding_width}; it must be at least 1")
+        check_width("embedding_width", self.embedding_width)
+        for width in self.table_widths:
+            check_width("table_widths", width)
+        if any(width > self.embedding_width for width in self.table_widths):
+            raise ValueError(
+                f"table_widths is {self.table_widths}; no table is wider than embedding_width, {self.embedding_width}"
+            )
+
+    def widths(self, tables: int) -> tuple[int, ...]:
+        """Width of each of so many tables. Raises ValueError where the recipe is for another number of them.
+
+        >>> Recipe(embedding_width=8).widths(3), Recipe(embedding_width=8, table_widths=(4, 8)).widths(2)
+        ((8, 8, 8), (4, 8))
+        """
+        found = self.table_widths or (self.embedding_width,) * tables
+        if len(found) != tables:
+            raise ValueError(f"table_widths has {len(found)} widths for {tables} tables; give one for each, or none")
+        return found
 
     @property
     def tables_in_words(self) -> str:
@@ -100,10 +130,21 @@ class Recipe(TrainingRecipe):
         planned = f"of {self.planned_epochs} planned " if self.planned_epochs > self.epochs else ""
         return f"{self.epochs} {planned}passes, {self.tables} tables"
 
+    @property
+    def width_in_words(self) -> str:
+        """The widths, in a few words.
+
+        >>> Recipe(embedding_width=32, table_widths=(4, 32)).width_in_words, Recipe(embedding_width=32).width_in_words
+        ('D 32 from tables 4 to 32 wide', 'D 32')
+        """
+        if not self.table_widths:
+            return f"D {self.embedding_width}"
+        return f"D {self.embedding_width} from tables {min(self.table_widths)} to {max(self.table_widths)} wide"
+
     def in_words(self) -> str:
         """The choices that a race makes, in a few words."""
         return (
-            f"D {self.embedding_width}, {self.tables_in_words}, batches of {self.batch_size}, "
+            f"{self.width_in_words}, {self.tables_in_words}, batches of {self.batch_size}, "
             f"table rate {self.table_learning_rate:g} with a prior of {self.table_prior_count:g}, "
             f"dense rate {self.learning_rate:g}"
         )

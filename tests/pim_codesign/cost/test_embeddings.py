@@ -53,6 +53,18 @@ def test_crossbars_hold_the_tables_as_matrices(fields: int, width: int, rows: in
     assert energy > conversions * (0.79 + 0.021)
 
 
+@given(st.lists(st.tuples(st.sampled_from([4, 8, 16]), st.integers(1, 10**5)), min_size=1, max_size=6))
+def test_tables_of_unequal_widths(tables: list[tuple[int, int]]) -> None:
+    """Energy and area are the sums over the fields' own tables, the time is one lookup's."""
+    whole = Embeddings.of(*zip(*tables, strict=True))
+    places: tuple[EmbeddingPlace, ...] = ("dram", "reram_memory")
+    for place in places:
+        energy, time, area = cost(whole, place)
+        apart = [cost(Embeddings(1, width, rows), place) for width, rows in tables]
+        assert energy == pytest.approx(sum(one[0] for one in apart))
+        assert time == apart[0][1] and area == pytest.approx(sum(one[2] for one in apart))
+
+
 def test_more_of_anything_costs_more() -> None:
     """Energy rises with fields and width; area with rows; no area without tables."""
     places: tuple[EmbeddingPlace, ...] = ("reram_memory", "in_crossbar")

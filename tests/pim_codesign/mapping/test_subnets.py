@@ -22,6 +22,7 @@ from modules.space import (
 from modules.space.handmade import HANDMADE, handmade
 from modules.supernet import Subnet
 from pim_codesign import Workload, workload_of_subnet
+from pim_codesign.mapping import Embeddings
 
 SHAPE = InputShape(5, 6, 8)
 ARCHITECTURES = [
@@ -108,6 +109,26 @@ def _reachable(workload: Workload) -> list[set[int]]:
         for before in workload.stages[index].depends:
             after[before] |= {index} | after[index]
     return after
+
+
+def test_projections_of_narrower_tables() -> None:
+    """Each is a matrix of one operator between the lookup and what reads the fields; the lookup reads the tables' own
+    widths."""
+    shape = InputShape(5, 6, 8, table_widths=(4, 8, 8, 4, 4, 8))
+    architecture = handmade("dlrm", SHAPE)
+    workload = workload_of_subnet(architecture, shape, (10, 20, 30, 40, 50, 60))
+    linears = _linears(Subnet(architecture, shape))
+    assert {s.name: (s.inputs, s.outputs) for s in workload.stages if s.operator} == {
+        name: (linear.weight.shape[1], linear.weight.shape[0]) for name, linear in linears.items()
+    }
+    own = [index for index, stage in enumerate(workload.stages) if stage.operator == "projections"]
+    assert [workload.stages[index].name for index in own] == [f"projections.fields.{field}" for field in (0, 3, 4)]
+    assert all(workload.stages[index].depends == (0,) for index in own)
+    plain = workload_of_subnet(architecture, SHAPE)
+    readers = {stage.name for stage in plain.stages if 0 in stage.depends}
+    assert readers == {stage.name for stage in workload.stages if set(own) <= set(stage.depends)}
+    assert workload.embeddings == Embeddings(3, 8, 110, (Embeddings(3, 4, 100),))
+    assert workload.multiply_accumulates == multiply_accumulates(architecture, shape)
 
 
 def test_attention_work_is_that_of_its_formula() -> None:

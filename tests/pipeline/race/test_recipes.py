@@ -62,7 +62,7 @@ def test_rate_and_prior_move_together() -> None:
 
 
 @pytest.mark.parametrize("track", ["tuned", "one_pass"])
-@pytest.mark.parametrize("width", [2, *WIDTHS, 200])
+@pytest.mark.parametrize("width", [4, *WIDTHS, 200])
 def test_variations_are_steps(track: Any, width: int) -> None:
     """Every variation differs from the recipe and from the others, and changes the width by one step at most."""
     config = RaceConfig(track=track)

@@ -38,9 +38,16 @@ def held(session: Session, monkeypatch: pytest.MonkeyPatch, losses: Losses = mad
         _: object, __: object, jobs: list[Job], progress: Callable[[Outcome], None], ___: object
     ) -> list[Outcome]:
         rows = session.dataset.rows("train")
+        narrow = (4,) * session.dataset.schema.num_categories
         found = [
             Outcome(
-                job, losses(job), "" if losses(job) else "bad", int(job.row_share * job.recipe.epochs * rows), 1.0, 1.0
+                job,
+                losses(job),
+                "" if losses(job) else "bad",
+                int(job.row_share * job.recipe.epochs * rows),
+                1.0,
+                1.0,
+                narrow if job.max_table_mb else (),
             )
             for job in jobs
         ]
@@ -86,6 +93,23 @@ def test_the_recipe_is_the_best_tried(long: Session, monkeypatch: pytest.MonkeyP
     assert recipe == min(contest.trials, key=lambda trial: trial.valid_log_loss or 0.0).recipe
     assert recipe.tables == "kept" and recipe.epochs > 2
     assert {(trial.kind, trial.contender) for trial in contest.trials} == {("searched", "net_1")}
+
+
+def test_finalists_have_tables_within_the_limit(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the best recipe's tables are too large, widths are found once with the contender that tried the recipes,
+    and every finalist's recipe, also one of its own, is within the limit; a limit that is large enough changes
+    nothing."""
+    least = 4 * 4 * sum(long.dataset.schema.table_sizes) / 1e6
+    contest = held(with_race(long, max_table_mb=1.5 * least, tuning_trials=2), monkeypatch)
+    recipe, found = play(contest)
+    asked = [trial for trial in contest.trials if trial.round == "table widths"]
+    assert [(one.kind, one.contender, one.recipe.table_widths) for one in asked] == [("searched", "net_1", ())]
+    assert set(recipe.table_widths) == {4} and recipe.embedding_width > 4
+    assert len(found) == 2 and all(contest.fits(one.recipe) for one in found)
+    tuned = [trial for trial in contest.trials if trial.round.startswith("tuning")]
+    assert tuned and all(contest.fits(trial.recipe) for trial in tuned)
+    free, wide = (held(with_race(long, max_table_mb=limit), monkeypatch) for limit in (0.0, 1e6))
+    assert play(free) == play(wide) and free.trials == wide.trials
 
 
 def test_luck_does_not_change_the_recipe(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:

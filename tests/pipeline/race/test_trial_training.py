@@ -43,6 +43,17 @@ def test_a_kept_trial_is_the_same(session: Session) -> None:
     assert session.folder.result(finals_stage(asked.index)).is_file()
 
 
+def test_widths_are_found_where_they_are_wanted(session: Session) -> None:
+    """A limit on the tables changes nothing of the training; its outcome has widths within the limit."""
+    asked = job(session, 2, embedding_width=8)
+    sizes = session.dataset.schema.table_sizes
+    limit = 4 * 6 * sum(sizes) / 1e6
+    plain, found = run_job(session, asked), run_job(session, dataclasses.replace(asked, max_table_mb=limit))
+    assert (plain.valid_log_loss, plain.table_widths) == (found.valid_log_loss, ())
+    assert set(found.table_widths) <= {4, 8}
+    assert 4 * sum(width * rows for width, rows in zip(found.table_widths, sizes, strict=True)) <= 1e6 * limit
+
+
 def test_twice_the_same(session: Session) -> None:
     """A job trained again has the same log loss to the last bit; another seed of the run has another."""
     asked = job(session, share=0.25)

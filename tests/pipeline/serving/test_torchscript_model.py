@@ -40,13 +40,14 @@ PROVENANCE = Provenance({}, ARCHITECTURE, RECIPE, (2,), SplitMetrics(METRICS, ME
 ROWS = 2_000
 
 
-def embedding_tables(seed: int = 3) -> EmbeddingBagCollection:
+def embedding_tables(seed: int = 3, widths: tuple[int, ...] = (8, 8, 8, 8)) -> EmbeddingBagCollection:
     """Unsharded tables as training has them."""
     torch.manual_seed(seed)
+    columns = zip(SCHEMA.table_names, SCHEMA.table_sizes, SCHEMA.categories, widths, strict=True)
     return EmbeddingBagCollection(
         tables=[
-            EmbeddingBagConfig(name=table, embedding_dim=8, num_embeddings=rows, feature_names=[column])
-            for table, rows, column in zip(SCHEMA.table_names, SCHEMA.table_sizes, SCHEMA.categories, strict=True)
+            EmbeddingBagConfig(name=table, embedding_dim=width, num_embeddings=rows, feature_names=[column])
+            for table, rows, column, width in columns
         ]
     )
 
@@ -74,7 +75,7 @@ def torchrec_logit(tables: EmbeddingBagCollection, interaction: nn.Module) -> Te
     lengths = torch.ones(4 * ROWS, dtype=torch.int32)
     features = KeyedJaggedTensor(list(SCHEMA.categories), ids.T.flatten(), lengths=lengths)
     with torch.no_grad():
-        return interaction(dense, tables(features).values().reshape(ROWS, 4, 8))
+        return interaction(dense, tables(features).values().reshape(ROWS, 4, -1))
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +213,25 @@ def test_a_model_that_torchscript_refuses(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_tables_of_unequal_width() -> None:
-    """They are a ValueError naming the widths."""
-    with pytest.raises(ValueError, match=r"widths \[4, 8\]"):
-        ExportedModel([TrainedParts({"t_w": torch.zeros(2, 4), "t_x": torch.zeros(2, 8)}, nn.Identity())], 1)
+@pytest.mark.slow
+@pytest.mark.parametrize("widths", [(4, 8, 4, 8), (12, 8, 4, 16)])
+def test_tables_of_unequal_widths(widths: tuple[int, ...], tmp_path: Path) -> None:
+    """Alone and as one of two whose logits are averaged, model.pt gives what torchrec's lookup and the subnets give."""
+    shape = InputShape(3, 4, 16, table_widths=widths)
+    tables = [embedding_tables(seed, widths) for seed in range(2)]
+    subnets = [Subnet(handmade("dlrm", shape), shape, torch.Generator().manual_seed(seed)) for seed in range(2)]
+    parts = [parts_of(*pair) for pair in zip(tables, subnets, strict=True)]
+    logits = [torchrec_logit(*pair) for pair in zip(tables, subnets, strict=True)]
+    dense, ids = random_inputs(ROWS)
+    for count in (1, 2):
+        path = tmp_path / f"{count}.pt"
+        write_model(parts[:count], SCHEMA.to_json(), PROVENANCE, path)
+        expected = torch.stack(logits[:count]).mean(0).sigmoid()
+        torch.testing.assert_close(torch.jit.load(path)(dense, ids), expected, rtol=0, atol=1e-6)
+
+
+def test_trainings_with_other_tables() -> None:
+    """Trainings that are averaged have tables of the same sizes; the message names what differs."""
+    parts = [TrainedParts({"t_w": torch.zeros(2, width)}, nn.Identity()) for width in (4, 8)]
+    with pytest.raises(ValueError, match=r"\(2, 4\).* and .*\(2, 8\).*must be alike"):
+        ExportedModel(parts, 1)

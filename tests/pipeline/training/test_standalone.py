@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 from unittest import mock
+from unittest.mock import DEFAULT
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from modules.space.handmade import handmade
 from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import ModelResult, Results, retrain_stage
 from pipeline.session import Session
-from pipeline.training import standalone
+from pipeline.training import loop, standalone
 from pipeline.training.platt_scaling import fitted
 from pipeline.training.row_logits import RowLogits
 from pipeline.training.stage import split_logits
@@ -61,6 +62,37 @@ def test_a_contender_has_the_embedding_width_of_its_recipe(session: Session) -> 
     assert session.shape.embedding_width == session.config.model.embedding_width != 8
     built = sum(parameter.numel() for parameter in contender.network.parameters())
     assert built == parameter_count(handmade("dlrm", contender.session.shape), contender.session.shape)
+
+
+@pytest.mark.slow
+def test_tables_of_unequal_widths(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe's table widths are the tables' own, exactly; the network is trained with its projections, resumes from
+    the middle and ends as if it had not stopped, and is loaded again with the same metrics."""
+    widths = tuple(4 + 4 * (table % 2) for table in range(session.dataset.schema.num_categories))
+    recipe = dataclasses.replace(RECIPE, table_widths=widths, epochs=2, table_prior_count=8.0)
+    contender = dlrm(session, "unequal", recipe=recipe)
+    assert tuple(table.embedding_dim for table in contender.session.tables()) == widths
+    sizes = session.dataset.schema.table_sizes
+    assert contender.session.table_bytes == 4 * sum(w * rows for w, rows in zip(widths, sizes, strict=True))
+    before = {name: value.detach().clone() for name, value in contender.network.named_parameters()}
+    trained = train_standalone(contender)
+    held = trained.trainee.embeddings.state_dict()
+    assert {name.split(".")[-2]: table.shape[1] for name, table in held.items()} == dict(
+        zip(session.dataset.schema.table_names, widths, strict=True)
+    )
+    projections = {name for name in before if name.startswith("projections.")}
+    assert len(projections) == widths.count(4)
+    assert all(not torch.equal(before[name], trained.trainee.parameters[name]) for name in projections)
+    assert train_standalone(dlrm(session, "unequal", recipe=recipe)).metrics == trained.metrics
+    shutil.rmtree(session.folder.checkpoints(contender.stage))
+    step = mock.Mock(side_effect=[DEFAULT] * 7 + [KeyboardInterrupt], wraps=loop.train_step)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(loop, "train_step", step)
+        train_standalone(dlrm(session, "unequal", recipe=recipe))
+    resumed = train_standalone(dlrm(session, "unequal", recipe=recipe))
+    assert resumed.metrics == trained.metrics
+    for name, parameter in trained.trainee.parameters.items():
+        assert torch.equal(parameter, resumed.trainee.parameters[name]), name
 
 
 def test_without_layer_norms(session: Session) -> None:

@@ -22,6 +22,9 @@ from pipeline.run.records.recipe import Recipe, TrainingRecipe
         ("warm_up_share", 1.1),
         ("initial_square", -1.0),
         ("embedding_width", 0),
+        ("embedding_width", 10),
+        ("table_widths", (4, 6)),
+        ("table_widths", (4, 20)),
     ],
 )
 def test_values_out_of_range(field: str, value: Any) -> None:
@@ -32,7 +35,14 @@ def test_values_out_of_range(field: str, value: Any) -> None:
 
 
 def test_there_and_back() -> None:
-    """A recipe is read as it was written, and as a training recipe it lacks the width alone."""
-    recipe = Recipe(embedding_width=32, epochs=3, tables="fresh", table_prior_count=32.0)
+    """A recipe is read as it was written, and as a training recipe it lacks the widths alone."""
+    recipe = Recipe(embedding_width=32, epochs=3, tables="fresh", table_prior_count=32.0, table_widths=(4, 32))
     assert from_plain(to_plain(recipe), Recipe, "here") == recipe
-    assert Recipe(**TrainingRecipe(**recipe.values()).values(), embedding_width=32) == recipe
+    widths: dict[str, Any] = {"embedding_width": 32, "table_widths": (4, 32)}
+    assert Recipe(**TrainingRecipe(**recipe.values()).values(), **widths) == recipe
+
+
+def test_widths_for_another_number_of_tables() -> None:
+    """The message says how many there are."""
+    with pytest.raises(ValueError, match="table_widths has 2 widths for 3 tables"):
+        Recipe(embedding_width=8, table_widths=(4, 8)).widths(3)
