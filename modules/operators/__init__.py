@@ -15,7 +15,7 @@ from modules.operators.factorized_product import FactorizedProduct
 from modules.operators.fc import FullyConnected
 from modules.operators.field_dot_product import FieldDotProduct
 from modules.operators.field_product import FieldProduct
-from modules.operators.field_projections import FieldProjections
+from modules.operators.field_projections import STEP_SHARE, FieldProjections
 from modules.operators.head import Head
 from modules.operators.inputs import STEM_READS, Columns, Inputs, InputShape, Read, Slot, StemShape
 from modules.operators.interacting_attention import InteractingAttention
@@ -33,6 +33,7 @@ from modules.operators.wide_fc import WideFullyConnected
 __all__ = [
     "NO_STEM",
     "STEM_READS",
+    "STEP_SHARE",
     "Attention",
     "BilinearFusion",
     "Branch",

@@ -14,10 +14,15 @@ from modules.operators.layers import Layer
 from modules.operators.operator import Choices, Operator
 from modules.operators.step import Matrix, Step
 
+STEP_SHARE = 0.05
+"""What the product with a projection is multiplied by. Its weights start so much larger: under Adagrad, whose steps do
+not depend on a weight's scale, a projection then changes so much more slowly than other matrices. At their rate it does
+not settle, and the tables behind it do not either (DECISIONS.md, 2026-11-22)."""
+
 
 @dataclass(frozen=True)
 class FieldProjections(Operator):
-    """e_f = P_f x_f for a field whose table is narrower than D, e_f = x_f for the others. Without biases."""
+    """e_f = .05 P_f x_f for a field whose table is narrower than D, e_f = x_f for the others."""
 
     widths: tuple[int, ...]
     """Width w_f of each field's table, 1 to D."""
@@ -63,17 +68,19 @@ class ProjectedFields(nn.Module):
     """Rows of tables of their own widths, side by side → one vector of width D a field."""
 
     widths: list[int]
+    factors: list[float]
 
     def __init__(self, layers: Sequence[Layer], widths: Sequence[int]) -> None:
         super().__init__()
         self.fields = nn.ModuleList(layer for layer in layers if isinstance(layer, nn.Module))
         assert len(self.fields) == len(widths), "sliced layers have no projections: a supernet's tables are alike"
         self.widths = list(widths)
+        self.factors = [1.0 if isinstance(layer, AsIs) else STEP_SHARE for layer in self.fields]
 
     def forward(self, rows: Tensor) -> Tensor:
         """[B, …] with W numbers in all a row, the fields' one after the other → [B, F, D]."""
         parts = rows.flatten(1).split(self.widths, dim=1)
         vectors: list[Tensor] = []
         for field, layer in enumerate(self.fields):
-            vectors.append(layer([parts[field]]))
+            vectors.append(layer([parts[field]]) * self.factors[field])
         return torch.stack(vectors, dim=1)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from modules.operators import STEP_SHARE
 from modules.space import Architecture
 from modules.supernet import OwnWeights, Subnet
 from modules.table_prior import TablePrior
@@ -61,7 +62,7 @@ def build_network(session: Session, name: str, architecture: Architecture) -> Su
     for name, projection in subnet.named_parameters():
         if name.startswith("projections.") and projection.dim() == 2:
             # orthonormal columns: a field's vector is as long at the start as a row of a table that is D wide
-            nn.init.orthogonal_(projection, generator=weights.generator)
+            nn.init.orthogonal_(projection, gain=1 / STEP_SHARE, generator=weights.generator)
     nn.init.zeros_(dict(subnet.named_parameters())["head.weight"])  # as the supernet starts
     return subnet
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from modules.operators import FieldProjections, Inputs, InputShape, Linear, StemShape, build, check_steps
+from modules.operators import STEP_SHARE, FieldProjections, Inputs, InputShape, Linear, StemShape, build, check_steps
 from modules.space import NASREC_FULL, multiply_accumulates, parameter_count, plan
 from modules.space.handmade import handmade
 from modules.space.plan import STEM_BLOCK
@@ -26,7 +26,9 @@ def test_formula():
     parts = rows.split(WIDTHS, dim=1)
     whole = {name: torch.eye(D, dtype=torch.float64) for name in ("fields.1",)}
     matrices = [layers[name].weight if name in layers else whole[name] for name in (f"fields.{f}" for f in range(4))]
-    expected = torch.stack([part @ matrix.T for part, matrix in zip(parts, matrices, strict=True)], dim=1)
+    factors = (STEP_SHARE, 1.0, STEP_SHARE, STEP_SHARE)
+    products = (part @ matrix.T for part, matrix in zip(parts, matrices, strict=True))
+    expected = torch.stack([product * factor for product, factor in zip(products, factors, strict=True)], dim=1)
     torch.testing.assert_close(network(rows), expected, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(torch.jit.script(network)(rows.view(5, 4, 4)), expected, rtol=1e-12, atol=1e-12)
 

@@ -9,6 +9,7 @@ from unittest.mock import DEFAULT
 import pytest
 import torch
 
+from modules.operators import STEP_SHARE
 from modules.space import parameter_count
 from modules.space.handmade import handmade
 from pipeline.run.records.recipe import Recipe
@@ -75,6 +76,10 @@ def test_tables_of_unequal_widths(session: Session, monkeypatch: pytest.MonkeyPa
     sizes = session.dataset.schema.table_sizes
     assert contender.session.table_bytes == 4 * sum(w * rows for w, rows in zip(widths, sizes, strict=True))
     before = {name: value.detach().clone() for name, value in contender.network.named_parameters()}
+    for name, value in before.items():
+        if name.startswith("projections."):  # orthonormal columns: a vector is as long as the table's row
+            product = (STEP_SHARE * value).double()
+            torch.testing.assert_close(product.T @ product, torch.eye(4).double(), rtol=0, atol=1e-5)
     trained = train_standalone(contender)
     held = trained.trainee.embeddings.state_dict()
     assert {name.split(".")[-2]: table.shape[1] for name, table in held.items()} == dict(
