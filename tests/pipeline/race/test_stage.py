@@ -101,8 +101,9 @@ def test_an_outcome_of_another_job_does_not_count(session: Session, left: dict[s
     session.folder.race_outcomes.mkdir()
     trial = json.loads(expected[1].splitlines()[3])
     job = {name: trial[name] for name in ("index", "architecture", "recipe", "row_share")}
-    outcome = {"job": {**job, "name": "another"}, "valid_log_loss": 0.0, "failure": "", "rows": 1, "seconds": 1.0}
-    write_json(session.folder.race_outcomes / "trial_00003.json", {"format": RUN_FORMAT, **outcome})
+    outcome = {"job": {**job, "name": "another"}, "valid_log_loss": 0.0, "failure": "", "rows": 1}
+    times = {"seconds": 1.0, "cpu_s": 1.0}
+    write_json(session.folder.race_outcomes / "trial_00003.json", {"format": RUN_FORMAT, **outcome, **times})
     race(session, HereWorkers(session))
     assert files(session) == expected
 
