@@ -34,7 +34,7 @@ def unite(first: Architecture, second: Architecture, space: SearchSpace) -> Arch
     return united if len(united.blocks) in space.depths else None
 
 
-def cross(
+def crossover(
     first: Architecture, second: Architecture, space: SearchSpace, generator: numpy.random.Generator
 ) -> Architecture:
     """The second, with each block that the first has too taken from the first as likely as not.

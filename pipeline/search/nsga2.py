@@ -18,7 +18,7 @@ from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 
 from modules.space import Architecture, InputShape, SearchSpace, mutate, single_operator_any_connection
-from modules.space.union import cross, unite
+from modules.space.union import crossover, unite
 from pipeline.run.records.candidates import Candidate, CandidateValue, with_scores
 from pipeline.search.limits import Limits
 from pipeline.search.proposals import Proposals
@@ -151,7 +151,7 @@ class NSGA2Search:
         if united is not None:
             return mutate(united, self._space, self._generator)
         if self._generator.random() < CROSSING:
-            first = cross(second, first, self._space, self._generator)
+            first = crossover(second, first, self._space, self._generator)
         return mutate(first, self._space, self._generator)
 
     def _parents(self) -> tuple[Architecture, Architecture]:

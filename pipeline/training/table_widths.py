@@ -94,7 +94,7 @@ def losses_by_width(
 
 def _loss(network: nn.Module, dense: Tensor, embedded: Tensor, label: Tensor) -> float:
     logit = network(dense, embedded).double()
-    return float(binary_cross_entropy_with_logits(logit, label.double(), reduction="sum"))
+    return len(label) * float(binary_cross_entropy_with_logits(logit, label.double()))
 
 
 def allotted(losses: Sequence[dict[int, float]], table_sizes: Sequence[int], max_bytes: float) -> tuple[int, ...]:

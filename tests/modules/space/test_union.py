@@ -17,7 +17,7 @@ from modules.space import (
     single_operator_any_connection,
 )
 from modules.space.handmade import HANDMADE, handmade
-from modules.space.union import cross, narrow, unite
+from modules.space.union import crossover, narrow, unite
 from modules.supernet import Supernet, extract
 
 SHAPE = InputShape(integers=5, fields=6, embedding_width=8)
@@ -78,9 +78,9 @@ def test_a_crossing_is_of_the_space(space, seed: int) -> None:
     network stays what it is."""
     generator = numpy.random.default_rng(seed)
     first, second = (single_operator_any_connection(space, generator) for _ in range(2))
-    found = cross(first, second, space, generator)
+    found = crossover(first, second, space, generator)
     space.check(found)
-    assert canonical(cross(first, first, space, generator)) == canonical(first)
+    assert canonical(crossover(first, first, space, generator)) == canonical(first)
     if len(space.depths) == 1:
         assert all(block in pair for block, *pair in zip(found.blocks, first.blocks, second.blocks, strict=True))
 
@@ -91,7 +91,7 @@ def test_a_crossing_has_blocks_of_both() -> None:
     taken = []
     for _ in range(200):
         first, second = (single_operator_any_connection(NASREC_FULL, generator) for _ in range(2))
-        found = cross(first, second, NASREC_FULL, generator)
+        found = crossover(first, second, NASREC_FULL, generator)
         pairs = zip(found.blocks, first.blocks, second.blocks, strict=True)
         taken += [block == own for block, own, other in pairs if own != other]
     assert abs(numpy.mean(taken) - 0.5) < 4 * 0.5 / len(taken) ** 0.5
