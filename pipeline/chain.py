@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.codesign import codesign
-from pipeline.export import export_best
+from pipeline.config import ExportConfig
+from pipeline.export import chosen_model, export_best
 from pipeline.race.stage import race
 from pipeline.report import draw_text, write_report
 from pipeline.retrain import retrain
@@ -36,9 +37,21 @@ def run_chain(session: Session) -> None:
     _timed(session, "codesign", codesign)
     _timed(session, "export", export_best)
     report = session.processes.on_first(lambda: write_report(session.folder.path, command_line()))
-    best = session.read(session.folder.results, Results).best_model
+    results = session.read(session.folder.results, Results)
+    best = results.best_model
     session.say("\n" + draw_text(best.architecture, with_recipe(session, best.recipe).shape))
-    session.say(f"\nfound      {best.title}; model {session.folder.model}; report {report}")
+    session.say(
+        f"\nfound      {best.title}; model {session.folder.model}{exported(results, session.config.export)}; "
+        f"report {report}"
+    )
+
+
+def exported(results: Results, export: ExportConfig) -> str:
+    """What model.pt holds, in words, where it is not one training of the best model."""
+    model = chosen_model(results, export.model)
+    which = [f"{model.title}, as asked"] if model is not results.best_model else []
+    which += [f"the mean of {len(model.seeds)} trainings"] if export.ensemble and len(model.seeds) > 1 else []
+    return f" ({'; '.join(which)})" if which else ""
 
 
 def describe_data(session: Session) -> None:

@@ -13,14 +13,16 @@ from typing import Any
 import pytest
 
 from benchmarks.kill_and_resume import PROJECT, REPRODUCED, RUN, differing, kill_and_resume
-from pipeline.chain import run_chain
+from pipeline.chain import exported, run_chain
 from pipeline.codesign import codesign
+from pipeline.config import ExportConfig
 from pipeline.export import export_best
 from pipeline.race.stage import race
 from pipeline.retrain import retrain
 from pipeline.run.records.codec import RUN_FORMAT
 from pipeline.search.stage import search_supernet
 from pipeline.train import train_supernet
+from tests.pipeline.report.small_results import small_model, small_results
 
 TinyRun = Any
 
@@ -52,6 +54,17 @@ def test_a_run_leaves_whole_files_only(finished: TinyRun) -> None:
     assert set(json.loads((finished.path / "timings.json").read_text())["stages"]) == {
         *("supernet", "search", "race", "retrain", "codesign", "export")
     }
+
+
+def test_the_last_line_says_what_is_exported() -> None:
+    """Nothing is added for the best model; another one, and the mean of trainings, are named."""
+    found, dlrm = small_model("found", "searched", 0.45, 0.46), small_model("dlrm", "handmade", 0.47, 0.48)
+    results = small_results(found, (dlrm, 0.001))
+    assert exported(results, ExportConfig()) == exported(results, ExportConfig(model="found")) == ""
+    assert exported(results, ExportConfig(model="dlrm")) == f" ({dlrm.title}, as asked)"
+    assert exported(results, ExportConfig(ensemble=True)) == " (the mean of 2 trainings)"
+    both = exported(results, ExportConfig(model="dlrm", ensemble=True))
+    assert both == f" ({dlrm.title}, as asked; the mean of 2 trainings)"
 
 
 @pytest.mark.slow
