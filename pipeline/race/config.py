@@ -33,7 +33,8 @@ class RaceConfig:
     valid_rows: int = 200_000
     """Validation rows that judge a training of the race at most (the first of a seeded shuffle), at least 1."""
     screening_share: float = 0.25
-    """Share of a pass's rows on which new contenders are screened, above 0 to 1."""
+    """Share of a pass's rows on which new contenders are screened, above 0 to 1; twice as much, a whole pass at
+    most, where the recipe keeps tables for several passes."""
     promoted_share: float = 0.2
     """A screened contender is trained on all rows if it is among this share of the best screened, above 0 to 1."""
     handmade: tuple[str, ...] = (

@@ -34,40 +34,44 @@ def ranking(scores: Values, losses: Values, generator: numpy.random.Generator) -
         raise ValueError(f"{len(scores)} scores and {len(losses)} losses; a ranking needs three networks or more")
     finite = numpy.where(numpy.isfinite(scores), scores, numpy.inf)
     ranked = stats.rankdata(finite)  # ranks are all that counts, and infinities have them
-    samples = [generator.integers(len(losses), size=len(losses)) for _ in range(RESAMPLES)]
-
-    def estimate(statistic: Statistic) -> Estimate:
-        return _estimate(statistic, ranked, losses, samples)
-
     return Ranking(
-        kendall_tau=estimate(_kendall),
-        spearman=estimate(lambda own, loss: float(stats.spearmanr(own, loss).statistic)),
-        top1_regret=estimate(lambda own, loss: regret(own, loss, 1)),
-        top3_regret=estimate(lambda own, loss: regret(own, loss, 3)),
+        kendall_tau=_estimate(_kendall, ranked, losses, generator),
+        spearman=_estimate(_spearman, ranked, losses, generator),
+        top1_regret=_estimate(lambda own, loss: regret(own, loss, 1), ranked, losses, generator),
+        top3_regret=_estimate(lambda own, loss: regret(own, loss, 3), ranked, losses, generator),
     )
 
 
 def agreement(first: Values, second: Values, generator: numpy.random.Generator) -> Estimate:
     """Kendall's τ-b between two trainings' losses [K] of the same networks, with its interval."""
-    samples = [generator.integers(len(first), size=len(first)) for _ in range(RESAMPLES)]
-    return _estimate(_kendall, first, second, samples)
+    return _estimate(_kendall, first, second, generator)
 
 
-def _estimate(
-    statistic: Statistic, scores: Values, losses: Values, samples: list[npt.NDArray[numpy.int64]]
-) -> Estimate:
-    drawn = numpy.array([statistic(scores[own], losses[own]) for own in samples if len(set(own.tolist())) > 1])
-    drawn = drawn[numpy.isfinite(drawn)]  # where all scores drawn are equal there is no correlation
-    value = statistic(scores, losses)
-    if not len(drawn):
-        return Estimate(value, value, value)
-    low, high = numpy.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(value, float(low), float(high))
+def _estimate(statistic: Statistic, scores: Values, losses: Values, generator: numpy.random.Generator) -> Estimate:
+    found = stats.bootstrap(
+        (scores, losses),
+        statistic,
+        paired=True,
+        vectorized=False,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=generator,
+    ).confidence_interval
+    return Estimate(statistic(scores, losses), float(found.low), float(found.high))
 
 
 def _kendall(scores: Values, losses: Values) -> float:
-    found = float(stats.kendalltau(scores, losses).statistic)
-    return found if numpy.isfinite(found) else 0.0  # of equal scores nothing is ranked
+    return 0.0 if _is_constant(scores, losses) else float(stats.kendalltau(scores, losses).statistic)
+
+
+def _spearman(scores: Values, losses: Values) -> float:
+    return 0.0 if _is_constant(scores, losses) else float(stats.spearmanr(scores, losses).statistic)
+
+
+def _is_constant(scores: Values, losses: Values) -> bool:
+    """Whether nothing is ranked: all scores are equal, or all losses, as in a resample of one network."""
+    return bool((scores == scores[0]).all() or (losses == losses[0]).all())
 
 
 def regret(scores: Values, losses: Values, top: int) -> float:
