@@ -145,7 +145,7 @@ def _jobs(session: Session, networks: Sequence[Architecture], form: Recipe) -> d
 def _shares(session: Session, form: Recipe) -> tuple[float, ...]:
     """Shares of the rows studied: the race's own for screening, and the configured ones."""
     own = screening_share(form, session.config.race.screening_share)
-    return tuple(sorted({own, *session.config.rank_study.shares} - {1.0}))
+    return tuple(sorted({own, *session.config.rank_study.shares}))
 
 
 def _trained(session: Session, team: Workers, jobs: Mapping[str, Job]) -> dict[str, Outcome]:

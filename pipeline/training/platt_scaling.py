@@ -3,7 +3,7 @@
 logit' = scale · logit + bias, the two numbers by maximum likelihood (Platt 1999; temperature scaling with a bias, as in
 arXiv:1706.04599). A network that has seen rows several times is too sure of itself: it ranks rows well, but its logits
 are too large, which log loss pays for. As every network ends with one linear layer, the two numbers become part of its
-weights, and whatever reads the network after that (export, chip, other ranks) needs not know of them. AUC stays.
+weights, and whatever reads the network after that (export, chip, other ranks) need not know of them. AUC stays.
 
 R rows of a split.
 """
