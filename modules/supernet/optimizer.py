@@ -36,16 +36,18 @@ class SlicedOptimizer(Protocol):
 
 
 def rate_of(part: Slice, learning_rate: float, reference_inputs: int) -> float:
-    """A slice's learning rate: a matrix with more than `reference_inputs` inputs (columns) has so much less of it.
+    """A slice's learning rate: a layer with more than `reference_inputs` inputs (columns) has so much less of it.
+
+    All slices of a layer have the rate of the whole layer, which is what the layer's standalone matrix has.
 
     A step moves every weight by about η under Adagrad and Adam, whatever the gradient, and so an output by η times the
     number of inputs; with this rule one rate fits narrow and wide layers (μP's for Adam, arXiv:2203.03466, table 8).
 
     >>> wide = Slice("w", (), torch.zeros(3, 256))
-    >>> rate_of(wide, 0.08, 64), rate_of(wide, 0.08, 0)
-    (0.02, 0.08)
+    >>> rate_of(wide, 0.08, 64), rate_of(wide, 0.08, 0), rate_of(Slice("w", (), torch.zeros(3, 4), inputs=128), 0.08, 64)
+    (0.02, 0.08, 0.04)
     """
-    inputs = part.leaf.shape[-1] if part.leaf.dim() > 1 else 0
+    inputs = (part.inputs or part.leaf.shape[-1]) if part.leaf.dim() > 1 else 0
     if not reference_inputs or inputs <= reference_inputs:
         return learning_rate
     return learning_rate * reference_inputs / inputs

@@ -34,6 +34,9 @@ class Slice:
     """The rectangle as an autograd leaf that shares the parameter's memory; its `.grad` is the slice's gradient."""
     parts: tuple[Rectangle, ...] = ()
     """Where in the rectangle the step's paths have weights, where that may not be everywhere; () is all of it."""
+    inputs: int = 0
+    """Inputs of the layer whose weights these are: the columns of all slices that a path takes of its matrix. 0: the
+    rectangle's own, which are all there are."""
 
     def held(self) -> Tensor | None:
         """Whether a path holds each weight of the rectangle, [as the leaf]; None where all are held."""
@@ -139,7 +142,9 @@ def common_slices(paths: Sequence[Path], parameters: Mapping[str, Tensor]) -> tu
     if len(paths) == 1:
         return paths[0].slices
     found: dict[str, list[tuple[Rectangle, list[Rectangle]]]] = {}  # rectangles, and the slices in each
+    inputs: dict[str, int] = {}  # of the path that gives a layer the most
     for part in (part for path in paths for part in path.slices):
+        inputs[part.name] = max(part.inputs, inputs.get(part.name, 0))
         rectangles, grown, inside = found.setdefault(part.name, []), part.index, [part.index]
         while overlapping := [other for other in rectangles if _overlap(grown, other[0])]:
             for other in overlapping:
@@ -152,6 +157,7 @@ def common_slices(paths: Sequence[Path], parameters: Mapping[str, Tensor]) -> tu
             index,
             parameters[name].detach()[index].requires_grad_(),
             () if index in inside else tuple(_within(part, index) for part in inside),
+            inputs[name],
         )
         for name, rectangles in found.items()
         for index, inside in rectangles
@@ -193,19 +199,19 @@ class _SlicedWeights:
         self.slices: list[Slice] = []
 
     def linear(self, name: str, columns: Sequence[Columns], outputs: int, bias: bool = False) -> SlicedLinear:
-        rows = slice(0, outputs)
-        weights = [self._slice(f"{name}.weight", (rows, slice(start, stop))) for start, stop in columns]
+        rows, inputs = slice(0, outputs), sum(stop - start for start, stop in columns)
+        weights = [self._slice(f"{name}.weight", (rows, slice(start, stop)), inputs) for start, stop in columns]
         return SlicedLinear(weights, self._slice(f"{name}.bias", (rows,)) if bias else None)
 
     def norm(self, name: str, width: int, residual: bool = False) -> SlicedNorm:
         entries = (slice(0, width),)
         return SlicedNorm(self._slice(f"{name}.weight", entries), self._slice(f"{name}.bias", entries))
 
-    def _slice(self, name: str, index: Rectangle) -> Tensor:
+    def _slice(self, name: str, index: Rectangle, inputs: int = 0) -> Tensor:
         parameter = self.parameters[name]
         assert all(part.stop <= size for part, size in zip(index, parameter.shape, strict=True)), (name, index)
         if not self.leaves:
             return parameter[index]
         leaf = parameter.detach()[index].requires_grad_()
-        self.slices.append(Slice(name, index, leaf))
+        self.slices.append(Slice(name, index, leaf, inputs=inputs))
         return leaf

@@ -84,14 +84,24 @@ class Contest:
         What a user gives takes part in any case.
         """
         network = canonical(architecture)
-        limit = 1e6 * self.config.max_mega_operations
-        costs_too_much = limit and operations(architecture, self.session.shape) > limit
+        costs_too_much = operations(architecture, self.session.shape) > self._most_operations()
         if kind != "given" and (network in self._networks or (kind == "searched" and costs_too_much)):
             return None
         self._networks.add(network)
         entry = Entry(name, kind, origin, architecture, score)
         self.entries.append(entry)
         return entry
+
+    def _most_operations(self) -> float:
+        """What a searched contender may cost: the limit, or as much as a hand-made one that leads the whole trainings.
+
+        A log with rows enough for a large hand-made model to lead wants large networks, and these are its children.
+        """
+        if not self.config.max_mega_operations:
+            return math.inf
+        leaders = [entry for _, entry in self.ranked(self.whole())[:1] if entry.kind == "handmade"]
+        own = [operations(leader.architecture, self.session.shape) for leader in leaders]
+        return max([1e6 * self.config.max_mega_operations, *own])
 
     def next_name(self) -> str:
         """A name for the next searched contender."""

@@ -252,12 +252,21 @@ def test_the_reserve(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     assert reserved_rows(contest, recipe) == pytest.approx(finals / 2 + 2 * seeds * 3 * rows, abs=finals / rows)
 
 
-def test_what_costs_too_much_takes_no_part(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No searched contender costs more than the limit; hand-made ones may; as many random ones take part as asked."""
+@pytest.mark.parametrize("leads", [False, True])
+def test_what_costs_too_much_takes_no_part(long: Session, monkeypatch: pytest.MonkeyPatch, leads: bool) -> None:
+    """No searched contender costs more than the limit; hand-made ones may; as many random ones take part as asked.
+    Where a hand-made model leads that costs more, its children may cost as much, and some do."""
     limit = 0.1
-    contest = held(with_race(long, max_mega_operations=limit, random=10), monkeypatch)
+    own = handmade("dlrm", long.shape)
+
+    def losses(job: Job) -> float | None:
+        return 0.1 if leads and job.architecture == own else made_up(job)
+
+    contest = held(with_race(long, max_mega_operations=limit, random=10), monkeypatch, losses)
     play(contest)
     costs = {entry: operations(entry.architecture, long.shape) / 1e6 for entry in contest.entries}
-    assert all(cost <= limit for entry, cost in costs.items() if entry.kind == "searched")
+    most = operations(own, long.shape) / 1e6 if leads else limit
+    searched = [cost for entry, cost in costs.items() if entry.kind == "searched"]
+    assert max(searched) <= most and (max(searched) > limit) == leads
     assert any(cost > limit for entry, cost in costs.items() if entry.kind == "handmade")
     assert sum(entry.origin == "drawn at random" for entry in contest.entries) == 10
