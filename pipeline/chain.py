@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.codesign import codesign
 from pipeline.config import ExportConfig
 from pipeline.export import chosen_model, export_best
+from pipeline.race.config import RaceConfig
 from pipeline.race.stage import race
 from pipeline.report import draw_text, write_report
 from pipeline.retrain import retrain
@@ -25,12 +26,15 @@ from pipeline.training.workers import workers
 
 
 def run_chain(session: Session) -> None:
-    """Data → supernet → search → race → retrain → co-design → export → report."""
+    """Data → supernet → search (on large logs) → race → retrain → co-design → export → report."""
     given = session.config.retrain.architectures
     session.processes.on_first(lambda: read_architectures(given, session.space))  # an error now, not after hours
     describe_data(session)
-    _timed(session, "supernet", train_supernet)
-    _timed(session, "search", search_supernet)
+    if session.config.race.wants_supernet(session.dataset.rows("train")):
+        _timed(session, "supernet", train_supernet)
+        _timed(session, "search", search_supernet)
+    else:
+        session.say(without_supernet(session.config.race, session.dataset.rows("train")))
     with workers(session) as team:
         _timed(session, "race", lambda own: race(own, team))
         _timed(session, "retrain", lambda own: retrain(own, team))
@@ -52,6 +56,16 @@ def exported(results: Results, export: ExportConfig) -> str:
     which = [f"{model.title}, as asked"] if model is not results.best_model else []
     which += [f"the mean of {len(model.seeds)} trainings"] if export.ensemble and len(model.seeds) > 1 else []
     return f" ({'; '.join(which)})" if which else ""
+
+
+def without_supernet(config: RaceConfig, train_rows: int) -> str:
+    """Why the chain trains no supernet, as a line for the terminal."""
+    if not config.from_supernet:
+        return "supernet   none: race.from_supernet is 0"
+    return (
+        f"supernet   none: on {train_rows:,} training rows, under race.supernet_rows {config.supernet_rows:,}, its scores "
+        "do not rank networks; the race trains them from scratch"
+    )
 
 
 def describe_data(session: Session) -> None:

@@ -161,7 +161,13 @@ def quick() -> RunConfig:
         search=EvolutionConfig(initial_population=8, generations=2, tournament=4, children=4),
         scoring=ScoringConfig(fine_tune_rows=2_048, valid_rows=2_000),
         race=RaceConfig(
-            passes=32, handmade=("dlrm", "dcn_v2_parallel"), from_supernet=1, random=4, children=2, tuning_trials=0
+            passes=32,
+            handmade=("dlrm", "dcn_v2_parallel"),
+            from_supernet=1,
+            supernet_rows=0,
+            random=4,
+            children=2,
+            tuning_trials=0,
         ),
         retrain=RetrainConfig(seeds=2),
         codesign=CodesignConfig(population=16, generations=10, rounds=2, log_loss_measurements=8),

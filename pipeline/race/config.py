@@ -52,6 +52,9 @@ class RaceConfig:
     those of the short trainings that compare contenders are all as wide as `model.embedding_width` nevertheless.)"""
     from_supernet: int = 3
     """Best candidates of the supernet's search that take part, at least 0."""
+    supernet_rows: int = 5_000_000
+    """Training rows from which on the chain trains a supernet and searches it, at least 0 (0: always). On smaller logs
+    its scores do not rank networks, and trainings on part of the rows do (docs/ranking.md)."""
     random: int = 10
     """Random architectures that take part, at least 0."""
     children: int = 8
@@ -83,7 +86,7 @@ class RaceConfig:
         for name in ("max_rows", "valid_rows", "children", "tournament", "population", "finalists", "retrained"):
             if getattr(self, name) < 1:
                 raise ValueError(f"race.{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("from_supernet", "random", "handmade_finalists", "tuning_trials", "workers"):
+        for name in ("from_supernet", "supernet_rows", "random", "handmade_finalists", "tuning_trials", "workers"):
             if getattr(self, name) < 0:
                 raise ValueError(f"race.{name} is {getattr(self, name)}; it must be at least 0")
         for name in ("screening_share", "promoted_share"):
@@ -103,3 +106,11 @@ class RaceConfig:
             raise ValueError(f"race.handmade is {self.handmade}; name each model once")
         if self.recipe.epochs != 1:
             raise ValueError(f"race.recipe.epochs is {self.recipe.epochs}; the race chooses passes, so it starts at 1")
+
+    def wants_supernet(self, train_rows: int) -> bool:
+        """Whether a log of so many training rows is one whose race a supernet's candidates take part in.
+
+        >>> RaceConfig().wants_supernet(160_000), RaceConfig(supernet_rows=0).wants_supernet(160_000)
+        (False, True)
+        """
+        return self.from_supernet > 0 and train_rows >= self.supernet_rows

@@ -57,7 +57,8 @@ def line(finalist: Finalist) -> str:
 
 
 def _race(session: Session, team: Workers | None) -> tuple[RaceResult, Contest]:
-    winners = session.read(session.folder.winners, Winners) if session.config.race.from_supernet else None
+    wants = session.config.race.wants_supernet(session.dataset.rows("train")) or session.exists(session.folder.winners)
+    winners = session.read(session.folder.winners, Winners) if wants else None
     with workers(session, team) as own:
         contest = Contest(session, own)
         recipe = find_recipe(contest)

@@ -1,5 +1,6 @@
 """The whole chain, in real processes: finished, repeated, killed, on two ranks, and given what is broken."""
 
+import contextlib
 import json
 import os
 import re
@@ -8,15 +9,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from benchmarks.kill_and_resume import PROJECT, REPRODUCED, RUN, differing, kill_and_resume
+from modules.space import OPEN
+from pipeline import chain
 from pipeline.chain import exported, run_chain
 from pipeline.codesign import codesign
-from pipeline.config import ExportConfig
+from pipeline.config import ExportConfig, RunConfig
 from pipeline.export import export_best
+from pipeline.race.config import RaceConfig
 from pipeline.race.stage import race
 from pipeline.retrain import retrain
 from pipeline.run.records.codec import RUN_FORMAT
@@ -65,6 +70,41 @@ def test_the_last_line_says_what_is_exported() -> None:
     assert exported(results, ExportConfig(ensemble=True)) == " (the mean of 2 trainings)"
     both = exported(results, ExportConfig(model="dlrm", ensemble=True))
     assert both == f" ({dlrm.title}, as asked; the mean of 2 trainings)"
+
+
+@pytest.mark.parametrize(
+    ("race", "said"),
+    [
+        (RaceConfig(from_supernet=0), "supernet   none: race.from_supernet is 0"),
+        (RaceConfig(supernet_rows=801), "on 800 training rows, under race.supernet_rows 801"),
+        (RaceConfig(supernet_rows=800), ""),
+    ],
+)
+def test_a_small_log_has_no_supernet(race: RaceConfig, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supernet is trained and searched first where the log has the rows for it; elsewhere one line says why not."""
+    stages, lines = list[str](), list[str]()
+    monkeypatch.setattr(chain, "_timed", lambda _, name, __: stages.append(name))
+    monkeypatch.setattr(chain, "describe_data", lambda _: None)
+    monkeypatch.setattr(chain, "workers", lambda _: contextlib.nullcontext())
+
+    def end(_: object) -> None:
+        raise InterruptedError("the stages are over")
+
+    processes = SimpleNamespace(on_first=lambda action: action())
+    config = RunConfig(race=race)
+    session = SimpleNamespace(
+        config=config,
+        space=OPEN,
+        processes=processes,
+        dataset=SimpleNamespace(rows=lambda _: 800),
+        say=lines.append,
+        folder=SimpleNamespace(path=None),
+    )
+    monkeypatch.setattr(chain, "write_report", lambda *_: end(_))
+    with pytest.raises(InterruptedError):
+        run_chain(session)  # type: ignore[arg-type]
+    assert stages == [*(() if said else ("supernet", "search")), "race", "retrain", "codesign", "export"]
+    assert (len(lines) == 1 and said in lines[0]) if said else not lines
 
 
 @pytest.mark.slow

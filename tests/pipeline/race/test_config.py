@@ -20,6 +20,7 @@ from pipeline.run.records.recipe import TrainingRecipe
         ("handmade", ("dlrm", "dlrm")),
         ("max_mega_operations", -1.0),
         ("from_supernet", -1),
+        ("supernet_rows", -1),
         ("random", -1),
         ("children", 0),
         ("tournament", 0),

@@ -5,15 +5,18 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy
 import pytest
 
+from modules.space import single_operator_any_connection
 from pipeline.race import outcomes
 from pipeline.race.stage import race
 from pipeline.run.files import write_json
 from pipeline.run.processes import cpu_threads
+from pipeline.run.records.candidates import Candidate, Winners
 from pipeline.run.records.codec import RUN_FORMAT, read_lines, read_record
 from pipeline.run.records.progress import MetricsLine
-from pipeline.run.records.race import RaceResult
+from pipeline.run.records.race import RaceResult, Trial
 from pipeline.run.records.results import FINALS, SplitMetrics, retrain_stage
 from pipeline.session import Session
 from pipeline.training.stage import is_trained
@@ -139,6 +142,24 @@ def test_finalists_keep_their_best_training(session: Session) -> None:
         assert log_loss == pytest.approx(finalist.valid_log_loss, rel=1e-6)
         assert {line.stage for _, line in read_lines(session.folder.metrics(stage), MetricsLine)} == {stage}
     assert not session.folder.checkpoints(FINALS).exists()
+
+
+@pytest.mark.slow
+def test_a_small_logs_supernet(session: Session) -> None:
+    """On a log under race.supernet_rows a race needs no supernet, and takes the winners of one that was searched."""
+    config = dataclasses.replace(session.config.race, from_supernet=1, passes=1.0, tuning_trials=0)
+    own = dataclasses.replace(session, config=dataclasses.replace(session.config, race=config))
+    assert not config.wants_supernet(session.dataset.rows("train"))
+    race(own, HereWorkers(own))
+    origins = {trial.origin for _, trial in read_lines(session.folder.race_trials, Trial, session.space)}
+    assert not any("supernet" in origin for origin in origins)
+    remove(session)
+    network = single_operator_any_connection(session.space, numpy.random.default_rng(8))
+    candidate = Candidate(5, 0, network, 0.5, multiply_accumulates=1, parameters=1)
+    session.write(session.folder.winners, Winners("open", "random", 1, 0.6, (candidate,)))
+    race(own, HereWorkers(own))
+    trials = [trial for _, trial in read_lines(session.folder.race_trials, Trial, session.space)]
+    assert [trial.supernet_score for trial in trials if trial.origin == "candidate 5 of the supernet"][:1] == [0.5]
 
 
 @pytest.mark.slow
