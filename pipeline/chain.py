@@ -63,8 +63,8 @@ def without_supernet(config: RaceConfig, train_rows: int) -> str:
     if not config.from_supernet:
         return "supernet   none: race.from_supernet is 0"
     return (
-        f"supernet   none: on {train_rows:,} training rows, under race.supernet_rows {config.supernet_rows:,}, its scores "
-        "do not rank networks; the race trains them from scratch"
+        f"supernet   none: on {train_rows:,} training rows, under race.supernet_rows {config.supernet_rows:,}, its "
+        "scores do not rank networks; the race trains them from scratch"
     )
 
 

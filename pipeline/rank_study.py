@@ -10,6 +10,7 @@ score that decides who enters the race's whole trainings.
 K networks.
 """
 
+import dataclasses
 import json
 import math
 import shutil
@@ -39,7 +40,7 @@ from pipeline.search.ranking import agreement, ranking
 from pipeline.session import Session, run_program
 from pipeline.train import train_supernet
 from pipeline.training.frozen_rows import load_frozen_rows
-from pipeline.training.supernet import load_supernet
+from pipeline.training.supernet import SUPERNET, load_supernet
 from pipeline.training.workers import Workers, workers
 
 Scores = tuple[str, str, list[float | None], float]
@@ -54,7 +55,7 @@ def rank_study(session: Session, team: Workers | None = None) -> RankStudy:
     path, settings = session.folder.rank_study, session.config.rank_study
     if not session.exists(path):
         session.write(path, _study(session, team))
-        session.processes.on_first(lambda: shutil.rmtree(session.folder.rank_study_outcomes))
+        session.processes.on_first(lambda: _clear(session))
     found = session.read(path, RankStudy)
     if found.settings != settings:
         raise ValueError(f"{path} is a study with other settings, {found.settings}; remove it to run this one")
@@ -63,9 +64,24 @@ def rank_study(session: Session, team: Workers | None = None) -> RankStudy:
     return found
 
 
+def _clear(session: Session) -> None:
+    """Remove what only the study needed: outcomes, and the supernets beside the run's own."""
+    shutil.rmtree(session.folder.rank_study_outcomes)
+    for sampler in session.config.rank_study.samplers:
+        shutil.rmtree(session.folder.checkpoints(_stage(session, sampler)), ignore_errors=True)
+
+
+def _stage(session: Session, sampler: str) -> str:
+    """Where the supernet of a sampler lies: the run's own, or one of the study's."""
+    is_own = sampler == session.config.supernet.sampler
+    return SUPERNET if is_own else f"{SUPERNET}_{sampler}"
+
+
 def _study(session: Session, team: Workers | None) -> RankStudy:
     config = session.config.rank_study
-    train_supernet(session)
+    samplers = dict.fromkeys([session.config.supernet.sampler, *config.samplers])
+    for sampler in samplers:
+        train_supernet(_sampled_by(session, sampler), _stage(session, sampler))
     networks = [*_random(session), *_good(session)]
     with workers(session, team) as own_team:
         form = _form(session, own_team)
@@ -79,7 +95,7 @@ def _study(session: Session, team: Workers | None) -> RankStudy:
         for index, (is_good, own) in enumerate(networks)
     )
     scores = [
-        *_on_supernet(session, form, [own for _, own in networks]),
+        *(one for sampler in samplers for one in _on_supernet(session, sampler, form, [own for _, own in networks])),
         *_on_shares(session, form, outcomes, len(networks)),
     ]
     generator = numpy.random.default_rng(session.config.seed)
@@ -91,6 +107,12 @@ def _study(session: Session, team: Workers | None) -> RankStudy:
         scratch_tau=_between_seeds(studied, generator),
         scores=tuple(sorted((_score(studied, one, generator) for one in scores), key=lambda one: one.cpu_s)),
     )
+
+
+def _sampled_by(session: Session, sampler: str) -> Session:
+    """The session with another way to draw the supernet's paths."""
+    supernet = dataclasses.replace(session.config.supernet, sampler=sampler)
+    return dataclasses.replace(session, config=dataclasses.replace(session.config, supernet=supernet))
 
 
 def _form(session: Session, team: Workers) -> Recipe:
@@ -155,9 +177,10 @@ def _trained(session: Session, team: Workers, jobs: Mapping[str, Job]) -> dict[s
     return dict(zip(jobs, outcomes, strict=True))
 
 
-def _on_supernet(session: Session, form: Recipe, networks: Sequence[Architecture]) -> list[Scores]:
-    """Every score on the run's supernet; a core scores one network at a time."""
-    supernet, trainee = load_supernet(session)
+def _on_supernet(session: Session, sampler: str, form: Recipe, networks: Sequence[Architecture]) -> list[Scores]:
+    """Every score on the supernet trained by a sampler; a core scores one network at a time."""
+    stage = _stage(session, sampler)
+    supernet, trainee = load_supernet(session, stage)
     config, dataset, processes, seed = session.config, session.dataset, session.processes, session.config.seed
     rows = max(config.rank_study.rows, config.scoring.fine_tune_rows)
     train = load_frozen_rows(trainee.embeddings, dataset, "train", rows, processes, seed)
@@ -174,6 +197,8 @@ def _on_supernet(session: Session, form: Recipe, networks: Sequence[Architecture
         with cpu_threads(1), ThreadPoolExecutor(cores) as pool:
             values = list(pool.map(timed, networks))
         scores = [value if math.isfinite(value) else None for value, _ in values]
+        if stage != SUPERNET:
+            name, title = f"{sampler}.{name}", f"{title}; paths by {sampler}"
         found.append((name, title, scores, sum(cpu_s for _, cpu_s in values) / len(values)))
     return found
 

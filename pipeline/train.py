@@ -8,16 +8,19 @@ from pipeline.training.stage import is_trained, train_to_end
 from pipeline.training.supernet import SUPERNET, build_supernet, validate_supernet
 
 
-def train_supernet(session: Session) -> float:
-    """Train the supernet to the end; returns its validation log loss. If that is done, it only reads the result."""
-    path = session.folder.result(SUPERNET)
-    if not is_trained(session, SUPERNET):
+def train_supernet(session: Session, stage: str = SUPERNET) -> float:
+    """Train the supernet to the end; returns its validation log loss. If that is done, it only reads the result.
+
+    `stage`: its place among the run's checkpoints; a study trains others beside the run's own.
+    """
+    path = session.folder.result(stage)
+    if not is_trained(session, stage):
         supernet, trainee = build_supernet(session)
         train_to_end(
             session,
             trainee,
             session.config.supernet,
-            SUPERNET,
+            stage,
             lambda: validate_supernet(session, supernet, trainee),
         )
         session.write(path, SupernetResult(validate_supernet(session, supernet, trainee)))

@@ -44,7 +44,8 @@ def rate_of(part: Slice, learning_rate: float, reference_inputs: int) -> float:
     number of inputs; with this rule one rate fits narrow and wide layers (μP's for Adam, arXiv:2203.03466, table 8).
 
     >>> wide = Slice("w", (), torch.zeros(3, 256))
-    >>> rate_of(wide, 0.08, 64), rate_of(wide, 0.08, 0), rate_of(Slice("w", (), torch.zeros(3, 4), inputs=128), 0.08, 64)
+    >>> part = Slice("w", (), torch.zeros(3, 4), inputs=128)
+    >>> rate_of(wide, 0.08, 64), rate_of(wide, 0.08, 0), rate_of(part, 0.08, 64)
     (0.02, 0.08, 0.04)
     """
     inputs = (part.inputs or part.leaf.shape[-1]) if part.leaf.dim() > 1 else 0

@@ -52,10 +52,10 @@ def build_supernet(session: Session) -> tuple[Supernet, Trainee]:
     return supernet, trainee
 
 
-def load_supernet(session: Session) -> tuple[Supernet, Trainee]:
-    """The trained supernet, from its checkpoint. Raises ValueError when there is none."""
+def load_supernet(session: Session, stage: str = SUPERNET) -> tuple[Supernet, Trainee]:
+    """The trained supernet, from its stage's checkpoint. Raises ValueError when there is none."""
     supernet, trainee = build_supernet(session)
-    load_trained(session, trainee, SUPERNET)
+    load_trained(session, trainee, stage)
     return supernet, trainee
 
 

@@ -16,7 +16,7 @@ from pipeline.session import Session, open_session
 from tests.pipeline.race.test_stage import HereWorkers
 
 TinyRun = Any
-STUDY = RankStudyConfig(random=3, good=1, shares=(0.5,), rows=128)
+STUDY = RankStudyConfig(random=3, good=1, shares=(0.5,), rows=128, samplers=("single_path",))
 
 
 @pytest.fixture
@@ -46,7 +46,12 @@ def test_a_study(session: Session, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert len(trained) == len(set(trained)) + 1 == 4 * (2 + 2) + 1
     assert [one.origin for one in study.networks] == ["random"] * 3 + ["good"]
     assert all(len(one.losses) == 2 and one.loss is not None for one in study.networks)
-    assert {one.name for one in study.scores} == {"as_is", "head_fitted", "warm", "cold", "scratch_0.25", "scratch_0.5"}
+    on_supernet = {"as_is", "head_fitted", "warm", "cold"}
+    by_single_path = {f"single_path.{name}" for name in on_supernet}
+    assert {one.name for one in study.scores} == {*on_supernet, *by_single_path, "scratch_0.25", "scratch_0.5"}
+    by_name = {one.name: one.scores for one in study.scores}
+    assert by_name["as_is"] != by_name["single_path.as_is"]
+    assert [path.name for path in session.folder.checkpoints("supernet").parent.glob("supernet*")] == ["supernet"]
     assert [one.cpu_s for one in study.scores] == sorted(one.cpu_s for one in study.scores)
     assert study.recipe.epochs == 1 and not session.folder.rank_study_outcomes.exists()
     capsys.readouterr()
@@ -61,7 +66,11 @@ def test_a_study(session: Session, monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("random", 2), ("good", -1), ("seeds", 0), ("rows", 0), ("shares", (0.5, 1.0))]
+    ("name", "value"),
+    [
+        *[("random", 2), ("good", -1), ("seeds", 0), ("rows", 0), ("shares", (0.5, 1.0))],
+        *[("samplers", ("any_path", "any_path")), ("samplers", ("best_path",))],
+    ],
 )
 def test_settings(name: str, value: Any) -> None:
     """A setting outside its range is refused by name."""

@@ -3,6 +3,7 @@
 import numpy
 import pytest
 import torch
+from torch import nn
 
 from modules.space import NASREC_FULL, InputShape, SearchSpace, single_operator_any_connection
 from modules.supernet import (
@@ -13,6 +14,7 @@ from modules.supernet import (
     SlicedSGD,
     Supernet,
     common_slices,
+    extract,
     sum_gradients,
 )
 
@@ -197,6 +199,33 @@ def test_wide_matrices_learn_slower(name):
         expected.step()
     for name, value in theirs.items():
         assert torch.allclose(ours[name], value, rtol=1e-12, atol=1e-12), name
+
+
+@pytest.mark.parametrize("kind", [SlicedAdagrad, SlicedSGD])
+def test_a_layer_in_slices_learns_as_a_whole_one(kind):
+    """Steps on a path change what it computes as steps on the extracted network do: a layer whose columns lie apart in
+    the supernet has the rate of all its inputs, not of each slice's."""
+    draws, generator = numpy.random.default_rng(4), torch.Generator().manual_seed(0)
+    supernet = Supernet(SPACE, SHAPE, generator).double()
+    nn.init.normal_(supernet.parameters_by_name()["head.weight"], generator=generator)
+    architecture = single_operator_any_connection(SPACE, draws)
+    own = extract(supernet, architecture)
+    rows = torch.randn(16, SHAPE.integers, generator=generator).double()
+    sparse = torch.randn(16, SHAPE.fields, SHAPE.embedding_width, generator=generator).double()
+    before = own(rows, sparse).detach()
+    steppers = {}
+    for which, parameters in (("path", supernet.parameters_by_name()), ("own", dict(own.named_parameters()))):
+        steppers[which] = kind(reference_inputs=4) if kind is SlicedSGD else kind(parameters, reference_inputs=4)
+    for _ in range(3):
+        path = supernet.path(architecture)
+        whole = [Slice(name, (), value) for name, value in own.named_parameters()]
+        for which, network, slices in (("path", path.network, path.slices), ("own", own, whole)):
+            network(rows, sparse).square().mean().backward()
+            steppers[which].step(slices, learning_rate=0.01)
+    assert any(sum(part.name == other.name for other in path.slices) > 1 for part in path.slices)
+    found = supernet(rows, sparse, architecture)
+    assert not torch.allclose(found, before, rtol=1e-3)
+    torch.testing.assert_close(found, own(rows, sparse), rtol=1e-9, atol=1e-9)
 
 
 SHAPES = {"wide": (3, 32), "narrow": (32, 3), "bias": (32,)}
