@@ -277,7 +277,7 @@ def test_damaged_checkpoint(copied: TinyRun, damage: str, capfd: pytest.CaptureF
 
 
 @pytest.mark.slow
-def test_disk_full(finished: TinyRun, tmp_path: Path) -> None:
+def test_disk_full(finished: TinyRun, ready: Any, tmp_path: Path) -> None:
     """With no room for a checkpoint the chain ends with one line and status 1, nothing half-written stays, and with
     room again the same command goes on to the undisturbed run's supernet."""
     arguments = [*finished.sizes, "--runs", str(tmp_path / "runs"), "--run", RUN]
@@ -286,9 +286,7 @@ def test_disk_full(finished: TinyRun, tmp_path: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY));"
         "sys.exit(run_program(run_chain, 'pipeline.chain', sys.argv[1:]))"
     )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
-    command = [sys.executable, "-W", "ignore", "-c", limited, *arguments]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    (ended,) = ready.run([(limited, arguments, {**os.environ, "OMP_NUM_THREADS": "1"})])
     run = tmp_path / "runs" / RUN
     assert ended.returncode == 1 and "Traceback" not in ended.stderr
     last = ended.stderr.strip().splitlines()[-1]
