@@ -4,15 +4,26 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
 
 
+@pytest.fixture(scope="session")
+def ready() -> Iterator[Any]:
+    """Processes that have imported this project, to run programs in: tests/ready.py."""
+    from tests.ready import ReadyProcesses
+
+    processes = ReadyProcesses()
+    yield processes
+    processes.close()
+
+
 @pytest.fixture
-def ranks() -> Ranks:
+def ranks(ready: Any) -> Ranks:
     """`ranks(2, program, *arguments)`: Python source run in as many processes that torchrun would have started.
 
     Gives what each ended with and printed, in the order of the ranks; with `check` (the default) all must end well.
@@ -23,20 +34,8 @@ def ranks() -> Ranks:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
         places = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-        started = [
-            subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-c", program, *arguments],
-                env={**os.environ, **places, "RANK": str(rank), "PYTHONPATH": os.pathsep.join(sys.path)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for rank in range(count)
-        ]
-        ended = []
-        for process in started:
-            printed, complaint = process.communicate(timeout=120)
-            ended.append(subprocess.CompletedProcess([], process.returncode, printed, complaint))
+        places = {**os.environ, **places, "PYTHONPATH": os.pathsep.join(sys.path)}
+        ended = ready.run([(program, arguments, {**places, "RANK": str(rank)}) for rank in range(count)])
         assert not check or all(process.returncode == 0 for process in ended), [process.stderr for process in ended]
         return ended
 

@@ -26,7 +26,7 @@ def end_of_run(folder: Path, *options: str) -> str:
     shutil.copy(Path(__file__).with_name("conftest.py"), folder)
     (folder / "test_logs.py").write_text(TESTS)
     command = [sys.executable, "-m", "pytest", "-c", "/dev/null", "--rootdir", str(folder), "-q", *options, str(folder)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120).stdout
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600).stdout
 
 
 @pytest.mark.slow

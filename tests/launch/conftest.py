@@ -35,7 +35,7 @@ match command:
     case "wait":
         sys.stdout.write(f"pid {os.getpid()}\\n")
         sys.stdout.flush()
-        time.sleep(100)
+        time.sleep(1000)
 """
 
 
@@ -74,7 +74,7 @@ def run(torchx: list[str], probe: Path) -> Run:
     def run_torchx(*arguments: str, cwd: Path = probe, **environment: str) -> subprocess.CompletedProcess[str]:
         env = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "LOGLEVEL")}
         return subprocess.run(
-            [*torchx, "run", *arguments], cwd=cwd, env=env | environment, capture_output=True, text=True, timeout=120
+            [*torchx, "run", *arguments], cwd=cwd, env=env | environment, capture_output=True, text=True, timeout=600
         )
 
     return run_torchx

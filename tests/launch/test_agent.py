@@ -20,7 +20,7 @@ def test_status(tmp_path: Path, body: str, status: int) -> None:
     script = tmp_path / "rank.py"
     script.write_text(body)
     command = [sys.executable, "-m", "launch.agent", "--standalone", "--nproc-per-node=1", str(script)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert result.returncode == status, result.stderr
     assert "Traceback" not in result.stderr
     assert ("failed (exitcode" in result.stderr) == (status != 0)

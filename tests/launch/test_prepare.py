@@ -52,7 +52,7 @@ def test_two_replicas_through_torchx(tmp_path: Path) -> None:
     scheduler = ["-s", "local_cwd", "-cfg", f"log_dir={tmp_path}/log"]
     program = ["launch/prepare.py:prepare", "-j", "2x1", "--", *options, "--numbering", "vocabulary"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([str(torchx), "run", *scheduler, *program], cwd=ROOT, env=environment, timeout=60)
+    done = subprocess.run([str(torchx), "run", *scheduler, *program], cwd=ROOT, env=environment, timeout=600)
     assert done.returncode == 0
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert [(day["files"][0]["file"], day["rows"]) for day in manifest["sources"]] == [

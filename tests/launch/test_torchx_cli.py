@@ -106,7 +106,7 @@ def test_the_child_sees_the_terminal(torchx: list[str], probe: Path) -> None:
     except OSError:  # how Linux says that the other end is closed
         pass
     os.close(leader)
-    assert process.wait(60) == 0
+    assert process.wait(600) == 0
     assert b"rank 0 terminal True" in output.replace(b"\r", b"\n").split(b"\n")
 
 
@@ -134,9 +134,9 @@ def test_stopping(torchx: list[str], probe: Path, j: str, sent: signal.Signals) 
             if line.startswith("pid "):
                 children.append(int(line.split()[1]))
         process.send_signal(sent)
-        assert process.wait(60) == 128 + sent
+        assert process.wait(600) == 128 + sent
         assert "Traceback" not in process.stderr.read()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
         time.sleep(0.05)
     for child in children:

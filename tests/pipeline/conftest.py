@@ -1,8 +1,10 @@
 """A tiny run of the whole chain, made once, and copies of it to go on from."""
 
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,9 @@ SIZES = """
 --codesign.population 8 --codesign.generations 4 --codesign.rounds 1 --codesign.log-loss-measurements 5
 --codesign.pareto-points 4
 """
+
+TENSORS = "*.distcp"
+"""The files of a checkpoint that are large."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
 
 
 @pytest.fixture
-def copied(finished: TinyRun, tmp_path: Path) -> TinyRun:
-    """A copy of the finished run, for a test to change."""
-    shutil.copytree(finished.path, tmp_path / "runs" / RUN)
-    return TinyRun(tmp_path, finished.sizes, finished.first_line_s)
+def copied(finished: TinyRun, tmp_path: Path) -> Iterator[TinyRun]:
+    """A copy of the finished run, for a test to change.
+
+    The checkpoints' tensors, a quarter of a GB, are hard links to the finished run's: a test may remove or replace
+    them, as the programs do, but not write into them, and fails at its end if it did.
+    """
+
+    def tensors() -> dict[Path, tuple[int, int]]:
+        return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in finished.path.rglob(TENSORS)}
+
+    def copy(source: str, target: str) -> None:
+        (os.link if fnmatch(source, TENSORS) else shutil.copy2)(source, target)
+
+    before = tensors()
+    shutil.copytree(finished.path, tmp_path / "runs" / RUN, copy_function=copy)
+    yield TinyRun(tmp_path, finished.sizes, finished.first_line_s)
+    assert tensors() == before, "the test wrote into files that it shares with other tests"

@@ -297,13 +297,14 @@ def test_damaged_checkpoint(copied: TinyRun, damage: str, capfd: pytest.CaptureF
     (checkpoint,) = (copied.path / "checkpoints" / "supernet").glob("step_*")
     damaged = checkpoint / ("progress.json" if damage == "progress" else "__0_0.distcp")
     whole = damaged.read_bytes()
+    damaged.unlink()  # not to be written into: another test's file too
     match damage:
         case "flipped":
             damaged.write_bytes(whole[:500] + bytes([whole[500] ^ 4]) + whole[501:])
         case "truncated":
             damaged.write_bytes(whole[: len(whole) // 2])
         case "missing":
-            damaged.unlink()
+            pass
         case "progress":
             damaged.write_bytes(whole[:-3])
     assert copied.program(train_supernet) == 1
@@ -316,7 +317,7 @@ def test_damaged_checkpoint(copied: TinyRun, damage: str, capfd: pytest.CaptureF
 
 
 @pytest.mark.slow
-def test_disk_full(finished: TinyRun, tmp_path: Path) -> None:
+def test_disk_full(finished: TinyRun, ready: Any, tmp_path: Path) -> None:
     """With no room for a checkpoint the chain ends with one line and status 1, nothing half-written stays, and with
     room again the same command goes on to the undisturbed run's supernet."""
     arguments = [*finished.sizes, "--runs", str(tmp_path / "runs"), "--run", RUN]
@@ -325,9 +326,7 @@ def test_disk_full(finished: TinyRun, tmp_path: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY));"
         "sys.exit(run_program(run_chain, 'pipeline.chain', sys.argv[1:]))"
     )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
-    command = [sys.executable, "-W", "ignore", "-c", limited, *arguments]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    (ended,) = ready.run([(limited, arguments, {**os.environ, "OMP_NUM_THREADS": "1"})])
     run = tmp_path / "runs" / RUN
     assert ended.returncode == 1 and "Traceback" not in ended.stderr
     last = ended.stderr.strip().splitlines()[-1]

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,12 +139,12 @@ def test_another_configuration(copied: TinyRun, capfd: pytest.CaptureFixture[str
 
 
 @pytest.mark.slow
-def test_a_second_writer(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_second_writer(copied: TinyRun, ready: Any, capfd: pytest.CaptureFixture[str]) -> None:
     """While one session is open, the same command elsewhere ends at once with the first one's process id."""
 
     def again(session: Session) -> None:
-        command = [sys.executable, "-W", "ignore", "-m", "pipeline.train", *copied.arguments]
-        ended = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+        program = "import runpy; runpy.run_module('pipeline.train', run_name='__main__')"
+        (ended,) = ready.run([(program, copied.arguments, {**os.environ, "OMP_NUM_THREADS": "1"})])
         assert ended.returncode == 1
         expected = f"pipeline.train: {copied.path} is being written by another process (pid {os.getpid()} on "
         assert ended.stderr.startswith(expected) and len(ended.stderr.splitlines()) == 1

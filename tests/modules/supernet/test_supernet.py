@@ -22,13 +22,13 @@ from modules.space import (
 from modules.supernet import Supernet, common_slices, extract, sum_gradients
 
 SHAPE = InputShape(13, 26, 16)
-RANDOM_ARCHITECTURES = 200
+RANDOM_ARCHITECTURES = 80
 
 
 @pytest.mark.parametrize("space", [NASREC_SMALL, NASREC_FULL], ids=lambda space: space.name)
 @pytest.mark.slow
 def test_supernet_equals_extracted_network(space):
-    """200 random architectures: outputs and gradients of supernet and extracted network agree to 1e-12 in float64."""
+    """80 random architectures: outputs and gradients of supernet and extracted network agree to 1e-12 in float64."""
     generator = torch.Generator().manual_seed(0)
     supernet = Supernet(space, SHAPE, generator).double()
     draws = numpy.random.default_rng(0)
@@ -36,14 +36,14 @@ def test_supernet_equals_extracted_network(space):
         assert_same(supernet, single_operator_any_connection(space, draws), generator)
 
 
-@pytest.mark.parametrize("sampler", [single_path, any_path, full_path])
+@pytest.mark.parametrize(("sampler", "paths"), [(single_path, 3), (any_path, 3), (full_path, 1)])
 @pytest.mark.slow
-def test_other_paths_equal_extracted_networks(sampler):
+def test_other_paths_equal_extracted_networks(sampler, paths):
     """The same for the paths that only training takes: several operators a block, all inputs."""
     generator = torch.Generator().manual_seed(0)
     supernet = Supernet(NASREC_FULL, SHAPE, generator).double()
     draws = numpy.random.default_rng(1)
-    for _ in range(3):
+    for _ in range(paths):  # full paths differ in two inputs a block only
         assert_same(supernet, sampler(NASREC_FULL, draws), generator)
 
 
@@ -84,10 +84,10 @@ def assert_same(supernet, architecture, generator, rows=4, tolerance=1e-12):
     path, subnet = supernet.path(architecture), extract(supernet, architecture)
     outcomes = []
     for network in (path.network, subnet):
+        dense.grad = sparse.grad = None
         logit = network(dense, sparse)
-        gradients = torch.autograd.grad(logit.square().sum(), [dense, sparse], retain_graph=True, allow_unused=True)
         logit.square().sum().backward()
-        outcomes.append([logit, *gradients])
+        outcomes.append([logit, dense.grad, sparse.grad])
     plain = supernet(dense, sparse, architecture)
     assert torch.allclose(plain, outcomes[0][0], rtol=tolerance, atol=tolerance)
     for ours, theirs in zip(*outcomes, strict=True):

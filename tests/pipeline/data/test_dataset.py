@@ -3,8 +3,7 @@
 import dataclasses
 import gzip
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
 from typing import Any
 
@@ -244,17 +243,15 @@ def test_train_drops_and_the_others_do_not(generated: Dataset) -> None:
 
 
 @pytest.mark.slow
-def test_ranks_open_at_once(tmp_path: Path) -> None:
+def test_ranks_open_at_once(ready: Any, tmp_path: Path) -> None:
     """Two processes that open the same settings at the same moment get the same, whole data."""
     code = (
         "import sys; from pipeline.data import DataConfig, open_dataset\n"
         "d = open_dataset(DataConfig(rows=5000), sys.argv[1]); print([d.rows(s) for s in ('train', 'valid', 'test')])"
     )
-    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)]
-    processes = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(2)]
-    outputs = [process.communicate()[0] for process in processes]
-    assert outputs[0] == outputs[1] != b""
-    assert all(process.returncode == 0 for process in processes)
+    first, second = ready.run([(code, [str(tmp_path)], os.environ)] * 2)
+    assert first.stdout == second.stdout != "", first.stderr + second.stderr
+    assert first.returncode == second.returncode == 0
 
 
 BAD_LINES = {"train": [3, 7], "valid": [1], "test": []}

@@ -45,24 +45,22 @@ def remove(session: Session) -> None:
 
 
 @pytest.fixture(scope="module")
-def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, bytes]]:
-    """What an undisturbed race left, by the test session's first use."""
-    return {}
+def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run's folder as an undisturbed race left it, from the first test on that needs it."""
+    return tmp_path_factory.mktemp("left") / "run"
 
 
-def undisturbed(session: Session, left: dict[str, tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
+def undisturbed(session: Session, left: Path) -> tuple[bytes, bytes]:
     """An undisturbed race's files."""
-    if "files" not in left:
+    if not left.exists():
         race(session, HereWorkers(session))
-        left["files"] = files(session)
+        shutil.copytree(session.folder.path, left, ignore=shutil.ignore_patterns("lock"))
         remove(session)
-    return left["files"]
+    return (left / "race.json").read_bytes(), (left / "race.jsonl").read_bytes()
 
 
 @pytest.mark.slow
-def test_stopped_anywhere_it_ends_the_same(
-    session: Session, left: dict[str, tuple[bytes, bytes]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stopped_anywhere_it_ends_the_same(session: Session, left: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A race that is stopped after any number of trainings, again and again, ends with the same files, and trains
     nothing twice."""
     expected = undisturbed(session, left)
@@ -90,7 +88,7 @@ def test_stopped_anywhere_it_ends_the_same(
 
 
 @pytest.mark.slow
-def test_in_processes_of_their_own(session: Session, left: dict[str, tuple[bytes, bytes]]) -> None:
+def test_in_processes_of_their_own(session: Session, left: Path) -> None:
     """Real worker processes find what this process finds, byte for byte."""
     expected = undisturbed(session, left)
     race(session)
@@ -98,7 +96,7 @@ def test_in_processes_of_their_own(session: Session, left: dict[str, tuple[bytes
 
 
 @pytest.mark.slow
-def test_an_outcome_of_another_job_does_not_count(session: Session, left: dict[str, tuple[bytes, bytes]]) -> None:
+def test_an_outcome_of_another_job_does_not_count(session: Session, left: Path) -> None:
     """A file in race/ that belongs to another training is written anew."""
     expected = undisturbed(session, left)
     session.folder.race_outcomes.mkdir()
@@ -112,22 +110,24 @@ def test_an_outcome_of_another_job_does_not_count(session: Session, left: dict[s
 
 
 @pytest.mark.slow
-def test_what_was_found(session: Session, left: dict[str, tuple[bytes, bytes]]) -> None:
+def test_what_was_found(session: Session, left: Path) -> None:
     """race.json says how many rows were trained, how many trainings failed, and finalists of both kinds."""
     undisturbed(session, left)
-    session.folder.race.write_bytes(left["files"][0])
+    shutil.copytree(left, session.folder.path, dirs_exist_ok=True)
     found = session.read(session.folder.race, RaceResult)
-    trials = [json.loads(line) for line in left["files"][1].splitlines()]
+    trials = [json.loads(line) for line in session.folder.race_trials.read_text().splitlines()]
     assert found.trials == len(trials) and found.rows == sum(trial["rows"] for trial in trials)
     assert found.failed == sum(trial["valid_log_loss"] is None for trial in trials)
     assert {finalist.kind for finalist in found.finalists} == {"searched", "handmade"}
 
 
 @pytest.mark.slow
-def test_finalists_keep_their_best_training(session: Session) -> None:
+def test_finalists_keep_their_best_training(session: Session, left: Path) -> None:
     """A finalist's best trial on whole passes is its first training to the end, metrics and all; those of others are
     removed. Where a pass of the race has not all rows, none is kept."""
-    found = race(session, HereWorkers(session))
+    undisturbed(session, left)
+    shutil.copytree(left, session.folder.path, dirs_exist_ok=True)
+    found = session.read(session.folder.race, RaceResult)
     trials = [json.loads(line) for line in session.folder.race_trials.read_text().splitlines()]
     kept = [
         finalist for finalist in found.finalists if trials[finalist.trial]["round"].startswith(("finals", "tuning"))

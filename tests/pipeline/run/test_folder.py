@@ -99,7 +99,7 @@ from pathlib import Path
 from pipeline.run.folder import RunFolder
 with RunFolder(Path(sys.argv[1])).locked():
     print("locked", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

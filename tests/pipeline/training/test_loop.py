@@ -16,7 +16,7 @@ from modules.table_prior import TablePrior
 from pipeline.data import Batch
 from pipeline.run.processes import Processes, join
 from pipeline.training.config import TrainingConfig
-from pipeline.training.loop import train_step
+from pipeline.training.loop import begin_random_numbers, train_step
 from pipeline.training.schedule import LearningRates
 from pipeline.training.table_pipeline import TablePipeline
 from pipeline.training.trainee import Trainee, whole
@@ -109,6 +109,19 @@ def test_steps_are_torchs_own() -> None:
     assert losses == pytest.approx(expected, rel=1e-5)
     for name, value in {**tables, **dict(network.named_parameters())}.items():
         torch.testing.assert_close(found[name], value.detach(), rtol=1e-4, atol=1e-6)
+
+
+DEVICES = [pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")), "cpu"]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_random_numbers_are_those_of_torchs_seed(device: str) -> None:
+    """Dropout draws what it draws after torch.manual_seed, on the device that a step computes on and on the CPU."""
+    dropped = []
+    for begin in (torch.manual_seed, lambda seed: begin_random_numbers(torch.device(device), seed)):
+        begin(2**62 + 7)
+        dropped.append([nn.functional.dropout(torch.ones(1000, device=place)).cpu() for place in (device, "cpu")])
+    assert all(torch.equal(*pair) for pair in zip(*dropped, strict=True))
 
 
 RANK = """

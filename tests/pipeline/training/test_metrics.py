@@ -2,9 +2,8 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -159,28 +158,18 @@ dist.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_ranks_find_what_one_finds(tmp_path: Path) -> None:
+def test_two_ranks_find_what_one_finds(ready: Any, tmp_path: Path) -> None:
     """Two real gloo processes that share 10,001 rows, one row and none: on both the metrics of one process that has
     them all, bit for bit; a rank without rows takes part. Without any rows, and where the second rank's only row has
     diverged, both get the error and none hangs."""
     splits = [rows_of(10_001), rows_of(1), rows_of(0), (torch.tensor([0.0, torch.nan]), torch.tensor([0.0, 1.0]))]
     torch.save(splits, tmp_path / "rows.pt")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", WORKER, str(tmp_path / "rows.pt"), str(rank), "2"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
+    found = ready.run([(WORKER, [str(tmp_path / "rows.pt"), str(rank), "2"], os.environ) for rank in range(2)])
     expected = [
         to_plain(judge(*splits[0])),
         to_plain(judge(*splits[1])),
         ["ValueError", "no rows to evaluate; the split is empty"],
         ["Diverged", "a logit is nan: the model has diverged; train it with a lower learning rate"],
     ]
-    for process in processes:
-        printed, _ = process.communicate(timeout=120)
-        assert [json.loads(line) for line in printed.splitlines()[-4:]] == expected
+    for process in found:
+        assert [json.loads(line) for line in process.stdout.splitlines()[-4:]] == expected, process.stderr

@@ -76,7 +76,7 @@ def test_a_killed_worker(session: Session) -> None:
 
 
 def _is_gone(process: int) -> bool:
-    for _ in range(50):
+    for _ in range(600):
         try:
             os.kill(process, 0)
         except ProcessLookupError:

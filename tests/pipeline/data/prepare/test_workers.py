@@ -39,7 +39,7 @@ if __name__ == "__main__":
 """
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, start_new_session=True)
     members = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while len(children := members.read_text().split()) < 3 and time.monotonic() < deadline:  # and multiprocessing's own
         time.sleep(0.05)
     time.sleep(1)

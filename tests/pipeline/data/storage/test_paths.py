@@ -82,7 +82,7 @@ def test_lock_excludes_and_dies_with_its_holder(tmp_path: Path) -> None:
     """While another process is inside we wait; when it is killed we get in."""
     code = (
         "import sys, time, pathlib; from pipeline.data.storage.paths import locked\n"
-        "with locked(pathlib.Path(sys.argv[1])): print('in', flush=True); time.sleep(60)"
+        "with locked(pathlib.Path(sys.argv[1])): print('in', flush=True); time.sleep(600)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE)
     assert holder.stdout is not None and holder.stdout.readline() == b"in\n"
@@ -96,6 +96,6 @@ def test_lock_excludes_and_dies_with_its_holder(tmp_path: Path) -> None:
     holder.kill()
     holder.wait()
     holder.stdout.close()
-    assert waiter.wait(60) == 0
+    assert waiter.wait(600) == 0
     with locked(tmp_path):
         pass

@@ -4,8 +4,6 @@ logs in stores stream as local ones do; passing errors are waited out, others en
 import gzip
 import io
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,7 +137,7 @@ def test_refused_at_once(s3: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_program_ends(s3: Any, tmp_path: Path) -> None:
+def test_program_ends(s3: Any, ready: Any, tmp_path: Path) -> None:
     """A program whose path keeps failing ends with one line, an exit code above zero, and no hang."""
     put_log(s3, "parquet")
     s3.fault = lambda request, number: "503"
@@ -149,14 +147,7 @@ def test_program_ends(s3: Any, tmp_path: Path) -> None:
         "sys.exit(run_program(print, 'train', sys.argv[1:]))"
     )
     arguments = ["--data.path", "s3://logs/clicks/day_0.parquet", "--runs", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, *arguments],
-        cwd=ROOT,
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
+    (done,) = ready.run([(code, arguments, os.environ)])
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("train: ")]
     assert "s3://logs/clicks/day_0.parquet: given up after 3 attempts" in line

@@ -41,7 +41,7 @@ def test_depth() -> None:
 
     background = Background(items(), 3)
     assert next(background) == 0
-    assert asked.wait(10)
+    assert asked.wait(120)
     background.close()
     assert len(made) <= 6
 
