@@ -3,15 +3,19 @@
 It is read from a checkout that the user names, never from this repository, and runs as it is published.
 """
 
+import argparse
 import contextlib
+import io
 import json
 import math
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +33,8 @@ PUBLISHED_SHAPES = {
 """Inputs of the data sets whose best architectures are published (docs/search_space.md)."""
 
 Step = Callable[[Tensor, Tensor, Tensor], None]
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Dense inputs [B, I], ids [B, F] and labels [B, 1], as the reference's loaders give them."""
 
 
 def open_reference(checkout: str) -> Any:
@@ -39,6 +45,15 @@ def open_reference(checkout: str) -> Any:
     from nasrec.supernet import supernet
 
     return supernet
+
+
+def open_search(checkout: str) -> Any:
+    """The reference's program `nasrec.eval_subnet_from_supernet`, which scores the candidates of a search."""
+    open_reference(checkout)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from nasrec import eval_subnet_from_supernet
+    return eval_subnet_from_supernet
 
 
 def published(checkout: str) -> list[tuple[str, InputShape, dict[str, Any]]]:
@@ -55,9 +70,9 @@ def choice_of(architecture: Architecture, space: SearchSpace) -> dict[str, Any]:
     return to_nasrec_json(architecture, space)
 
 
-def build_supernet(reference: Any, space: SearchSpace, shape: InputShape, table_rows: int, device: str) -> nn.Module:
-    """The reference's supernet, its lazy layers made by one full path as in its train_supernet.py."""
-    model = reference.SuperNet(
+def new_supernet(reference: Any, space: SearchSpace, shape: InputShape, table_rows: int) -> nn.Module:
+    """The reference's supernet as it is constructed: its lazy layers have no weights yet."""
+    model: nn.Module = reference.SuperNet(
         num_blocks=space.num_blocks,
         ops_config=reference.ops_config_lib[CONFIGS[space.name]],
         use_layernorm=True,
@@ -66,10 +81,58 @@ def build_supernet(reference: Any, space: SearchSpace, shape: InputShape, table_
         embedding_dim=shape.embedding_width,
         path_sampling_strategy="full-path",
     )
-    model = model.to(device)
+    return model
+
+
+def build_supernet(reference: Any, space: SearchSpace, shape: InputShape, table_rows: int, device: str) -> nn.Module:
+    """The reference's supernet, its lazy layers made by one full path as in its train_supernet.py."""
+    model: Any = new_supernet(reference, space, shape, table_rows).to(device)
     _make_lazy_layers(model, shape, device)
     model.configure_path_sampling_strategy("fixed-path")
     return model
+
+
+def fine_tune_and_evaluate(
+    search: Any,
+    model: nn.Module,
+    checkpoint: dict[str, Any],
+    train: Iterable[Batch],
+    valid: Iterable[Batch],
+    steps: int,
+) -> dict[str, Any]:
+    """The reference's finetune_and_eval_one_model with its search's published settings, on batches in memory.
+
+    `train` has at least `steps` batches, `valid` those to be evaluated; both may be read more than once.
+    """
+    settings = argparse.Namespace(
+        dataset="criteo-kaggle",
+        gpu=None,
+        loss_function="bce",
+        finetune_whole_supernet=0,
+        wd=0,
+        no_reg_param_name=None,
+        learning_rate=0.04,
+        optimizer="adagrad",
+        lr_schedule="cosine",
+        num_epochs=1,
+        max_train_steps=steps,
+        max_eval_steps=-1,
+        train_batch_size=len(next(iter(train))[0]),
+        test_only_at_last_step=1,
+    )
+    in_memory = mock.patch.multiple(
+        search,
+        get_criteo_kaggle_pipes=lambda _: ([train], [valid], 0, 0),
+        ParallelReadConcat=lambda rows: rows,
+        DataLoader=lambda rows, **_: rows,
+    )
+    metrics = search.train_and_test_one_epoch.__globals__["sklearn"].metrics
+    area = metrics.roc_auc_score  # a plain float in scikit-learn of today; the reference expects numpy's
+    as_numpy = mock.patch.object(metrics, "roc_auc_score", lambda *columns: numpy.float64(area(*columns)))
+    with in_memory, as_numpy, contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result: dict[str, Any] = search.finetune_and_eval_one_model(model, settings, checkpoint)
+    return result
 
 
 def build_standalone(reference: Any, choice: dict[str, Any], shape: InputShape, table_rows: int) -> nn.Module:

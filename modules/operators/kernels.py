@@ -39,7 +39,11 @@ def joined_linear(inputs: Sequence[Tensor], weight: Tensor, bias: Tensor | None)
     if _is_for_torch(inputs[0]):
         return functional.linear(torch.cat(list(inputs), dim=-1), weight, bias)
     rows = [part.reshape(-1, part.shape[-1]) for part in inputs]
-    output: Tensor = _JoinedLinear.apply(weight, bias, *rows)
+    output: Tensor
+    if torch.is_grad_enabled():
+        output = _JoinedLinear.apply(weight, bias, *rows)
+    else:  # the same products without autograd's bookkeeping: a twentieth of a candidate's features
+        output = _sum_of_products(rows, _slices(weight, rows), bias)
     return output.view(*inputs[0].shape[:-1], output.shape[-1])
 
 
@@ -96,19 +100,24 @@ class _JoinedLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, bias: Tensor | None, *rows: Tensor) -> Tensor:
         ctx.save_for_backward(weight, *rows)
-        return _sum_of_products(rows, weight.split([part.shape[1] for part in rows], dim=1), bias)
+        return _sum_of_products(rows, _slices(weight, rows), bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         weight, *rows = ctx.saved_tensors
         needed = ctx.needs_input_grad
-        weights = weight.split([part.shape[1] for part in rows], dim=1)
+        weights = _slices(weight, rows)
         return (
             _joined_gradient(weight, gradient, rows) if needed[0] else None,
             gradient.sum(0) if needed[1] else None,
             *(_product(gradient, own) if need else None for own, need in zip(weights, needed[2:], strict=True)),
         )
+
+
+def _slices(weight: Tensor, rows: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The columns of a joined weight that each of its inputs is multiplied by."""
+    return weight.split([part.shape[1] for part in rows], dim=1)
 
 
 def _sum_of_products(rows: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None) -> Tensor:

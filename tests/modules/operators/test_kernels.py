@@ -71,6 +71,8 @@ def test_joined_linear_is_the_joined_product(bias, leading):
     ours = joined_linear(inputs, weight, shift)
     theirs = functional.linear(torch.cat(inputs, -1), weight, shift)
     assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+    with torch.no_grad():
+        assert torch.equal(joined_linear(inputs, weight, shift), ours)
     for wanted in ([*inputs, weight, *([shift] if bias else [])], inputs[1:2], [weight]):
         found, expected = (torch.autograd.grad(o.sin().sum(), wanted, retain_graph=True) for o in (ours, theirs))
         assert all(torch.allclose(a, b, rtol=1e-12, atol=1e-12) for a, b in zip(found, expected, strict=True))
