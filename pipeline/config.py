@@ -14,7 +14,7 @@ from pipeline.race.config import RaceConfig, starting_recipe
 from pipeline.run.processes import Device
 from pipeline.run.records.rank_study import RankStudyConfig
 from pipeline.run.records.recipe import check_width
-from pipeline.search.config import ScoringConfig
+from pipeline.search.config import PUBLISHED, ScoringConfig
 from pipeline.search.evolution import EvolutionConfig
 from pipeline.search.strategy import SearchConfig
 from pipeline.training.config import TrainingConfig
@@ -181,7 +181,7 @@ def criteo_kaggle() -> RunConfig:
         data=DataConfig(schema="criteo", max_table_rows=500_000),
         supernet=SupernetConfig(path_warm_up_steps=15_000, checkpoint_every=2_000, log_every=500),
         search=EvolutionConfig(initial_population=128, generations=240, tournament=64, children=8),
-        scoring=ScoringConfig(fine_tune_rows=256_000, valid_rows=1_228_800),
+        scoring=PUBLISHED,
         retrain=RetrainConfig(seeds=2, checkpoint_every=2_000, log_every=500),
     )
 
@@ -193,7 +193,7 @@ def criteo_terabyte() -> RunConfig:
         data=DataConfig(split="mlperf_days", max_table_rows=2**31 - 1, read_ahead_mb=1024, read_threads=4),
         supernet=SupernetConfig(batch_size=16_384, path_warm_up_steps=15_000, checkpoint_every=5_000, log_every=500),
         search=EvolutionConfig(initial_population=128, generations=240, tournament=64, children=8),
-        scoring=ScoringConfig(fine_tune_rows=256_000, valid_rows=1_228_800),
+        scoring=PUBLISHED,
         race=RaceConfig(
             track="one_pass",
             trained="together",

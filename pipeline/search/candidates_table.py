@@ -20,6 +20,8 @@ COLUMNS = {
     "parameters": pyarrow.int64(),
     "table_bytes": pyarrow.int64(),
     "latency_us": pyarrow.float64(),
+    "judged_rows": pyarrow.int64(),
+    "standard_error": pyarrow.float64(),
     "architecture": pyarrow.string(),
 }
 """Column -> type: the fields of `Candidate` (`score` as log_loss, null without one); the architecture is its JSON."""

@@ -1,90 +1,95 @@
-"""Score candidates on a supernet with frozen embeddings: rows are looked up once, candidates run on dense inputs only.
+"""A network's score on a supernet's weights: its validation log loss after its last layer is fitted on training rows.
 
-B batch, I dense inputs, F fields, D embedding width, R cached rows, P width of the features that the head reads.
-The tables are frozen, so all ranks together look up each cached row once; every rank then holds the same rows and
-scores its own candidates without communication. Fine-tuning the last layer (docs/search_space.md) is a logistic
-regression on frozen features: the features are computed once and the fit starts at the supernet's head.
+Here are the parts, and one network's score; pipeline/search/judge.py scores groups of candidates, with the same bits.
+The tables are frozen, so rows are looked up once (pipeline/training/frozen_rows.py) and networks run on dense inputs
+only. Of the validation rows only losses are kept.
+
+n networks, R rows, r rows of a chunk, P features that a head reads.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from modules.operators.layers import Linear
-from modules.space import Architecture
-from modules.supernet import Subnet, Supernet, extract
-from pipeline.run.processes import Processes, cpu_threads
+from modules.supernet import Subnet
 from pipeline.search.config import ScoringConfig
-from pipeline.training.frozen_rows import FrozenRows
+from pipeline.search.head_fit import fit_head
+from pipeline.search.head_rows import HeadRows
+from pipeline.search.published import Features, train_heads
+from pipeline.search.racing import mean
+from pipeline.training.frozen_rows import CHUNK_ROWS, FrozenRows
+
+Head = tuple[Tensor, Tensor]
+"""Weight [P] and bias [1]."""
 
 
 def score(network: Subnet, fine_tune: FrozenRows | None, valid: FrozenRows, config: ScoringConfig) -> float:
-    """Validation log loss of a network after fitting its last layer; NaN or infinite where the network overflows."""
-    with torch.no_grad():
-        judged = _features(network, valid)  # [R, P]
+    """Validation log loss of a network after its last layer is fitted; NaN or infinite where the network overflows.
+
+    The last layer is the network's own where `fine_tune` is None or empty. The network is left in inference mode.
+    """
+    network.eval()
+
+    def features(dense: Tensor, embedded: Tensor) -> tuple[Tensor]:
+        return (network.features(dense, embedded),)
+
+    head = own_head(network)
+    if fine_tune is not None and len(fine_tune):
+        if config.protocol == "published":
+            (head,) = train_heads(features, [head], fine_tune, config)
+        else:
+            kept = is_kept(network, fine_tune, config)
+            chunks = [features_of(features, chunk)[0] for chunk in fine_tune.chunks()] if kept else []
+            head = fitted_head(network, fine_tune, chunks, config)
+    parts = (valid.part(*ends) for share in pieces(len(valid), config) for ends in share)
+    return mean(torch.cat([row_losses(features, [head], part)[0] for part in parts]))
+
+
+def own_head(network: Subnet) -> Head:
+    """The network's last layer."""
     head = network.head
     assert isinstance(head, Linear) and head.bias is not None
-    weight, bias = head.weight.detach()[0], head.bias.detach()  # [P], [1]
-    if fine_tune is not None:
-        with torch.no_grad():
-            features = _features(network, fine_tune)
-        weight, bias = fit_head(features, fine_tune.label, weight, bias, config)
-    return float(binary_cross_entropy_with_logits((judged @ weight + bias).double(), valid.label.double()))
+    return head.weight.detach()[0], head.bias.detach()
 
 
-def fit_head(
-    features: Tensor, label: Tensor, weight: Tensor, bias: Tensor, config: ScoringConfig
-) -> tuple[Tensor, Tensor]:
-    """Logistic regression on features [R, P] from a starting point: weight [P] and bias [1] after some L-BFGS."""
-    fitted, offset = weight.clone().requires_grad_(), bias.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [fitted, offset], max_iter=config.fine_tune_iterations, history_size=10, line_search_fn="strong_wolfe"
-    )
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = binary_cross_entropy_with_logits(features @ fitted + offset, label)
-        loss = loss + config.fine_tune_penalty * (fitted - weight).square().sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    return fitted.detach(), offset.detach()
+def is_kept(network: Subnet, rows: FrozenRows, config: ScoringConfig) -> bool:
+    """Whether the network's features of these rows are few enough to be kept while its head is fitted."""
+    weight, _ = own_head(network)
+    return len(rows) * len(weight) * weight.element_size() <= config.fine_tune_mb * 1e6
 
 
-def score_all(
-    supernet: Supernet,
-    architectures: Sequence[Architecture],
-    fine_tune: FrozenRows | None,
-    valid: FrozenRows,
-    config: ScoringConfig,
-    processes: Processes,
-) -> list[float]:
-    """Scores of the architectures, in order, on every rank; ranks and a rank's cores share the work.
-
-    A candidate is scored on one core whatever the number of ranks, so its score is the same to the last bit.
-    """
-
-    def score_one(architecture: Architecture) -> float:
-        return score(extract(supernet, architecture), fine_tune, valid, config)
-
-    own = architectures[processes.rank :: processes.world_size]
-    if processes.device.type == "cuda":
-        scores = [score_one(architecture) for architecture in own]
-    else:
-        cores = torch.get_num_threads()
-        with cpu_threads(1), ThreadPoolExecutor(cores) as pool:
-            scores = list(pool.map(score_one, own))
-    gathered = processes.gather(scores)
-    return [
-        gathered[index % processes.world_size][index // processes.world_size] for index in range(len(architectures))
-    ]
+def fitted_head(network: Subnet, rows: FrozenRows, kept: Sequence[Tensor], config: ScoringConfig) -> Head:
+    """The head fitted on rows, whose features are `kept`, chunk by chunk, or else computed anew at each reading."""
+    weight, bias = own_head(network)
+    fitted, offset = fit_head(HeadRows(network, rows, kept), weight, bias, config)
+    return fitted.to(weight.dtype), offset.to(bias.dtype)  # float64 was for the fit: rows are judged in float32
 
 
-def _features(network: Subnet, rows: FrozenRows) -> Tensor:
-    """[R, P], chunk by chunk."""
-    parts: list[Tensor] = [network.features(chunk.dense, chunk.embedded) for chunk in rows.chunks()]
-    return torch.cat(parts)
+def pieces(rows: int, config: ScoringConfig) -> list[list[tuple[int, int]]]:
+    """Validation rows as (first, one past the last) of chunks, for each share that candidates are judged on in turn."""
+    ends = [max(1, round(share * rows)) for share in config.valid_shares] if config.stop_errors else [rows]
+    found, start = list[list[tuple[int, int]]](), 0
+    for end in dict.fromkeys(ends):
+        found.append([(first, min(first + CHUNK_ROWS, end)) for first in range(start, end, CHUNK_ROWS)])
+        start = end
+    return found
+
+
+@torch.no_grad()
+def features_of(features: Features, chunk: FrozenRows) -> list[Tensor]:
+    """What each network's head reads of a chunk, [r, P]."""
+    return list(features(chunk.dense, chunk.embedded))
+
+
+@torch.no_grad()
+def row_losses(features: Features, heads: Sequence[Head], chunk: FrozenRows) -> Tensor:
+    """Log losses [n, r] of networks with these heads, nats; computed in float64, kept in float32."""
+    losses = torch.empty(len(heads), len(chunk), device=chunk.label.device)
+    label = chunk.label.double()
+    for own, (weight, bias), read in zip(losses, heads, features(chunk.dense, chunk.embedded), strict=True):
+        logit = (read @ weight + bias).double()  # [r]
+        own.copy_(binary_cross_entropy_with_logits(logit, label, reduction="none"))
+    return losses

@@ -41,13 +41,14 @@ def _search(session: Session) -> tuple[Candidate, ...]:
     scoring, tables = config.scoring, trainee.embeddings
     fine_tune = None
     if scoring.fine_tune_rows:
-        fine_tune = load_frozen_rows(tables, dataset, "train", scoring.fine_tune_rows, processes, config.seed)
-    valid = load_frozen_rows(tables, dataset, "valid", scoring.valid_rows, processes)
+        fine_tune = load_frozen_rows(tables, dataset, "train", scoring.fine_tune_rows, processes, config.seed, True)
+    valid = load_frozen_rows(tables, dataset, "valid", scoring.valid_rows, processes, config.seed, True)
     del trainee, tables  # not needed again
     generator = session.numpy_generator("search")
     table_bytes = BYTES_PER_NUMBER * sum(dataset.schema.table_sizes) * session.shape.embedding_width
     folder = session.folder
-    return search(supernet, fine_tune, valid, config.search, scoring, generator, folder, processes, table_bytes)
+    places = max(1, config.race.from_supernet)
+    return search(supernet, fine_tune, valid, config.search, scoring, generator, folder, processes, table_bytes, places)
 
 
 def _winners(session: Session, candidates: tuple[Candidate, ...]) -> Winners:

@@ -5,6 +5,7 @@ B batch, I dense inputs, F fields, D embedding width, R cached rows.
 
 from dataclasses import dataclass
 
+import numpy
 import torch
 from torch import Tensor
 from torchrec.distributed import DistributedModelParallel
@@ -28,14 +29,21 @@ class FrozenRows:
     label: Tensor
     """[R]."""
 
+    def __len__(self) -> int:
+        """R."""
+        return len(self.label)
+
     def first(self, rows: int) -> "FrozenRows":
         """The first of them."""
-        return FrozenRows(self.dense[:rows], self.embedded[:rows], self.label[:rows])
+        return self.part(0, rows)
+
+    def part(self, start: int, stop: int) -> "FrozenRows":
+        """Those from `start` to before `stop`: a view."""
+        return FrozenRows(self.dense[start:stop], self.embedded[start:stop], self.label[start:stop])
 
     def chunks(self) -> list["FrozenRows"]:
         """The rows in pieces of CHUNK_ROWS."""
-        parts = zip(*(column.split(CHUNK_ROWS) for column in (self.dense, self.embedded, self.label)), strict=True)
-        return [FrozenRows(*part) for part in parts]
+        return [self.part(start, start + CHUNK_ROWS) for start in range(0, len(self), CHUNK_ROWS)]
 
 
 @torch.no_grad()
@@ -46,19 +54,30 @@ def load_frozen_rows(
     rows: int,
     processes: Processes,
     shuffle_seed: int | None = None,
+    mixed: bool = False,
 ) -> FrozenRows:
     """The first `rows` rows of a split (all, if it has fewer), looked up on every rank in the same order.
 
-    Every rank reads the same rows, so that caches, and with them scores, are the same on any number of ranks.
+    `shuffle_seed`: the first of the split's rows in a seeded order. `mixed` (with a seed): these rows are put in
+    another seeded order, so that any first part of them is a random sample of them; a stream's shuffle reads a few
+    units at a time. Every rank reads the same rows, so that caches, and with them scores, are the same on any number of
+    ranks. They are written where they stay: memory is not needed twice.
     """
-    parts: list[FrozenRows] = []
-    found = 0
-    stream = dataset.stream(split, CHUNK_ROWS, shuffle_seed=shuffle_seed, drop_last=False)
-    for batch in stream:
+    count = min(rows, dataset.rows(split))
+    places = torch.arange(count)
+    if mixed:
+        assert shuffle_seed is not None
+        places = torch.from_numpy(numpy.random.default_rng([shuffle_seed, count]).permutation(count))
+    found, columns = 0, list[Tensor]()
+    for batch in dataset.stream(split, CHUNK_ROWS, shuffle_seed=shuffle_seed, drop_last=False):
         batch = batch.to(processes.device)
-        parts.append(FrozenRows(batch.dense, embed(embeddings, batch.sparse), batch.label))
-        found += batch.num_rows
-        if found >= rows:
+        values = (batch.dense, embed(embeddings, batch.sparse), batch.label)
+        columns = columns or [value.new_empty(count, *value.shape[1:]) for value in values]
+        own = places[found : found + batch.num_rows].to(processes.device)
+        for column, value in zip(columns, values, strict=True):
+            column[own] = value[: len(own)]
+        found += len(own)
+        if found >= count:
             break
-    columns = ("dense", "embedded", "label")
-    return FrozenRows(*(torch.cat([getattr(part, name) for part in parts])[:rows] for name in columns))
+    assert found == count, (found, count)
+    return FrozenRows(*columns)

@@ -35,6 +35,12 @@ class Candidate:
     """Bytes of its embedding tables in float32."""
     latency_us: float | None = None
     """Median time of a batch on one CPU thread (`pipeline.search.latency`), in microseconds; None: not measured."""
+    judged_rows: int = 0
+    """Validation rows that it was judged on; 0: none. Where others have more, it was clearly worse than the contenders
+    for the winners' places, and its score is an estimate: a contender's, and the mean difference on these rows."""
+    standard_error: float | None = None
+    """Of the mean row-by-row difference of its losses to those of the contender that it was compared with, nats, at
+    least 0; 0 for that contender itself; None where it has no score, or there was none."""
 
     def __post_init__(self) -> None:
         if self.state != "scored":
@@ -46,11 +52,14 @@ class Candidate:
             raise ValueError(f"candidate {self.index}: score is {self.score}; a log loss is finite")
         elif self.reason:
             raise ValueError(f"candidate {self.index}: reason is {self.reason!r}; one that was scored has none")
-        for field in ("index", "generation", "multiply_accumulates", "parameters", "table_bytes"):
+        for field in ("index", "generation", "multiply_accumulates", "parameters", "table_bytes", "judged_rows"):
             if getattr(self, field) < 0:
                 raise ValueError(f"candidate {self.index}: {field} is {getattr(self, field)}; it cannot be negative")
         if self.latency_us is not None and not 0 < self.latency_us < math.inf:
             raise ValueError(f"candidate {self.index}: latency_us is {self.latency_us}; it is a time above 0")
+
+        if self.standard_error is not None and not 0 <= self.standard_error < math.inf:
+            raise ValueError(f"candidate {self.index}: standard_error is {self.standard_error}; it is at least 0")
 
     @property
     def log_loss(self) -> float:
@@ -95,9 +104,13 @@ class Winners:
 
 
 def best_candidates(candidates: tuple[Candidate, ...], count: int) -> tuple[Candidate, ...]:
-    """The `count` best of the candidates that have a score, best first; of equal scores the earlier one."""
-    ranked = sorted(with_scores(candidates), key=lambda candidate: (candidate.log_loss, candidate.index))
-    return tuple(ranked[:count])
+    """The `count` best of the candidates that have a score, best first; of equal scores the earlier one.
+
+    Those that were judged on the most rows come first: the scores of others are estimates.
+    """
+    scored = with_scores(candidates)
+    most = max((one.judged_rows for one in scored), default=0)
+    return tuple(sorted(scored, key=lambda one: (one.judged_rows < most, one.log_loss, one.index))[:count])
 
 
 def with_scores(candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:

@@ -21,7 +21,7 @@ def test_rows_are_candidates(tmp_path: Path) -> None:
         for index in range(3)
     )
     two = dataclasses.replace(two, score=None, state="failed", reason="NaN")
-    three = dataclasses.replace(three, latency_us=12.5)
+    three = dataclasses.replace(three, latency_us=12.5, judged_rows=1000, standard_error=1e-4)
     path = tmp_path / "candidates.parquet"
     write_candidates_table(path, [one, two, three])
     found = parquet.read_table(path).to_pylist()

@@ -1,6 +1,7 @@
 """The search loop: candidates judged in order, appended to the log; whatever a kill leaves of it, it ends the same."""
 
 import copy
+import dataclasses
 import math
 import zlib
 from collections.abc import Iterator, Sequence
@@ -24,20 +25,21 @@ from modules.space import (
 from modules.supernet import Supernet, extract
 from pipeline.run.folder import RunFolder
 from pipeline.run.processes import Processes, cpu_threads, join
-from pipeline.run.records.candidates import Candidate
+from pipeline.run.records.candidates import Candidate, best_candidates
 from pipeline.run.records.codec import line_of
 from pipeline.search import driver as search_module
 from pipeline.search.config import ScoringConfig
 from pipeline.search.driver import search
 from pipeline.search.evolution import EvolutionConfig
 from pipeline.search.nsga2 import NSGA2Config
+from pipeline.search.racing import Score
 from pipeline.search.random_search import RandomSearchConfig
 from pipeline.search.scoring import score
 from pipeline.search.strategy import SearchConfig
 from pipeline.training.frozen_rows import FrozenRows
 
 CONFIG = EvolutionConfig(initial_population=4, generations=3, tournament=2, children=2)
-SCORING = ScoringConfig(fine_tune_rows=0, valid_rows=50)
+SCORING = ScoringConfig(fine_tune_rows=0, valid_rows=50, stop_errors=0, asked_together=3)
 
 
 @pytest.fixture
@@ -63,12 +65,16 @@ def rows() -> FrozenRows:
 
 
 def run_search(
-    supernet: Supernet, folder: Path, processes: Processes, config: SearchConfig = CONFIG
+    supernet: Supernet,
+    folder: Path,
+    processes: Processes,
+    config: SearchConfig = CONFIG,
+    scoring: ScoringConfig = SCORING,
 ) -> tuple[Candidate, ...]:
     """A search in a folder."""
     folder.mkdir(exist_ok=True)
     generator = numpy.random.default_rng(5)
-    return search(supernet, None, rows(), config, SCORING, generator, RunFolder(folder), processes, 4_000)
+    return search(supernet, None, rows(), config, scoring, generator, RunFolder(folder), processes, 4_000)
 
 
 def test_candidates_hold_their_own_scores_and_costs(supernet: Supernet, tmp_path: Path, processes: Processes) -> None:
@@ -83,6 +89,7 @@ def test_candidates_hold_their_own_scores_and_costs(supernet: Supernet, tmp_path
         assert candidate.multiply_accumulates == multiply_accumulates(candidate.architecture, supernet.shape)
         assert candidate.parameters == parameter_count(candidate.architecture, supernet.shape)
         assert (candidate.table_bytes, candidate.latency_us, candidate.reason) == (4_000, None, "")
+        assert candidate.judged_rows == 50 and candidate.standard_error is not None
     assert (tmp_path / "candidates.jsonl").read_text() == "".join(map(line_of, found))
 
 
@@ -120,15 +127,22 @@ SEARCHES = (CONFIG, NSGA2Config(population=5, generations=1), RandomSearchConfig
 
 @pytest.fixture
 def cheap_scores(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Scores of the architecture's text in place of a supernet's; how many were asked for in each call."""
+    """Scores of the architecture's text in place of a supernet's, which the others of its group and the best before it
+    change; how many were asked for in each call."""
     asked: list[int] = []
 
-    def score_all(supernet: Supernet, architectures: Sequence[Architecture], *_: Any) -> list[float]:
-        asked.append(len(architectures))
-        numbers = [zlib.crc32(repr(one.to_json()).encode()) for one in architectures]
-        return [math.nan if number % 5 == 0 else number / 2**32 for number in numbers]
+    class CheapJudge:
+        def __init__(self, *_: Any) -> None:
+            pass
 
-    monkeypatch.setattr(search_module, "score_all", score_all)
+        def scores(self, architectures: Sequence[Architecture], before: tuple[Candidate, ...]) -> list[Score]:
+            asked.append(len(architectures))
+            numbers = [zlib.crc32(repr(one.to_json()).encode()) for one in architectures]
+            company = 1e-3 * min(numbers) / 2**32 + sum(one.log_loss for one in best_candidates(before, 1))
+            values = [math.nan if number % 5 == 0 else number / 2**32 + company for number in numbers]
+            return [Score(value, 50, None if math.isnan(value) else 0.0) for value in values]
+
+    monkeypatch.setattr(search_module, "Judge", CheapJudge)
     return asked
 
 
@@ -137,7 +151,7 @@ def test_cut_at_any_byte(
     supernet: Supernet, tmp_path: Path, processes: Processes, cheap_scores: list[int], config: SearchConfig
 ) -> None:
     """Wherever a kill cuts the log, the search that is begun again judges only what is missing, and the log ends as one
-    that was never cut, byte for byte."""
+    that was never cut, byte for byte. What is left of a group is judged again with its others: they are compared."""
     expected = run_search(supernet, tmp_path, processes, config)
     log = tmp_path / "candidates.jsonl"
     whole = log.read_bytes()
@@ -149,9 +163,25 @@ def test_cut_at_any_byte(
         cheap_scores.clear()
         assert run_search(supernet, tmp_path, processes, config) == expected
         assert log.read_bytes() == whole
-        assert sum(cheap_scores) == len(expected) - whole[:size].count(b"\n")
+        kept = whole[:size].count(b"\n")
+        assert 0 <= sum(cheap_scores) - (len(expected) - kept) < SCORING.asked_together
+        assert bool(cheap_scores) == (kept < len(expected))
 
     cut()
+
+
+def test_a_race_goes_on_where_it_was_cut(supernet: Supernet, tmp_path: Path, processes: Processes) -> None:
+    """With real scores, some of which are of fewer rows because others were better, the log ends the same wherever it
+    was cut: between groups, within one, and at its beginning."""
+    scoring = dataclasses.replace(SCORING, valid_shares=(0.4, 1.0), stop_errors=1.0)
+    expected = run_search(supernet, tmp_path, processes, scoring=scoring)
+    assert {candidate.judged_rows for candidate in expected} == {20, 50}
+    log = tmp_path / "candidates.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    for kept in (0, 2, 4, 5, 9):
+        log.write_text("".join(lines[:kept]))
+        assert run_search(supernet, tmp_path, processes, scoring=scoring) == expected
+        assert log.read_text() == "".join(lines)
 
 
 def test_what_a_search_writes_grows_with_what_is_new(

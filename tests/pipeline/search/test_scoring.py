@@ -1,28 +1,28 @@
-"""Scoring: rows looked up once, the last layer's fit against scipy, the same scores on any number of ranks."""
+"""pipeline/search/scoring.py: one network's score, against its features and its fitted head."""
 
-import json
-import subprocess
-from collections.abc import Callable
+import dataclasses
 from typing import Any
 
 import numpy
 import pytest
-import scipy.optimize
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from modules.space import NASREC_SMALL, InputShape, single_operator_any_connection
+from modules.operators import EmbeddedFullyConnected, WideFullyConnected
+from modules.space import NASREC_SMALL, OPEN, Architecture, Block, InputShape, single_operator_any_connection
 from modules.supernet import Supernet, extract
-from pipeline.run.processes import Processes, join
+from pipeline.run.processes import join
 from pipeline.search.config import ScoringConfig
-from pipeline.search.scoring import fit_head, score, score_all
+from pipeline.search.head_fit import fit_head
+from pipeline.search.head_rows import HeadRows
+from pipeline.search.published import train_heads
+from pipeline.search.scoring import own_head, pieces, score
 from pipeline.session import open_session
 from pipeline.training.frozen_rows import CHUNK_ROWS, FrozenRows, load_frozen_rows
 from pipeline.training.supernet import load_supernet
 
 TinyRun = Any
-Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
 SHAPE = InputShape(2, 3, 4)
 
 
@@ -77,45 +77,6 @@ def test_chunks_are_the_rows() -> None:
     assert torch.equal(torch.cat([chunk.embedded for chunk in chunks]), rows.embedded)
 
 
-def penalized_loss(parameters: Any, features: Any, label: Any, start: Any, penalty: float) -> float:
-    """Mean log loss of a logistic regression and the penalty, in float64 numpy."""
-    logit = features @ parameters[:-1] + parameters[-1]
-    loss = numpy.logaddexp(0, logit) - label * logit
-    return float(loss.mean() + penalty * ((parameters[:-1] - start) ** 2).sum())
-
-
-@pytest.mark.parametrize("penalty", [1e-4, 0.1])
-def test_fit_head_finds_scipys_minimum(penalty: float) -> None:
-    """With enough iterations the fit is the minimum that scipy finds for the same penalized loss; it has not moved the
-    tensors it started from."""
-    generator = torch.Generator().manual_seed(2)
-    features = torch.randn(2000, 5, generator=generator)
-    label = (torch.rand(2000, generator=generator) < (features[:, 0] - 0.5).sigmoid()).float()
-    weight, bias = torch.full((5,), 0.3), torch.zeros(1)
-    config = ScoringConfig(fine_tune_iterations=100, fine_tune_penalty=penalty)
-    fitted, offset = fit_head(features, label, weight, bias, config)
-    arguments = (features.double().numpy(), label.double().numpy(), numpy.full(5, 0.3), penalty)
-    oracle = scipy.optimize.minimize(penalized_loss, numpy.zeros(6), args=arguments, method="BFGS", tol=1e-10)
-    found = numpy.array([*fitted.tolist(), float(offset)])
-    numpy.testing.assert_allclose(found, oracle.x, atol=2e-3)  # float32 on a flat floor
-    assert penalized_loss(found, *arguments) < oracle.fun + 1e-6
-    assert torch.equal(weight, torch.full((5,), 0.3)) and torch.equal(bias, torch.zeros(1))
-
-
-def test_few_iterations_lower_the_loss() -> None:
-    """Any number of iterations ends below the start's penalized loss, and more do not end higher."""
-    rows = frozen(500, 3)
-    features, weight, bias = rows.embedded.flatten(1), torch.zeros(12), torch.zeros(1)
-    losses = []
-    for iterations in (1, 3, 30):
-        config = ScoringConfig(fine_tune_iterations=iterations)
-        fitted, offset = fit_head(features, rows.label, weight, bias, config)
-        parameters = numpy.append(fitted.double().numpy(), float(offset))
-        label = rows.label.double().numpy()
-        losses.append(penalized_loss(parameters, features.double().numpy(), label, numpy.zeros(12), 1e-4))
-    assert numpy.log(2) > losses[0] >= losses[1] >= losses[2]
-
-
 def log_loss(logit: Tensor, label: Tensor) -> float:
     """Mean binary cross-entropy in float64."""
     return float(binary_cross_entropy_with_logits(logit.double(), label.double()))
@@ -131,58 +92,67 @@ def test_score_without_fine_tuning_is_the_supernets_log_loss() -> None:
         assert found == pytest.approx(expected, rel=1e-6)
 
 
-def test_score_with_fine_tuning_fits_the_head_alone() -> None:
-    """The network's own weights stay, and with rows to fit on the score is that of the fitted head on valid rows."""
-    whole, valid, fine_tune = supernet(), frozen(300, 5), frozen(600, 6)
+@pytest.mark.parametrize("stop_errors", [0.0, 3.0])
+def test_score_with_fine_tuning_fits_the_head_alone(stop_errors: float) -> None:
+    """The network's own weights stay, and with rows to fit on the score is that of the fitted head on valid rows, in
+    whatever parts these are read, whether features are kept or computed anew, to the last bit."""
+    whole, valid, fine_tune = supernet(), frozen(300, 5), frozen(2 * CHUNK_ROWS + 9, 6)
     (architecture,) = architectures(1)
     network = extract(whole, architecture)
     before = {name: value.detach().clone() for name, value in network.named_parameters()}
-    config = ScoringConfig()
+    config = ScoringConfig(stop_errors=stop_errors)
     found = score(network, fine_tune, valid, config)
+    assert found == score(network, fine_tune, valid, dataclasses.replace(config, fine_tune_mb=0))
     assert all(torch.equal(value, before[name]) for name, value in network.named_parameters())
     with torch.no_grad():
         features = network.features(fine_tune.dense, fine_tune.embedded)
-        weight, bias = before["head.weight"][0], before["head.bias"]
-    weight, bias = fit_head(features, fine_tune.label, weight, bias, config)
+        judged = network.features(valid.dense, valid.embedded)
+    own = before["head.weight"][0], before["head.bias"]
+    weight, bias = fit_head(HeadRows.of(features, fine_tune.label), *own, config)
+    assert found == pytest.approx(log_loss(judged.double() @ weight + bias, valid.label), rel=1e-6)
+    assert found < score(network, None, valid, config) == score(network, fine_tune.first(0), valid, config)
+
+
+def test_score_by_the_published_protocol() -> None:
+    """The head is trained by the authors' steps on the features of the rows, batch by batch."""
+    whole, valid, fine_tune = supernet(), frozen(300, 5), frozen(640, 6)
+    (architecture,) = architectures(1)
+    network = extract(whole, architecture)
+    config = ScoringConfig(protocol="published", published_steps=20, published_batch=32)
+    found = score(network, fine_tune, valid, config)
+
+    def features(dense: Tensor, embedded: Tensor) -> list[Tensor]:
+        return [network.features(dense, embedded)]
+
+    ((weight, bias),) = train_heads(features, [own_head(network)], fine_tune, config)
     with torch.no_grad():
         judged = network.features(valid.dense, valid.embedded)
     assert found == pytest.approx(log_loss(judged @ weight + bias, valid.label), rel=1e-6)
     assert found < score(network, None, valid, config)
 
 
-RANK = """
-import importlib.util, json, sys
-spec = importlib.util.spec_from_file_location("shared", sys.argv[1])
-shared = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(shared)
-with shared.join("cpu") as processes:
-    print(json.dumps(shared.scores(processes)))
-"""
+def test_scores_draw_nothing() -> None:
+    """Also of a network with dropout, which is off: twice the same, and torch's generator is where it was."""
+    shape = InputShape(2, 3, 4)
+    block = Block((WideFullyConnected(dropout=0.5),), (EmbeddedFullyConnected(),), 16, 8, (0,), (0,), 0, 0, None, None)
+    network = extract(Supernet(OPEN, shape, torch.Generator().manual_seed(0)), Architecture((block,)))
+    nn.init.normal_(network.get_parameter("head.weight"), generator=torch.Generator().manual_seed(1))
+    before = torch.get_rng_state()
+    assert score(network, None, frozen(300, 4), ScoringConfig()) == score(
+        network, None, frozen(300, 4), ScoringConfig()
+    )
+    assert torch.equal(torch.get_rng_state(), before)
 
 
-def scores(processes: Processes) -> list[float]:
-    """Of seven candidates with fine-tuning."""
-    rows = frozen(400, 7), frozen(300, 8)
-    return score_all(supernet(), architectures(7), *rows, ScoringConfig(), processes)
-
-
-@pytest.mark.slow
-def test_scores_do_not_depend_on_ranks_or_threads(ranks: Ranks) -> None:
-    """Seven candidates on two ranks (one has four, one three) and on one rank with one and three threads: the same bits
-    in the same order, each that of the candidate scored alone; the number of threads is put back."""
-    threads = torch.get_num_threads()
-    found = []
-    try:
-        for count in (1, 3):
-            torch.set_num_threads(count)
-            with join("cpu") as processes:
-                found.append(scores(processes))
-            assert torch.get_num_threads() == count
-        torch.set_num_threads(1)
-        whole, rows = supernet(), (frozen(400, 7), frozen(300, 8))
-        alone = [score(extract(whole, one), *rows, ScoringConfig()) for one in architectures(7)]
-    finally:
-        torch.set_num_threads(threads)
-    assert found == [alone, alone] and len(set(alone)) == 7
-    two = [json.loads(process.stdout.splitlines()[-1]) for process in ranks(2, RANK, __file__)]
-    assert two == [alone, alone]
+@pytest.mark.parametrize("rows", [1, 5, 300, 3 * CHUNK_ROWS + 7, 100_000])
+def test_pieces_are_the_rows(rows: int) -> None:
+    """Every row once, in order, at most CHUNK_ROWS at a time; a share ends at its number of rows, and there is one
+    share only where nobody stops."""
+    config = ScoringConfig(valid_shares=(0.125, 0.5, 1.0))
+    for found in (pieces(rows, config), pieces(rows, dataclasses.replace(config, stop_errors=0))):
+        ends = [ends for share in found for ends in share]
+        assert [0, *(last for _, last in ends)] == [*(first for first, _ in ends), rows]
+        assert all(0 < last - first <= CHUNK_ROWS for first, last in ends)
+    assert len(found) == 1
+    shares = {max(1, round(rows / 8)), max(1, round(rows / 2)), rows}
+    assert [share[-1][1] for share in pieces(rows, config)] == sorted(shares)

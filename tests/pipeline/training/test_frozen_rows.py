@@ -50,6 +50,20 @@ def test_a_shuffle_keeps_rows_together(session: Session) -> None:
     assert sorted(rows[0]) == sorted(rows[1]) == sorted(rows[3])
 
 
+def test_mixed_rows_are_the_same_in_another_order(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same rows, each whole, in a seeded order of their own: the same each time, whatever the chunks."""
+    tables = new_tables(session, session.config.supernet)
+
+    def load(mixed: bool, seed: int = 3) -> list[list[float]]:
+        rows = load_frozen_rows(tables, session.dataset, "valid", 40, session.processes, seed, mixed)
+        return torch.cat([rows.dense, rows.embedded.flatten(1), rows.label[:, None]], dim=1).tolist()
+
+    plain, first = load(False), load(True)
+    assert sorted(first) == sorted(plain) and first != plain and load(True) == first
+    monkeypatch.setattr(frozen_rows, "CHUNK_ROWS", 7)
+    assert sorted(load(True)) == sorted(load(False))
+
+
 @pytest.mark.parametrize("count", [1, frozen_rows.CHUNK_ROWS, frozen_rows.CHUNK_ROWS + 1])
 def test_chunks_are_the_rows_again(count: int) -> None:
     """Joined they are the rows; all but the last have CHUNK_ROWS."""

@@ -93,6 +93,20 @@ def test_best_is_stable() -> None:
     assert len(best_candidates(found, 99)) == 5
 
 
+def test_estimates_stand_behind() -> None:
+    """Candidates that were judged on fewer rows than others come after these, whatever their scores."""
+    rows = (100, 800, 100, 800)
+    found = [
+        dataclasses.replace(one, judged_rows=n) for one, n in zip(candidates(0.1, 0.4, 0.2, 0.3), rows, strict=True)
+    ]
+    assert [one.index for one in best_candidates(tuple(found), 4)] == [3, 1, 0, 2]
+    with pytest.raises(ValueError, match="candidate 0: judged_rows is -1"):
+        dataclasses.replace(found[0], judged_rows=-1)
+    for wrong in (-0.1, float("nan")):
+        with pytest.raises(ValueError, match="candidate 0: standard_error is"):
+            dataclasses.replace(found[0], standard_error=wrong)
+
+
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     """winners.json and candidates.jsonl give back exactly what was written."""
     found = candidates(0.1 + 0.2, 0.25, 1 / 3)
