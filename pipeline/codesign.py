@@ -64,8 +64,9 @@ class MeasuredModel:
         self.model, self.network = model, contender.network
         tables = train_standalone(contender).trainee.embeddings
         dataset, processes, config = session.dataset, session.processes, session.config
-        self.rows = load_frozen_rows(tables, dataset, "valid", config.scoring.valid_rows, processes)
-        calibration = load_frozen_rows(tables, dataset, "train", CALIBRATION_ROWS, processes, config.seed)
+        rows, seed = config.codesign.log_loss_rows, config.seed
+        self.rows = load_frozen_rows(tables, dataset, "valid", rows, processes, seed, mixed=True)
+        calibration = load_frozen_rows(tables, dataset, "train", CALIBRATION_ROWS, processes, seed)
         self.calibration = calibrate(self.network, calibration.dense, calibration.embedded)
         sizes, layer_norm = dataset.schema.table_sizes, config.retrain.layer_norm
         self.workload = workload_of_subnet(model.architecture, contender.session.shape, sizes, layer_norm)

@@ -183,8 +183,8 @@ def _on_supernet(session: Session, sampler: str, form: Recipe, networks: Sequenc
     supernet, trainee = load_supernet(session, stage)
     config, dataset, processes, seed = session.config, session.dataset, session.processes, session.config.seed
     rows = max(config.rank_study.rows, config.scoring.fine_tune_rows)
-    train = load_frozen_rows(trainee.embeddings, dataset, "train", rows, processes, seed)
-    valid = load_frozen_rows(trainee.embeddings, dataset, "valid", config.race.valid_rows, processes)
+    train = load_frozen_rows(trainee.embeddings, dataset, "train", rows, processes, seed, mixed=True)
+    valid = load_frozen_rows(trainee.embeddings, dataset, "valid", config.race.valid_rows, processes, seed, mixed=True)
     scorer = Scorer(supernet, train, valid, config.scoring, form, config.retrain.layer_norm)
     found: list[Scores] = []
     for name, (title, fidelity) in FIDELITIES.items():

@@ -26,6 +26,8 @@ class CodesignConfig(ChipOptions):
     """How often log losses are measured where the search found points and the estimates are renewed, at least 1."""
     log_loss_measurements: int = 64
     """Different choices of bits whose log loss is measured, at least 4. Most of a co-design's time is spent here."""
+    log_loss_rows: int = 8_192
+    """Validation rows, a seeded sample, that each of them is measured on, at least 1."""
     max_log_loss_increase: float = 0.005
     """Points whose log loss exceeds the naive mapping's by more than this are rejected, at least 0."""
     log_loss_resolution: float = 1e-5
@@ -39,6 +41,7 @@ class CodesignConfig(ChipOptions):
             "rounds": 1,
             "generations": self.rounds + 2,
             "log_loss_measurements": 4,
+            "log_loss_rows": 1,
             "max_log_loss_increase": 0,
             "pareto_points": 4,
         }

@@ -39,7 +39,7 @@ def found(session: Session) -> Codesign:
 
 
 def float_log_loss(session: Session, model: ModelResult) -> float:
-    """The log loss of a model's best seed on the first scoring.valid_rows rows."""
+    """The log loss of a model's best seed on the rows that codesign.log_loss_rows asks for."""
     contender = rebuild(session, model, model.best_seed)
     tables = train_standalone(contender).trainee.embeddings
     rows = load_frozen_rows(tables, session.dataset, "valid", 100, session.processes)

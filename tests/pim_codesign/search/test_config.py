@@ -92,6 +92,7 @@ def _generator() -> numpy.random.Generator:
         ("rounds", 0),
         ("generations", 3),
         ("log_loss_measurements", 3),
+        ("log_loss_rows", 0),
         ("max_log_loss_increase", -0.1),
         ("pareto_points", 3),
         ("preset", "x"),
