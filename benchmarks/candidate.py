@@ -6,8 +6,7 @@ PYTHONPATH=DIR OMP_NUM_THREADS=1 python -m benchmarks.candidate --reference PATH
 The reference builds its supernet, loads the checkpoint into it, fine-tunes the last layer through the masked supernet
 and evaluates: its own finetune_and_eval_one_model, with the settings of its search. We extract the candidate and score
 it on rows whose embeddings a search looks up once (pipeline/search/scoring.py). The sizes are a tenth of the published
-fine-tuning and a fifteenth of the published evaluation; what both sides do grows with the rows, so the ratio hardly
-changes with them.
+fine-tuning and a fifteenth of the published evaluation; on both sides nearly all of the work grows with the rows.
 
 Left out, each in the reference's favour: the rows are in memory (it parses text anew for each candidate), its
 processes and the way of the checkpoint to them, and all but 1,000 rows of each table. It runs a part of its steps, and
