@@ -1,23 +1,22 @@
 """CPU-seconds of one candidate of a search, in our way and in the published reference's, on the same rows.
 
 pip install --no-deps --target DIR fvcore iopath yacs termcolor tabulate portalocker scikit-learn joblib threadpoolctl
-PYTHONPATH=DIR OMP_NUM_THREADS=1 python -m benchmarks.candidate --reference PATH [--architectures 3] [--check]
+PYTHONPATH=DIR OMP_NUM_THREADS=1 python -m benchmarks.candidate --reference PATH [--check]
 
 The reference builds its supernet, loads the checkpoint into it, fine-tunes the last layer through the masked supernet
 and evaluates: its own finetune_and_eval_one_model, with the settings of its search. We extract the candidate and score
 it on rows whose embeddings a search looks up once (pipeline/search/scoring.py). The sizes are a tenth of the published
-fine-tuning and a fifteenth of the published evaluation; what both sides do grows with the rows, so the ratio hardly
-changes with them.
+fine-tuning and a fifteenth of the published evaluation; on both sides nearly all of the work grows with the rows.
 
 Left out, each in the reference's favour: the rows are in memory (it parses text anew for each candidate), its
 processes and the way of the checkpoint to them, and all but 1,000 rows of each table. It runs a part of its steps, and
-the rest is extrapolated linearly; --check also runs one candidate whole. Architectures are the same on both sides,
-drawn by the method's own sampler; the two sides run in turn, with one thread. The last line is one JSON object.
+the rest is extrapolated linearly; --check also runs one candidate whole. Architectures are the same on both sides; the two
+sides run in turn, with one thread. The last line is one JSON object: of generations, the smaller of the spaces' ratios.
 """
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,18 +33,22 @@ from modules.space import (
     NASREC_SMALL,
     Architecture,
     SearchSpace,
+    canonical,
     multiply_accumulates,
+    mutate,
     single_operator_any_connection,
 )
-from modules.supernet import Supernet, extract
+from modules.supernet import Supernet
+from pipeline.run.processes import Processes
 from pipeline.search.config import ScoringConfig
-from pipeline.search.scoring import score
+from pipeline.search.judge import Judge
 from pipeline.training.frozen_rows import FrozenRows
 
 SPACES = {"small": NASREC_SMALL, "full": NASREC_FULL}
 FINE_TUNE_BATCH, VALID_BATCH = 512, 8_192
 PUBLISHED_CANDIDATES = 2_048
 """Of the published evolution: 128 random ones, then 240 generations of 8."""
+CHILDREN = 8
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,12 @@ class Options:
 
     reference: str
     """Folder of a checkout of facebookresearch/NasRec."""
-    architectures: int = 3
-    """Random architectures of each space, at least 1."""
+    architectures: int = 1
+    """Random architectures of each space, scored one by one, at least 1."""
+    mutations: int = 3
+    """Mutations of each of a generation's children, at least 1."""
+    measured_children: int = 2
+    """Children of a generation that the reference scores, 1 to 8."""
     fine_tune_steps: int = 50
     """Steps of 512 rows that the last layer is fine-tuned for (the published search: 500)."""
     valid_batches: int = 10
@@ -138,16 +145,30 @@ class Reference:
         return ReferenceCost(total - len(train) * step - len(valid) * batch, step, batch)
 
 
-def our_protocol(train: FrozenRows, valid: FrozenRows) -> ScoringConfig:
-    """How our side fits the last layer and judges."""
-    return ScoringConfig(fine_tune_rows=len(train.label), valid_rows=len(valid.label))
-
-
-def our_seconds(supernet: Supernet, architecture: Architecture, train: FrozenRows, valid: FrozenRows) -> float:
-    """CPU-seconds of one candidate in our way."""
+def our_seconds(
+    supernet: Supernet, architectures: Sequence[Architecture], train: FrozenRows, valid: FrozenRows
+) -> float:
+    """CPU-seconds of candidates that are scored together in our way, by the published protocol."""
+    steps = len(train.label) // FINE_TUNE_BATCH
+    protocol = ScoringConfig(
+        "published", len(train.label), published_steps=steps, valid_rows=len(valid.label), stop_errors=0
+    )
+    judge = Judge(supernet, train, valid, protocol, Processes(0, 1, torch.device("cpu")), places=1)
     start = time.process_time()
-    score(extract(supernet, architecture), train, valid, our_protocol(train, valid))
+    judge.scores(architectures, ())
     return time.process_time() - start
+
+
+def generation(space: SearchSpace, mutations: int, draws: numpy.random.Generator) -> list[Architecture]:
+    """Different children of a random parent, as many as the published evolution's generations have."""
+    parent = single_operator_any_connection(space, draws)
+    children: dict[Architecture, Architecture] = {}
+    while len(children) < CHILDREN:
+        child = parent
+        for _ in range(mutations):
+            child = mutate(child, space, draws)
+        children.setdefault(canonical(child), child)
+    return list(children.values())
 
 
 @torch.no_grad()
@@ -168,7 +189,7 @@ def batches_of(size: int, count: int, seed: int) -> list[Batch]:
 
 
 def compare_space(name: str, options: Options, train: list[Batch], valid: list[Batch]) -> float:
-    """The reference's CPU-seconds over ours, of all architectures of a space together; prints each."""
+    """The reference's CPU-seconds over ours, of a generation of a space; prints that and candidates alone."""
     space = SPACES[name]
     supernet = Supernet(space, SHAPE, torch.Generator().manual_seed(options.seed))
     start = time.process_time()
@@ -178,13 +199,13 @@ def compare_space(name: str, options: Options, train: list[Batch], valid: list[B
     reference = Reference(options.reference, space)
     part = train[: options.measured_steps], valid[: options.measured_batches]
     draws = numpy.random.default_rng(options.seed)
-    totals = numpy.zeros(2)
+    alone = numpy.zeros(2)
     for index in range(options.architectures):
         architecture = single_operator_any_connection(space, draws)
-        ours = our_seconds(supernet, architecture, fit, judged)
+        ours = our_seconds(supernet, [architecture], fit, judged)
         cost = reference.measure(architecture, *part)
         theirs = cost.total(len(train), len(valid))
-        totals += ours, theirs
+        alone += ours, theirs
         million = multiply_accumulates(architecture, SHAPE) / 1e6
         print_row(f"{name} {index}: {million:.2f} M multiply-accumulates", ours, theirs, cost.described())
         if options.check and name == options.spaces[0] and index == 0:
@@ -192,8 +213,12 @@ def compare_space(name: str, options: Options, train: list[Batch], valid: list[B
             print(
                 f"  the same candidate run whole by the reference: {whole:.1f} s, {whole / theirs:.3f} x extrapolated"
             )
-    ours, theirs = (float(total) / options.architectures for total in totals)
-    print_row(f"{name}: mean of {options.architectures}", ours, theirs)
+    print_row(f"{name}: mean of {options.architectures} alone", *(alone / options.architectures))
+    children = generation(space, options.mutations, draws)
+    ours = our_seconds(supernet, children, fit, judged) / CHILDREN
+    costs = [reference.measure(child, *part) for child in children[: options.measured_children]]
+    theirs = sum(cost.total(len(train), len(valid)) for cost in costs) / len(costs)
+    print_row(f"{name}: {CHILDREN} children, {options.mutations} mutations", ours, theirs, "(each of them)")
     each = lookup / PUBLISHED_CANDIDATES
     print(f"  our lookup of the rows, once a search: {lookup:.2f} s, {each:.5f} s for each of {PUBLISHED_CANDIDATES:,}")
     return theirs / ours
