@@ -11,7 +11,8 @@ fine-tuning and a fifteenth of the published evaluation; on both sides nearly al
 Left out, each in the reference's favour: the rows are in memory (it parses text anew for each candidate), its
 processes and the way of the checkpoint to them, and all but 1,000 rows of each table. It runs a part of its steps, and
 the rest is extrapolated linearly; --check also runs one candidate whole. Both sides have the same
-architectures, and run in turn, on one thread. The last line is one JSON object: of generations, the smaller of the spaces' ratios.
+architectures, and run in turn, on one thread. The last line is one JSON object: the smaller of the spaces' ratios for
+generations.
 """
 
 import json
