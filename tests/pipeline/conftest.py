@@ -25,7 +25,7 @@ SIZES = """
 --race.recipe.batch-size 64 --race.workers 1
 --retrain.seeds 2 --retrain.log-every 2 --retrain.checkpoint-every 3
 --codesign.population 8 --codesign.generations 4 --codesign.rounds 1 --codesign.log-loss-measurements 5
---codesign.pareto-points 4
+--codesign.log-loss-rows 100 --codesign.pareto-points 4
 """
 
 TENSORS = "*.distcp"

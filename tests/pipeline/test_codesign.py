@@ -42,7 +42,8 @@ def float_log_loss(session: Session, model: ModelResult) -> float:
     """The log loss of a model's best seed on the rows that codesign.log_loss_rows asks for."""
     contender = rebuild(session, model, model.best_seed)
     tables = train_standalone(contender).trainee.embeddings
-    rows = load_frozen_rows(tables, session.dataset, "valid", 100, session.processes)
+    seed = session.config.seed
+    rows = load_frozen_rows(tables, session.dataset, "valid", 100, session.processes, seed, mixed=True)
     with torch.no_grad():
         logit = contender.network(rows.dense, rows.embedded).double()
     return float(binary_cross_entropy_with_logits(logit, rows.label.double()))
