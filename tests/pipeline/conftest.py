@@ -16,7 +16,7 @@ from pipeline.session import read_command_line, run_program
 SIZES = """
 --device cpu --data.rows 1000 --data.max-table-rows 60 --model.space nasrec_small --model.embedding-width 4
 --supernet.epochs 1 --supernet.batch-size 64 --supernet.validation-paths 2 --supernet.log-every 2
---supernet.checkpoint-every 3
+--supernet.checkpoint-every 6
 --search.initial-population 4 --search.generations 2 --search.tournament 2 --search.children 2
 --scoring.fine-tune-rows 200 --scoring.valid-rows 100
 --race.passes 12 --race.promoted-share 1 --race.handmade dlrm --race.from-supernet 1

@@ -330,7 +330,7 @@ def test_disk_full(finished: TinyRun, ready: Any, tmp_path: Path) -> None:
     run = tmp_path / "runs" / RUN
     assert ended.returncode == 1 and "Traceback" not in ended.stderr
     last = ended.stderr.strip().splitlines()[-1]
-    expected = rf"pipeline\.chain: {run}/checkpoints/supernet/step_0+3: the checkpoint could not be written"
+    expected = rf"pipeline\.chain: {run}/checkpoints/supernet/step_0+6: the checkpoint could not be written"
     assert re.search(expected + r" .* is the disk full\? Make room and run the same command again", last)
     assert not [path for path in run.rglob("*") if ".tmp-" in path.name or "partial" in path.name]
     assert not list(run.glob("checkpoints/supernet/*_0*"))

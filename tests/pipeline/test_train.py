@@ -115,7 +115,7 @@ def test_extracted_from_the_loaded_supernet(session: Session) -> None:
 @pytest.mark.slow
 def test_supernet_keeps_its_best_pass(copied: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """With keep_best_pass the supernet is validated after each pass, and a worse one ends its training."""
-    training = dataclasses.replace(copied.config.supernet, epochs=3, keep_best_pass=True)
+    training = dataclasses.replace(copied.config.supernet, epochs=3, keep_best_pass=True, checkpoint_every=0)
     config = dataclasses.replace(copied.config, run="passes", supernet=training)
     losses = [0.5, 0.6]
     monkeypatch.setattr(train, "validate_supernet", lambda *_: losses.pop(0) if losses else 0.5)
