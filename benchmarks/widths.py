@@ -160,14 +160,19 @@ def compare(log: str, config: WidthsConfig) -> float:
 
 
 def ratio(losses: dict[Choice, float], sizes: Sequence[int]) -> float:
-    """Fewest bytes within the target with one D for all, over those with widths that were found; 0 without any."""
-    target = EQUAL + min(loss for choice, loss in losses.items() if choice.label.startswith("one_"))
+    """Fewest bytes within the target with one D for all, over those with widths of the tables' own; 0 without any.
 
-    def fewest(kind: str) -> int | None:
-        own = [table_bytes(one, sizes) for one, loss in losses.items() if one.label.startswith(kind) and loss <= target]
-        return min(own, default=None)
+    >>> one, own = Choice("one_8", 8), Choice("power_law_2", 8, (8, 4))
+    >>> ratio({one: 0.45, own: 0.4502}, [10, 20]), ratio({one: 0.45, own: 0.4504}, [10, 20])
+    (1.5, 0.0)
+    """
+    target = EQUAL + min(loss for choice, loss in losses.items() if not choice.table_widths)
 
-    one, own = fewest("one_"), fewest("found_")
+    def fewest(have_own: bool) -> int | None:
+        equal = (one for one, loss in losses.items() if bool(one.table_widths) == have_own and loss <= target)
+        return min((table_bytes(one, sizes) for one in equal), default=None)
+
+    one, own = fewest(False), fewest(True)
     return one / own if one and own else 0.0
 
 
