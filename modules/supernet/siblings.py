@@ -167,7 +167,7 @@ class _Tracing:
         return self._part(part, inputs, lambda values: _call(module, count, reads, values))
 
     def _sum(self, numbers: tuple[int, ...]) -> int:
-        return numbers[0] if len(numbers) == 1 else self.siblings.number("sum", numbers, _added)
+        return numbers[0] if len(numbers) == 1 else self.siblings.number("added", numbers, _added)
 
     def _part(self, part: Part, inputs: tuple[int, ...], compute: Callable[[Sequence[Tensor]], Tensor]) -> int:
         """Its rectangle of weights follows from its path and its steps (their columns are the supernet's)."""
