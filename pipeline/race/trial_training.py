@@ -23,7 +23,7 @@ from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import finals_stage
 from pipeline.session import Session
 from pipeline.training.diverged import Diverged
-from pipeline.training.loop import train_step
+from pipeline.training.loop import begin_random_numbers, train_step
 from pipeline.training.row_logits import row_logits
 from pipeline.training.schedule import learning_rates
 from pipeline.training.stage import EVALUATED_AT_ONCE, own_batch_size
@@ -121,7 +121,8 @@ def _passes(session: Session, job: Job, network: Subnet, trainee: Trainee) -> It
         trainee.begin_pass(number, recipe)
         for step in range(number * pass_steps, (number + 1) * pass_steps):
             rates = learning_rates(recipe, step, pass_steps)
-            torch.manual_seed(hash((trainee.seed, step, session.processes.rank)) & (2**63 - 1))  # for dropout
+            seed = hash((trainee.seed, step, session.processes.rank)) & (2**63 - 1)
+            begin_random_numbers(session.processes.device, seed)
             train_step(trainee, trainee.draw_paths(step), tables, recipe, rates, session.processes)
         if recipe.keep_best_pass or number == recipe.epochs - 1:
             found = _judge(session, job, network, trainee)

@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-FINE_TUNE_DEFAULT = 32_768
-"""Training rows that a head is fitted on: some thirty for each of its weights."""
-
 
 @dataclass(frozen=True)
 class ScoringConfig:
@@ -18,7 +15,7 @@ class ScoringConfig:
     protocol: Literal["fitted", "published"] = "fitted"
     """How the last layer is trained: fitted to convergence with a penalty that held-out rows choose, or published (the
     NASRec authors' steps of Adagrad)."""
-    fine_tune_rows: int = FINE_TUNE_DEFAULT
+    fine_tune_rows: int = 32_768
     """Training rows that the last layer is fitted on, a seeded sample; 0: the supernet's head as it is."""
     fine_tune_penalties: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4)
     """Fitted: weights of the squared distance from the supernet's head, of which the one is taken that is best on a
