@@ -23,6 +23,9 @@ Device = Literal["auto", "cpu", "cuda"]
 LONGEST_STAGE = datetime.timedelta(hours=24)
 """How long ranks may wait for rank 0, which searches the mapping alone."""
 
+FAREWELL = datetime.timedelta(seconds=5)
+"""How long rank 0 waits at its end for ranks that have not come to theirs."""
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -100,7 +103,22 @@ def join(device: Device) -> Iterator[Processes]:
     try:
         yield Processes(rank, world_size, chosen)
     finally:
+        _leave(rank, world_size)
         distributed.destroy_process_group()
+
+
+def _leave(rank: int, world_size: int) -> None:
+    """Rank 0, which keeps the store where no launcher does, waits for the others a moment before it goes.
+
+    A rank that met the same error asks the store whether it was said. One that hangs or was killed is not waited for
+    longer than `FAREWELL`.
+    """
+    store = distributed.distributed_c10d._get_default_store()
+    with contextlib.suppress(RuntimeError):  # the store is gone already, or a rank did not come
+        if rank:
+            store.set(f"left {rank}", "")
+        elif world_size > 1:
+            store.wait([f"left {other}" for other in range(1, world_size)], FAREWELL)
 
 
 @contextlib.contextmanager

@@ -40,6 +40,25 @@ def test_two_ranks_agree(ranks: Ranks) -> None:
     assert found == [[rank, [0, 10], 1.5, 1.0 + rank, 0, *same] for rank in range(2)]
 
 
+LATE = """
+import os, signal, sys, time
+from pipeline.run.processes import is_first_to_say, join
+with join("cpu") as processes:
+    processes.gather(0)
+    if processes.rank:
+        os.kill(os.getpid(), signal.SIGKILL) if sys.argv[1] == "killed" else time.sleep(1)
+    print(is_first_to_say("the same"))
+"""
+
+
+@pytest.mark.slow
+def test_a_late_rank_still_asks(ranks: Ranks) -> None:
+    """Rank 0, whose process keeps the store, ends first: a rank that comes a second later still learns that the message
+    was said. One that was killed is not waited for for ever."""
+    assert [process.stdout for process in ranks(2, LATE, "late")] == ["True\n", "False\n"]
+    assert [process.returncode for process in ranks(2, LATE, "killed", check=False)] == [0, -9]
+
+
 def test_alone_is_a_group_of_one() -> None:
     """Without torchrun's environment: rank 0 of 1, collectives give back the own value, and no group is left behind."""
     with join("cpu") as processes:
