@@ -37,12 +37,10 @@ from pipeline.run.processes import cpu_threads, join
 from pipeline.run.records.recipe import WIDTH_STEP, Recipe
 from pipeline.session import Session, open_session
 from pipeline.training.standalone import with_recipe
-from pipeline.training.table_widths import allotted, measured_losses
+from pipeline.training.table_widths import allotted, measured_losses, widths_by_size
 
 EQUAL = 0.0003
 """Log losses no further apart count as equal, nats per row."""
-POWER = 0.3
-"""Of the sizes of the tables, in the rule that knows nothing else of them (the published choice)."""
 
 
 @dataclass(frozen=True)
@@ -108,22 +106,6 @@ def table_bytes(choice: Choice, sizes: Sequence[int]) -> int:
     return BYTES_PER_NUMBER * sum(width * rows for width, rows in zip(widths, sizes, strict=True))
 
 
-def power_law(sizes: Sequence[int], width: int, max_bytes: float) -> tuple[int, ...]:
-    """Widths ∝ rows^-.3, as wide as the limit allows, rounded to multiples of 4 from 4 to D.
-
-    >>> power_law([10, 10_000], 32, 4 * (32 * 10 + 8 * 10_000))
-    (32, 8)
-    """
-    best, scale = (WIDTH_STEP,) * len(sizes), 1.0
-    while min(best) < width:
-        rounded = (WIDTH_STEP * round(scale * rows**-POWER / WIDTH_STEP) for rows in sizes)
-        found = tuple(min(max(own, WIDTH_STEP), width) for own in rounded)
-        if table_bytes(Choice("", width, found), sizes) > max_bytes:
-            break
-        best, scale = found, scale * 1.01
-    return best
-
-
 def choices(session: Session, log: str, config: WidthsConfig, folder: Path) -> Iterator[Choice]:
     """All that are compared; those that are found are asked for after the first training."""
     width = recipe_of(log, session.dataset.rows("train")).embedding_width
@@ -137,7 +119,7 @@ def choices(session: Session, log: str, config: WidthsConfig, folder: Path) -> I
     losses = [{int(own): lost for own, lost in of} for of in measured]
     for divisor in config.divisors:
         yield Choice(f"found_{divisor:g}", width, allotted(losses, sizes, whole / divisor))
-        yield Choice(f"power_law_{divisor:g}", width, power_law(sizes, width, whole / divisor))
+        yield Choice(f"power_law_{divisor:g}", width, widths_by_size(sizes, width, whole / divisor))
 
 
 def compare(log: str, config: WidthsConfig) -> float:

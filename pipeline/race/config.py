@@ -48,7 +48,8 @@ class RaceConfig:
     counted as 30, which is what it takes in training on a CPU; 0: no limit."""
     max_table_mb: float = 0.0
     """Embedding tables that finalists have at most together, MB (10⁶ bytes, float32), at least 0; 0: no limit. Where
-    the recipe's tables are larger, each gets a width of its own, a multiple of 4 up to D. (The supernet's tables and
+    the recipe's tables are larger, the race compares one narrower width for all with widths of each table's own,
+    multiples of 4 up to D. (The supernet's tables and
     those of the short trainings that compare contenders are all as wide as `model.embedding_width` nevertheless.)"""
     from_supernet: int = 3
     """Best candidates of the supernet's search that take part, at least 0."""

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pipeline.race.contest import Contest, Request
 from pipeline.race.entry import Entry, loss
 from pipeline.race.proposals import children, enter_all, reference
-from pipeline.race.recipes import first_recipes, fitting_batch, next_steps, screening_share, variations
+from pipeline.race.recipes import first_recipes, fitting_batch, next_steps, screening_share, variations, with_width
 from pipeline.run.records.candidates import Winners
 from pipeline.run.records.race import Finalist, Trial
-from pipeline.run.records.recipe import Recipe
+from pipeline.run.records.recipe import WIDTH_STEP, Recipe
+from pipeline.training.table_widths import widths_by_size
 
 RECIPE_SHARE = 0.15
 """Share of the budget after which the first recipes are varied no further: a recipe moves results more than most
@@ -51,18 +52,27 @@ def find_recipe(contest: Contest) -> Recipe:
 
 
 def _with_fitting_tables(contest: Contest, entry: Entry, recipe: Recipe) -> Recipe:
-    """The recipe with a width for each table, where one width for all is above race.max_table_mb.
+    """The best recipe within race.max_table_mb, where the tables of the one found are larger.
 
-    The widths are found with the contender that tried the recipes, trained once more: which tables need width is the
-    log's more than the network's.
+    Three are compared, with the contender that tried the recipes: a narrower D for all tables, and two rules for a
+    width of each table's own. Which is the best differs from log to log, more than from network to network.
     """
     if contest.fits(recipe):
         return recipe
-    wanted = Request(entry, recipe, max_table_mb=contest.config.max_table_mb)
-    (trial,) = contest.train("table widths", [wanted])
-    if not trial.table_widths:
-        raise ValueError(f"the training that finds the tables' widths failed ({trial.failure}); lower the rates")
-    return dataclasses.replace(recipe, table_widths=trial.table_widths)
+    limit, sizes = contest.config.max_table_mb, contest.session.dataset.schema.table_sizes
+    (measured,) = contest.train("table widths", [Request(entry, recipe, max_table_mb=limit)])
+    if not measured.table_widths:
+        raise ValueError(f"the training that finds the tables' widths failed ({measured.failure}); lower the rates")
+    own = (measured.table_widths, widths_by_size(sizes, recipe.embedding_width, 1e6 * limit))
+    narrower = [with_width(recipe, width) for width in range(recipe.embedding_width, 0, -WIDTH_STEP)]
+    wanted = [dataclasses.replace(recipe, table_widths=widths) for widths in own]
+    wanted += [alike for alike in narrower if contest.fits(alike)][:1]
+    _train_with(contest, "tables within the limit", entry, wanted)
+    best = entry.best([trial for trial in entry.trials if trial.is_whole and contest.fits(trial.recipe)])
+    if best is None:
+        failures = [trial.failure for trial in entry.trials if trial.failure]
+        raise ValueError(f"every training with tables of {limit:g} MB failed ({failures[-1]}); lower the rates")
+    return best.recipe
 
 
 def _best(trials: list[Trial]) -> Trial:
@@ -108,6 +118,12 @@ def _train_whole(
     """Train those on whole passes that were not yet, with this recipe."""
     wanted = [entry for entry in entries if not any(_is(trial, recipe) for trial in entry.trials)]
     contest.train(round_name, [Request(entry, recipe, is_kept=is_kept) for entry in wanted])
+
+
+def _train_with(contest: Contest, round_name: str, entry: Entry, recipes: Sequence[Recipe]) -> None:
+    """Train it on whole passes with those of the recipes that it has not had."""
+    tried = {trial.recipe for trial in entry.trials if trial.is_whole}
+    contest.train(round_name, [Request(entry, recipe) for recipe in dict.fromkeys(recipes) if recipe not in tried])
 
 
 def _is(trial: Trial, recipe: Recipe) -> bool:

@@ -1,9 +1,12 @@
-"""How wide each embedding table needs to be: widths under a limit of bytes, by what a trained network loses without.
+"""How wide each embedding table is under a limit of bytes, by what a trained network loses without, or by its size.
 
-A first training has tables that are all D wide. Of each table the directions are found that the logit needs: the best
-approximation of rank w of its vectors in the metric of the loss (frequent ids count as often as rows hold them, and a
-direction as much as the logit follows it). What the network loses on validation rows when one table is held to its
-first w directions, all others whole, is the price of that width; the widths are chosen greedily, by loss per byte.
+Which of the two rules gives the better networks differs from log to log: the race trains with both.
+
+By loss: a first training has tables that are all D wide. Of each table the directions are found that the logit needs:
+the best approximation of rank w of its vectors in the metric of the loss (frequent ids count as often as rows hold
+them, and a direction as much as the logit follows it). What the network loses on validation rows when one table is
+held to its first w directions, all others whole, is the price of that width; the widths are chosen greedily, by loss
+per byte.
 
 R rows, F fields, D embedding width, w width of a table.
 """
@@ -25,6 +28,24 @@ ROWS = 16_384
 """Training rows that tell the directions, and validation rows that tell the losses, at most."""
 RIDGE = 1e-4
 """Added to the metric's diagonal, as a share of its mean, so that it can be inverted."""
+SIZE_POWER = 0.3
+"""Widths by size fall with this power of a table's rows (arXiv:1909.11810: .3 was the best one on Criteo's log)."""
+
+
+def widths_by_size(table_sizes: Sequence[int], width: int, max_bytes: float) -> tuple[int, ...]:
+    """Widths ∝ rows^-.3 from `WIDTH_STEP` to D, rounded to its multiples, as wide as `max_bytes` allows.
+
+    >>> widths_by_size([10, 10_000], width=32, max_bytes=4 * (32 * 10 + 8 * 10_000))
+    (32, 8)
+    """
+    chosen, scale = (WIDTH_STEP,) * len(table_sizes), 1.0
+    while min(chosen) < width:
+        rounded = (WIDTH_STEP * round(scale * rows**-SIZE_POWER / WIDTH_STEP) for rows in table_sizes)
+        found = tuple(min(max(own, WIDTH_STEP), width) for own in rounded)
+        if BYTES_PER_NUMBER * sum(own * rows for own, rows in zip(found, table_sizes, strict=True)) > max_bytes:
+            break
+        chosen, scale = found, scale * 1.01
+    return chosen
 
 
 def found_widths(session: Session, network: nn.Module, trainee: Trainee, max_bytes: float) -> tuple[int, ...]:

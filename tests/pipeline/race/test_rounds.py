@@ -16,6 +16,7 @@ from pipeline.race.trial_training import Job, Outcome
 from pipeline.run.records.race import Finalist
 from pipeline.run.records.recipe import Recipe
 from pipeline.session import Session
+from pipeline.training.table_widths import widths_by_size
 
 Losses = Callable[[Job], float | None]
 
@@ -95,19 +96,36 @@ def test_the_recipe_is_the_best_tried(long: Session, monkeypatch: pytest.MonkeyP
     assert {(trial.kind, trial.contender) for trial in contest.trials} == {("searched", "net_1")}
 
 
-def test_finalists_have_tables_within_the_limit(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the best recipe's tables are too large, widths are found once with the contender that tried the recipes,
-    and every finalist's recipe, also one of its own, is within the limit; a limit that is large enough changes
-    nothing."""
-    least = 4 * 4 * sum(long.dataset.schema.table_sizes) / 1e6
-    contest = held(with_race(long, max_table_mb=1.5 * least, tuning_trials=2), monkeypatch)
+@pytest.mark.parametrize("best", ["measured", "by size", "alike"])
+def test_finalists_have_tables_within_the_limit(long: Session, monkeypatch: pytest.MonkeyPatch, best: str) -> None:
+    """Where the best recipe's tables are too large, the contender that tried the recipes is trained with one narrower
+    width and with both rules' widths, and the race goes on with the best; every finalist's recipe, also one of its own,
+    is within the limit. A limit that is large enough changes nothing."""
+    sizes = long.dataset.schema.table_sizes
+    limit = 1.5 * 4 * 4 * sum(sizes) / 1e6  # tables 6 wide
+
+    def losses(job: Job) -> float | None:
+        widths = set(job.recipe.table_widths)
+        kind = "alike" if not widths else "measured" if widths == {4} else "by size"
+        is_large = not widths and 4 * job.recipe.embedding_width * sum(sizes) > 1e6 * limit
+        return None if made_up(job) is None else (made_up(job) or 0) - 0.1 * (kind == best or is_large)
+
+    contest = held(with_race(long, max_table_mb=limit, tuning_trials=2), monkeypatch, losses)
     recipe, found = play(contest)
     asked = [trial for trial in contest.trials if trial.round == "table widths"]
     assert [(one.kind, one.contender, one.recipe.table_widths) for one in asked] == [("searched", "net_1", ())]
-    assert set(recipe.table_widths) == {4} and recipe.embedding_width > 4
+    compared = [trial.recipe for trial in contest.trials if trial.round == "tables within the limit"]
+    by_size = widths_by_size(sizes, asked[0].recipe.embedding_width, 1e6 * limit)
+    assert {own.table_widths for own in compared} - {()} == {(4,) * len(sizes), by_size}
+    expected = {"measured": (4,) * len(sizes), "by size": by_size, "alike": ()}[best]
+    assert recipe.table_widths == expected and contest.fits(recipe)
     assert len(found) == 2 and all(contest.fits(one.recipe) for one in found)
     tuned = [trial for trial in contest.trials if trial.round.startswith("tuning")]
     assert tuned and all(contest.fits(trial.recipe) for trial in tuned)
+
+
+def test_a_limit_that_changes_nothing(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit on the tables' bytes that every recipe is within leaves the race as it is without one."""
     free, wide = (held(with_race(long, max_table_mb=limit), monkeypatch) for limit in (0.0, 1e6))
     assert play(free) == play(wide) and free.trials == wide.trials
 
