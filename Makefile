@@ -1,6 +1,6 @@
 # make search   set everything up and run the whole chain        (ARGS="--run NAME ..." J=1x2: options, processes)
 # make test     set everything up and run the tests              (ARGS="tests/modules -k word": a part of them)
-#               ARGS="-m 'not slow'" leaves out the tests that take many seconds
+#               ARGS="-m 'not slow'" leaves out the tests that take many seconds; ARGS="-n 0" runs them in one process
 # make lint     ruff and mypy                                    make format: let ruff lay out the code
 # make setup    only the virtual environment                     make clean: remove it and all caches, keep runs/
 #
@@ -35,7 +35,7 @@ search: setup
 	$(VENV)/bin/torchx run launch/search.py $(if $(J),-j $(J)) $(if $(ARGS),-- $(ARGS))
 
 test: setup
-	$(VENV)/bin/python -m pytest --durations=10 $(ARGS)
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=10 $(ARGS)
 
 lint: setup
 	$(VENV)/bin/ruff check .
