@@ -23,10 +23,11 @@ from pipeline.session import Session, run_program
 from pipeline.train import train_supernet
 from pipeline.training.standalone import with_recipe
 from pipeline.training.workers import workers
+from pipeline.trees import fit_trees
 
 
 def run_chain(session: Session) -> None:
-    """Data → supernet → search (on large logs) → race → retrain → co-design → export → report."""
+    """Data → supernet → search (on large logs) → race → retrain → trees → co-design → export → report."""
     given = session.config.retrain.architectures
     session.processes.on_first(lambda: read_architectures(given, session.space))  # an error now, not after hours
     describe_data(session)
@@ -38,6 +39,7 @@ def run_chain(session: Session) -> None:
     with workers(session) as team:
         _timed(session, "race", lambda own: race(own, team))
         _timed(session, "retrain", lambda own: retrain(own, team))
+    _timed(session, "trees", fit_trees)
     _timed(session, "codesign", codesign)
     _timed(session, "export", export_best)
     report = session.processes.on_first(lambda: write_report(session.folder.path, command_line()))

@@ -14,6 +14,7 @@ from pipeline.race.config import RaceConfig, starting_recipe
 from pipeline.run.processes import Device
 from pipeline.run.records.rank_study import RankStudyConfig
 from pipeline.run.records.recipe import check_width
+from pipeline.run.records.trees import TreesConfig
 from pipeline.search.config import PUBLISHED, ScoringConfig
 from pipeline.search.evolution import EvolutionConfig
 from pipeline.search.strategy import SearchConfig
@@ -131,6 +132,8 @@ class RunConfig:
     """The study of how well scores rank networks."""
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
     """Training of the finalists."""
+    trees: TreesConfig = field(default_factory=TreesConfig)
+    """Gradient-boosted trees that the networks are compared with."""
     codesign: CodesignConfig = field(default_factory=lambda: CodesignConfig(log_loss_measurements=40))
     """Search of the winner's ReRAM mapping."""
     export: ExportConfig = field(default_factory=ExportConfig)

@@ -83,7 +83,7 @@ def _page(run: RunRecords, command: str) -> dict[str, Any]:
         "run": run.name,
         "subtitle": _subtitle(run),
         "headline": headline(run),
-        "details": details(results) if results else [],
+        "details": details(results, run.trees) if results else [],
         "cards": all_cards(results, codesign),
         "architecture_title": title,
         "architecture": architecture,

@@ -16,6 +16,7 @@ from pipeline.run.records.progress import MetricsLine, StageTiming, Timings
 from pipeline.run.records.race import RaceResult, Trial
 from pipeline.run.records.rank_study import RankStudy
 from pipeline.run.records.results import Results
+from pipeline.run.records.trees import Trees
 
 T = TypeVar("T")
 
@@ -44,6 +45,8 @@ class RunRecords:
     """rank_study.json; only where the study was asked for."""
     results: Results | None
     """results.json."""
+    trees: Trees | None
+    """trees.json; only where the log is small enough for them."""
     codesign: Codesign | None
     """codesign.json."""
     schema: Schema | None
@@ -88,6 +91,7 @@ def read_run(path: Path) -> RunRecords:
         race=_optional(folder.race, RaceResult, space),
         rank_study=_optional(folder.rank_study, RankStudy, space),
         results=_optional(folder.results, Results, space),
+        trees=_optional(folder.trees, Trees, space),
         codesign=_optional(folder.codesign, Codesign, space),
         schema=schema,
         shape=None if schema is None else _shape(config, schema),

@@ -35,6 +35,7 @@ class RunFolder:
         self.rank_study = path / "rank_study.json"
         self.rank_study_outcomes = path / "rank_study"
         self.results = path / "results.json"
+        self.trees = path / "trees.json"
         self.codesign = path / "codesign.json"
         self.codesign_measurements = path / "codesign_measurements.json"
         self.model = path / "model.pt"

@@ -57,7 +57,7 @@ def test_a_run_leaves_whole_files_only(finished: TinyRun) -> None:
     )
     assert all(f"\n{word}" in f"\n{printed}" or word in printed for word in words)
     assert set(json.loads((finished.path / "timings.json").read_text())["stages"]) == {
-        *("supernet", "search", "race", "retrain", "codesign", "export")
+        *("supernet", "search", "race", "retrain", "trees", "codesign", "export")
     }
 
 
@@ -103,7 +103,7 @@ def test_a_small_log_has_no_supernet(race: RaceConfig, said: str, monkeypatch: p
     monkeypatch.setattr(chain, "write_report", lambda *_: end(_))
     with pytest.raises(InterruptedError):
         run_chain(session)  # type: ignore[arg-type]
-    assert stages == [*(() if said else ("supernet", "search")), "race", "retrain", "codesign", "export"]
+    assert stages == [*(() if said else ("supernet", "search")), "race", "retrain", "trees", "codesign", "export"]
     assert (len(lines) == 1 and said in lines[0]) if said else not lines
 
 
@@ -115,7 +115,7 @@ def test_the_same_command_again_changes_nothing(
     assert copied.program(run_chain) == 0
     assert contents(copied.path) == contents(finished.path)
     said = [line.split()[0] for line in capfd.readouterr().out.splitlines() if re.match(r"[a-z]+  ", line)]
-    stages = ["data", "data", "supernet", "search", *["race"] * 3, "retrain", "retrain", *["codesign"] * 5]
+    stages = ["data", "data", "supernet", "search", *["race"] * 3, "retrain", "retrain", "trees", *["codesign"] * 5]
     assert said == [*stages, "export", "found"]
 
 

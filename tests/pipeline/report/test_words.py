@@ -19,13 +19,14 @@ from pipeline.report.words import (
     ratio,
     significant,
 )
-from pipeline.run.records.results import Results
+from pipeline.run.records.results import Metrics, Results
+from pipeline.run.records.trees import Trees
 from tests.pipeline.report.small_results import small_model, small_results
 
 
 def run_of(results: Results) -> RunRecords:
     """A run of which only the results are there."""
-    return RunRecords("run", {}, (), {}, (), None, (), None, None, results, None, None, None, ())
+    return RunRecords("run", {}, (), {}, (), None, (), None, None, results, None, None, None, None, ())
 
 
 def test_a_found_model_that_wins_is_said_to_be_found() -> None:
@@ -123,6 +124,18 @@ def test_costs_stand_beside_the_best_hand_made_models() -> None:
     assert "reads 1,664 (832) bytes of 16.6 (8.30) MB" in text and "34 (7) trials" in text
     assert "in brackets: Dlrm" in text
     assert "brackets" not in details(small_results(dlrm, (small_model("worse", "searched", 0.47), 0.001)))[1]
+
+
+@pytest.mark.parametrize(
+    ("log_loss", "expected"), [(0.46, "0.0100 higher than Found."), (0.44, "0.0100 lower than Found: this log")]
+)
+def test_trees_are_told(log_loss: float, expected: str) -> None:
+    """What gradient-boosted trees give on the same rows, and plainly where that is better than the best network."""
+    metrics = Metrics(log_loss, None, None, None, 100)
+    trees = Trees(smoothing=10.0, trees=7, fits=2, rows=1000, valid=metrics, test=metrics)
+    results = small_results(small_model("found", "searched", 0.45))
+    assert expected in " ".join(details(results, trees)) and "LightGBM, 7 of them" in " ".join(details(results, trees))
+    assert "LightGBM" not in " ".join(details(results))
 
 
 def test_the_gap_closed_is_told_where_the_best_possible_is_known() -> None:

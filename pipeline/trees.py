@@ -1,0 +1,118 @@
+"""Gradient-boosted trees on the run's log: how far one comes without a network; writes trees.json.
+
+python -m pipeline.trees [named run] [--run NAME] [--trees.rows N] [--field value ...]
+
+LightGBM splits ids as categories. How strongly rare ones are smoothed matters more than the trees' size and differs
+from log to log, so two fits are made, and the one of least validation log loss is kept. Rank 0 fits, with all rows in
+memory.
+
+R rows, I integers, F fields.
+"""
+
+import os
+import sys
+from typing import Any
+
+import lightgbm
+import numpy
+import numpy.typing as npt
+import torch
+
+from pipeline.data import Dataset
+from pipeline.run.records.results import Metrics
+from pipeline.run.records.trees import Trees, TreesConfig
+from pipeline.session import Session, run_program
+from pipeline.training.metrics import Evaluation
+
+SMOOTHING: tuple[dict[str, float], ...] = ({}, {"cat_smooth": 100.0, "cat_l2": 50.0, "max_cat_threshold": 128})
+"""The fits: LightGBM's defaults (cat_smooth 10), and rare categories held close to the mean, which suits logs whose ids
+say little one by one."""
+DEFAULT_SMOOTHING = 10.0
+"""LightGBM's own cat_smooth."""
+LEAF_ROWS = 50
+"""Rows of a leaf at least; LightGBM's 20 is meant for smaller data."""
+PATIENCE = 30
+"""Trees without a gain on the validation rows after which a fit ends."""
+ROWS_AT_ONCE = 4_096
+"""Rows that are read at a time."""
+
+Rows = tuple[npt.NDArray[numpy.float64], npt.NDArray[numpy.float32]]
+"""Integers and ids side by side [R, I + F], and labels [R]."""
+
+
+def fit_trees(session: Session) -> Trees | None:
+    """Fit trees and write trees.json; if that is done, only read it. None where the log is too large for them."""
+    train_rows, most = session.dataset.rows("train"), session.config.trees.rows
+    if train_rows > most:
+        session.say(f"trees      none: {train_rows:,} training rows, above trees.rows {most:,}")
+        return None
+    path = session.folder.trees
+    if not session.exists(path):
+        session.write(path, session.processes.on_first(lambda: best_fit(session.dataset, session.config.trees)))
+    found = session.read(path, Trees)
+    session.say(line(found))
+    return found
+
+
+def line(found: Trees) -> str:
+    """The trees' test figures as a line for the terminal."""
+    auc = "   –  " if found.test.auc is None else f"{found.test.auc:.4f}"
+    return (
+        f"trees      {'LightGBM':<18} test log loss {found.test.log_loss:.4f}  AUC {auc}  "
+        f"({found.trees} trees, categories smoothed by {found.smoothing:g} rows; beside the networks, not exported)"
+    )
+
+
+def best_fit(dataset: Dataset, config: TreesConfig) -> Trees:
+    """The best of the fits, on this rank alone."""
+    rows = {split: read_rows(dataset, split) for split in ("train", "valid", "test")}
+    fits = [fit(dataset, config, rows, dict(own)) for own in SMOOTHING]
+    return min(fits, key=lambda one: one.valid.log_loss)
+
+
+def fit(dataset: Dataset, config: TreesConfig, rows: dict[str, Rows], smoothing: dict[str, float]) -> Trees:
+    """One fit. Its results do not depend on the number of threads (LightGBM's `deterministic`)."""
+    settings: dict[str, Any] = {
+        "objective": "binary",
+        "metric": "binary_logloss",
+        "learning_rate": config.learning_rate,
+        "num_leaves": config.leaves,
+        "min_data_in_leaf": LEAF_ROWS,
+        "deterministic": True,
+        "force_row_wise": True,
+        "seed": 0,
+        "num_threads": len(os.sched_getaffinity(0)),
+        "verbosity": -1,
+        **smoothing,
+    }
+    integers = dataset.schema.num_integers
+    fields = list(range(integers, integers + dataset.schema.num_categories))
+    train = lightgbm.Dataset(*rows["train"], params=settings, categorical_feature=fields)
+    valid = train.create_valid(*rows["valid"], params=settings)
+    stop = lightgbm.early_stopping(PATIENCE, verbose=False)
+    booster = lightgbm.train(settings, train, config.rounds, valid_sets=[valid], callbacks=[stop])
+    judged = {split: _judged(booster, rows[split]) for split in ("valid", "test")}
+    smoothed = smoothing.get("cat_smooth", DEFAULT_SMOOTHING)
+    return Trees(smoothed, booster.best_iteration, len(SMOOTHING), len(rows["train"][1]), **judged)
+
+
+def read_rows(dataset: Dataset, split: str) -> Rows:
+    """All rows of a split. Integers are as networks get them; what is missing is as the data plane fills it."""
+    integers = dataset.schema.num_integers
+    features, labels = [], []
+    with dataset.stream(split, ROWS_AT_ONCE, drop_last=False) as stream:
+        for batch in stream:
+            features.append(numpy.hstack([batch.dense[:, :integers].double().numpy(), batch.ids.double().numpy()]))
+            labels.append(batch.label.numpy().copy())  # the stream's memory is used again
+    return numpy.concatenate(features), numpy.concatenate(labels)
+
+
+def _judged(booster: lightgbm.Booster, rows: Rows) -> Metrics:
+    evaluation = Evaluation()
+    logits = numpy.asarray(booster.predict(rows[0], raw_score=True), dtype=numpy.float32)
+    evaluation.add(torch.from_numpy(logits), torch.from_numpy(rows[1]))
+    return evaluation.own_metrics()
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(fit_trees, "pipeline.trees"))
