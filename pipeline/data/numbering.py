@@ -35,6 +35,7 @@ def vocabulary_numbering(made: Schema, folder: str, columns: tuple[str, ...]) ->
         "kind": "vocabulary",
         "table_sizes": dict(zip(made.categories, made.table_sizes, strict=True)),
         "integer": HASHING["integer"],
+        "float": HASHING["float"],
         "missing_category_row": HASHING["missing_category_row"],
         "unknown_category_row": OUT_OF_VOCABULARY_ROW,
         "vocabulary_row": "the row beside the value in the column's file; of an hour column YYMMDDHH the value mod 100",

@@ -32,7 +32,8 @@ class Schema:
     label: str
     """Column of the label: 0 or 1 in every row."""
     integers: tuple[str, ...]
-    """Numeric columns, the dense inputs; may be empty (then the model gets one constant dense input 1.0)."""
+    """Columns of whole numbers, the first dense inputs; negative ones count as 0. May be empty (without any numbers the
+    model gets one constant dense input 1.0)."""
     categories: tuple[str, ...]
     """Categorical columns, one id per row each; at least one."""
     table_sizes: tuple[int, ...]
@@ -47,6 +48,8 @@ class Schema:
     """Character between the columns of a text file."""
     count_label: bool = False
     """The label is a number of clicks (KDD Cup 2012): 0 stays 0, anything above is 1."""
+    floats: tuple[str, ...] = ()
+    """Columns of decimal numbers of either sign, the dense inputs behind the integers."""
 
     def __post_init__(self) -> None:
         """Every check names the field, the value found and what to do."""
@@ -56,8 +59,8 @@ class Schema:
             raise ValueError("schema.label is empty: name the column of the label")
         if not self.categories:
             raise ValueError("schema.categories is empty: at least one categorical column is needed")
-        used = (self.label, *self.integers, *self.categories)
-        for field_name, names in (("columns (label, integers, categories)", used), ("columns", self.columns)):
+        used = (self.label, *self.numbers, *self.categories)
+        for field_name, names in (("columns (label, integers, floats, categories)", used), ("columns", self.columns)):
             duplicates = sorted({name for name in names if names.count(name) > 1})
             if duplicates:
                 raise ValueError(f"schema.{field_name}: {duplicates} occur more than once; a column has one role")
@@ -86,9 +89,14 @@ class Schema:
             raise ValueError(f"schema.delimiter is {self.delimiter!r}; give one character")
 
     @property
+    def numbers(self) -> tuple[str, ...]:
+        """The numeric columns, in the order of the dense inputs."""
+        return (*self.integers, *self.floats)
+
+    @property
     def num_integers(self) -> int:
-        """I, the number of numeric columns (0 allowed)."""
-        return len(self.integers)
+        """I, the number of numeric columns, of whole and of decimal numbers (0 allowed)."""
+        return len(self.numbers)
 
     @property
     def dense_width(self) -> int:
@@ -102,8 +110,8 @@ class Schema:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Every column that is read: label, integers, categories."""
-        return (self.label, *self.integers, *self.categories)
+        """Every column that is read: label, numbers, categories."""
+        return (self.label, *self.numbers, *self.categories)
 
     @property
     def table_names(self) -> tuple[str, ...]:

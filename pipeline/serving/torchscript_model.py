@@ -145,7 +145,7 @@ def write_model(
     """
     target = Path(path)
     parts = [TrainedParts(one.tables, copy.deepcopy(one.interaction).cpu().float()) for one in trainings]
-    model = ExportedModel(parts, max(len(schema_json["integers"]), 1))
+    model = ExportedModel(parts, max(len(_numbers(schema_json)), 1))
     model.eval().requires_grad_(False)
     scripted = _script_apart(model, target)
     with atomic_write(target) as handle:
@@ -220,8 +220,8 @@ def _card(model: ExportedModel, schema_json: dict[str, Any], provenance: Provena
             "name": "dense",
             "type": "float32",
             "shape": ["batch", model.integers],
-            "columns": list(schema_json["integers"]),
-            "meaning": f"integers as float32 log(max(x, 0) + 1), missing -1.0; {_dense_note(schema_json)}",
+            "columns": _numbers(schema_json),
+            "meaning": f"{_dense_note(schema_json)}; rules: numbering",
         },
         {
             "name": "ids",
@@ -248,7 +248,15 @@ def _card(model: ExportedModel, schema_json: dict[str, Any], provenance: Provena
 
 
 def _dense_note(schema_json: dict[str, Any]) -> str:
-    return "one number a column" if schema_json["integers"] else "no integer columns: one constant 1.0"
+    integers, floats = len(schema_json["integers"]), len(schema_json["floats"])
+    if not integers + floats:
+        return "no numeric columns: one constant 1.0"
+    return f"one number a column, {integers} by the rule of integers, then {floats} by that of decimal numbers"
+
+
+def _numbers(schema_json: dict[str, Any]) -> list[str]:
+    """The numeric columns, in the order of the dense inputs."""
+    return [*schema_json["integers"], *schema_json["floats"]]
 
 
 def _versions() -> dict[str, str]:

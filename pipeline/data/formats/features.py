@@ -3,6 +3,7 @@
 The rules, for a server in any language (`HASHING` below is what model.json carries):
 
 * integer x: log(max(x, 0) + 1) in float32; missing: -1.0, which no value gives.
+* decimal number x: sign(x) log(|x| + 1) in float32; missing: -1.0, as of integers.
 * category of whole numbers v: row 1 + (v mod (R - 1)) of a table of R rows, the remainder never negative;
   of an hour column YYMMDDHH: v is its last two digits.
 * category of text: row 1 + (h mod (R - 1)), where h is `text_hash` of its UTF-8 bytes. Texts of 8 bytes each, as
@@ -29,7 +30,9 @@ from pipeline.data.schema import Schema
 WORD = pa.binary(8)
 """Type of a column whose texts all have 8 bytes."""
 MISSING_INTEGER = -1.0
-"""Dense input of a missing integer; log(max(x, 0) + 1) is never negative."""
+"""Dense input of a missing number; log(max(x, 0) + 1) of an integer is never negative."""
+LARGEST = np.finfo(np.float32).max
+"""What larger numbers, and infinite ones, count as."""
 
 Lookup = Callable[[pa.Array], npt.NDArray[np.int32]]
 """A raw column [n] → its table rows [n], by a vocabulary."""
@@ -43,6 +46,7 @@ _HASH_OF_8_BYTES = np.uint64(8 * _LENGTH_FACTOR & _MASK)
 
 HASHING: dict[str, Any] = {
     "integer": "float32 log(max(x, 0) + 1); missing -1.0",
+    "float": "float32 sign(x) * log(abs(x) + 1), computed in float64; missing (or NaN) -1.0; infinite as 3.4028235e38",
     "missing_category_row": 0,
     "integer_id_row": "1 + floored_mod(v, table_size - 1)",
     "hour_row": "1 + (v mod 100) mod (table_size - 1), v = YYMMDDHH",
@@ -136,10 +140,10 @@ def decode(
     A bad label is a `LabelError`, which knows its row.
     """
     rows = into or Rows.empty(columns.num_rows, schema.dense_width, schema.num_categories)
-    if not schema.integers:
+    if not schema.numbers:
         rows.dense[:] = 1.0
-    for index, column in enumerate(schema.integers):
-        rows.dense[index] = integer_feature(columns.column(column))
+    for index, column in enumerate(schema.numbers):
+        rows.dense[index] = number_feature(columns.column(column), is_float=column in schema.floats)
     for index, (column, table_size) in enumerate(zip(schema.categories, schema.table_sizes, strict=True)):
         raw, lookup = columns.column(column), lookups.get(column)
         rows.ids[index] = lookup(raw) if lookup else category_rows(raw, table_size, hour=column in schema.hours)
@@ -175,12 +179,32 @@ def integer_feature(column: pa.Array) -> npt.NDArray[np.float32]:
     """
     values = _numbers(column, fill=0).astype(np.float32)
     missing = np.isnan(values) if pt.is_floating(column.type) else None
-    feature = np.log(np.maximum(values, np.float32(0)) + np.float32(1))
+    feature = np.log(np.clip(values, np.float32(0), LARGEST) + np.float32(1))
     if missing is not None:
         feature[missing] = MISSING_INTEGER
     if column.null_count:
         np.copyto(feature, MISSING_INTEGER, where=~_present(column))
     return feature
+
+
+def float_feature(column: pa.Array) -> npt.NDArray[np.float32]:
+    """sign(x) log(|x| + 1) [n], -1.0 where missing (null or NaN).
+
+    >>> float_feature(pa.array([0.5, -0.5, float("inf"), None]))
+    array([ 0.4054651, -0.4054651, 88.72284  , -1.       ], dtype=float32)
+    """
+    values = _numbers(column, fill=0).astype(np.float64)
+    missing = np.isnan(values)
+    if column.null_count:
+        missing |= ~_present(column)
+    feature = np.copysign(np.log1p(np.minimum(np.abs(values), LARGEST)), values).astype(np.float32)
+    feature[missing] = MISSING_INTEGER
+    return feature
+
+
+def number_feature(column: pa.Array, is_float: bool) -> npt.NDArray[np.float32]:
+    """The dense input [n] of a numeric column, by the rule of its kind."""
+    return float_feature(column) if is_float else integer_feature(column)
 
 
 def category_rows(column: pa.Array, table_size: int, hour: bool = False) -> npt.NDArray[np.int32]:

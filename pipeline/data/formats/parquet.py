@@ -100,7 +100,7 @@ class ParquetReader:
             ids = self._checked(unit, None, label, ids)
             return Columns(dense or [np.ones(len(label), np.float32)], ids, label)
         rows = Rows.empty(len(order), schema.dense_width, schema.num_categories)
-        if not schema.integers:
+        if not schema.numbers:
             rows.dense[:] = 1.0
         places = [rows.label, *rows.dense[: schema.num_integers], *rows.ids]
         targets = dict(zip(schema.inputs, places, strict=True))
@@ -275,7 +275,7 @@ def _check_type(path: str, column: str, found: pa.DataType, schema: Schema) -> N
     value_type = found.value_type if pt.is_dictionary(found) else found
     whole_number = pt.is_integer(found) or pt.is_boolean(found)
     hint = "write it with that type, or change the schema"
-    if column == schema.label or column in schema.integers:
+    if column == schema.label or column in schema.numbers:
         good, expected = whole_number or pt.is_floating(found), "a number"
     elif column in (*schema.integer_ids, *schema.hours):
         good, expected = pt.is_integer(value_type), "a whole number"

@@ -15,7 +15,7 @@ from pipeline.data.storage.paths import check_same_columns, open_binary
 def infer_schema(files: list[str], path: str, max_table_rows: int) -> Schema:
     """The schema of the Parquet files under `path`, which have a column `label`.
 
-    Numeric inputs are the columns of floating point and those called int_*; all others are categories: whole numbers
+    Numeric inputs are the columns called int_* and those of floating point; all others are categories: whole numbers
     get a table as long as their range, text, whose values nobody has counted, one of `max_table_rows`.
     """
     fields = _fields(files[0])
@@ -26,8 +26,9 @@ def infer_schema(files: list[str], path: str, max_table_rows: int) -> Schema:
             f"{files[0]}: has no column 'label', found {fields.names}; name the label in a data.schema file"
         )
     inputs = [field for field in fields if field.name not in ("label", PROBABILITY_COLUMN)]
-    integers = [field.name for field in inputs if pt.is_floating(field.type) or field.name.startswith("int_")]
-    categories = [field for field in inputs if field.name not in integers]
+    integers = [field.name for field in inputs if field.name.startswith("int_")]
+    floats = [field.name for field in inputs if pt.is_floating(field.type) and field.name not in integers]
+    categories = [field for field in inputs if field.name not in (*integers, *floats)]
     integer_ids = [field.name for field in categories if pt.is_integer(field.type)]
     ranges = _value_ranges(files, integer_ids)
     sizes = [
@@ -35,7 +36,13 @@ def infer_schema(files: list[str], path: str, max_table_rows: int) -> Schema:
     ]
     names = tuple(field.name for field in categories)
     return Schema(
-        Path(path).stem, "label", tuple(integers), names, tuple(max(size, 2) for size in sizes), tuple(integer_ids)
+        Path(path).stem,
+        "label",
+        tuple(integers),
+        names,
+        tuple(max(size, 2) for size in sizes),
+        tuple(integer_ids),
+        floats=tuple(floats),
     )
 
 

@@ -1,6 +1,6 @@
 """Prepared Parquet: columns that are model inputs already, so that reading is all there is to do.
 
-The columns, in this order and without nulls: the label as int8, 0 or 1; the integers as float32 by the rule of
+The columns, in this order and without nulls: the label as int8, 0 or 1; the numbers as float32 by the rules of
 `features.py`, missing -1.0; the categories as int32 rows of their tables, 0 = missing. Each file says so in its
 key-value metadata, where the schema (with the tables' true sizes) stands as JSON. Written by `python -m
 pipeline.data.prepare`, read by `parquet.py`.
@@ -57,7 +57,7 @@ def arrow_schema(schema: Schema, **details: Any) -> pa.Schema:
     """
     fields = [
         pa.field(schema.label, pa.int8(), nullable=False),
-        *(pa.field(name, pa.float32(), nullable=False) for name in schema.integers),
+        *(pa.field(name, pa.float32(), nullable=False) for name in schema.numbers),
         *(pa.field(name, pa.int32(), nullable=False) for name in schema.categories),
     ]
     document = {"version": _VERSION, "schema": schema.to_json(), **details}

@@ -37,7 +37,9 @@ SHOWN_BYTES = 200
 """What is kept of a bad line."""
 _LINE_MARK = b"\n" + BYTE_ORDER_MARK
 _PLAIN_INTEGER = re.compile(rb"-?[0-9]{1,18}|")
+_PLAIN_DECIMAL = re.compile(rb"-?[0-9]{1,15}(\.[0-9]{1,15})?|")
 _INTEGER = re.compile(r"[+-]?\d{1,19}")
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _TEXT = pa.string()
 
 
@@ -46,7 +48,7 @@ class Block:
     """Some lines of a file, parsed."""
 
     rows: pa.RecordBatch
-    """The good ones: label and integers as int64, categories as int64 or text, empty = null."""
+    """The good ones: label and integers as int64, decimal numbers as float64, categories as int64 or text, empty = null."""
     bad: list[BadLine]
     """The others."""
 
@@ -69,9 +71,11 @@ class LineParser:
         self._delimiter = schema.delimiter.encode()
         self._may_quote = may_quote(schema)
         self._texts_are_words = True  # until a text of another length is met
-        numbers = (schema.label, *schema.integers, *schema.integer_ids, *schema.hours)
-        self._number_places = [file.columns.index(name) for name in numbers]
-        self._types = {name: pa.int64() if name in numbers else _TEXT for name in schema.inputs}
+        whole = (schema.label, *schema.integers, *schema.integer_ids, *schema.hours)
+        self._whole_places = [file.columns.index(name) for name in whole]
+        self._float_places = [file.columns.index(name) for name in schema.floats]
+        self._types = {name: _TEXT for name in schema.inputs}
+        self._types |= {name: pa.int64() for name in whole} | {name: pa.float64() for name in schema.floats}
 
     def parse(self, lines: bytes, names: Sequence[str] | None = None, words: bool = False) -> pa.RecordBatch | None:
         """The named columns (None: the schema's inputs) of the lines, or None if one of the lines is not a row.
@@ -152,9 +156,11 @@ class LineParser:
         if not line.isascii() or len(line) > MAX_LINE_BYTES or b"\0" in line or b"\r" in line or b'"' in line:
             return False
         fields = line.split(self._delimiter)
-        if len(fields) != len(self._file.columns) or fields[self._number_places[0]] not in (b"0", b"1"):
+        if len(fields) != len(self._file.columns) or fields[self._whole_places[0]] not in (b"0", b"1"):
             return False
-        return all(_PLAIN_INTEGER.fullmatch(fields[place]) for place in self._number_places)
+        return all(_PLAIN_INTEGER.fullmatch(fields[place]) for place in self._whole_places) and all(
+            _PLAIN_DECIMAL.fullmatch(fields[place]) for place in self._float_places
+        )
 
     def _problem(self, line: bytes) -> str:
         """What is wrong with a line; empty if nothing is."""
@@ -193,6 +199,9 @@ def line_problem(line: bytes, schema: Schema, columns: Sequence[str]) -> str | N
     for column in (*schema.integers, *schema.integer_ids, *schema.hours):
         if values[column] and not _is_int64(values[column]):
             return f"column {column!r}: found {values[column]!r}, expected a whole number or nothing"
+    for column in schema.floats:
+        if values[column] and not _DECIMAL.fullmatch(values[column].strip()):
+            return f"column {column!r}: found {values[column]!r}, expected a number or nothing"
     label = values[schema.label]
     is_label = label in ("0", "1") or (schema.count_label and _is_int64(label) and int(label) >= 0)
     expected = "a number of clicks" if schema.count_label else "0 or 1"

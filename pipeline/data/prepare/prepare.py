@@ -141,7 +141,7 @@ class Preparation:
 
     def _count_distinct(self) -> None:
         """Distinct values, other than missing, of the own columns in all prepared files."""
-        columns = [*self.schema.integers, *self.schema.categories]
+        columns = [*self.schema.numbers, *self.schema.categories]
         parts = [read_json(task.part) for task in self._tasks(self.schema)]
         files = [str(self.folder / file["file"]) for part in parts for file in part["files"]]
         with self._database() as connection:
@@ -149,7 +149,7 @@ class Preparation:
                 if not self._distinct_path(column).exists():
                     quoted = '"' + column.replace('"', '""') + '"'
                     query = f"SELECT count(DISTINCT {quoted}) FROM read_parquet($files) WHERE {quoted} <> $missing"
-                    missing = MISSING_INTEGER if column in self.schema.integers else 0
+                    missing = MISSING_INTEGER if column in self.schema.numbers else 0
                     ((distinct,),) = connection.execute(query, {"files": files, "missing": missing}).fetchall()
                     write_json(self._distinct_path(column), distinct)
         if not self.config.replica:
@@ -169,7 +169,7 @@ class Preparation:
             for task in tasks:
                 with open(task.quarantine, "rb") as lines:
                     shutil.copyfileobj(lines, handle)
-        distinct = {name: read_json(self._distinct_path(name)) for name in (*schema.integers, *schema.categories)}
+        distinct = {name: read_json(self._distinct_path(name)) for name in (*schema.numbers, *schema.categories)}
         seen = {name: size.seen for name, size in self._sizes().items()} if self.vocabulary else {}
         schema.save(self.folder / "schema.json")
         write_json(self.folder / "statistics.json", summary(schema, parts, distinct, seen))

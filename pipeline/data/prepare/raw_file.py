@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.data.formats.features import category_rows, integer_feature, label_values
+from pipeline.data.formats.features import category_rows, number_feature, label_values
 from pipeline.data.formats.prepared import FILE_ROWS, ROW_GROUP_ROWS, WRITER_OPTIONS, arrow_schema, file_name
 from pipeline.data.formats.reader import BadLine, write_quarantine
 from pipeline.data.formats.text_lines import read_blocks
@@ -159,8 +159,8 @@ def _prepared(
     label = label_values(rows.column(schema.label), schema.count_label).astype(np.int8)
     columns = [pa.array(label)]
     found: dict[str, ColumnStatistics] = {}
-    for name in schema.integers:
-        columns.append(pa.array(integer_feature(rows.column(name))))
+    for name in schema.numbers:
+        columns.append(pa.array(number_feature(rows.column(name), is_float=name in schema.floats)))
         found[name] = column_statistics(rows.column(name))
     for name, size in zip(schema.categories, schema.table_sizes, strict=True):
         raw, hour = rows.column(name), name in schema.hours

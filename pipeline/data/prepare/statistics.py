@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.types as pt
 
 from pipeline.data.prepare.vocabulary import OUT_OF_VOCABULARY_ROW
 from pipeline.data.schema import Schema
@@ -20,12 +21,16 @@ vocabulary `out_of_vocabulary`: rows with a value outside it."""
 
 
 def column_statistics(raw: pa.Array, rows: npt.NDArray[np.int32] | None = None) -> ColumnStatistics:
-    """Of a block's raw column, and of its table rows where a vocabulary gave them.
+    """Of a block's raw column, and of its table rows where a vocabulary gave them. `min`, `max`: of finite numbers.
 
     >>> column_statistics(pa.array([5, None, -1]))
     {'missing': 1, 'min': -1, 'max': 5}
     """
-    found: ColumnStatistics = {"missing": raw.null_count, **pc.min_max(raw).as_py()}
+    missing = raw.null_count
+    if pt.is_floating(raw.type):
+        missing += pc.sum(pc.is_nan(raw)).as_py() or 0  # as missing as a null
+        raw = raw.filter(pc.is_finite(raw))
+    found: ColumnStatistics = {"missing": missing, **pc.min_max(raw).as_py()}
     if rows is not None:
         found["out_of_vocabulary"] = int((rows == OUT_OF_VOCABULARY_ROW).sum())
     return found
@@ -61,7 +66,7 @@ def summary(
     """
     rows = sum(part["rows"] for part in parts)
     columns = {}
-    for name in (*schema.integers, *schema.categories):
+    for name in (*schema.numbers, *schema.categories):
         total = add_up(part["columns"][name] for part in parts)
         shares = {f"{key}_share": total.pop(key) / rows for key in ("missing", "out_of_vocabulary") if key in total}
         columns[name] = {**shares, **total, "distinct": distinct[name]}

@@ -16,6 +16,7 @@ from pipeline.data.formats.features import (
     Rows,
     category_rows,
     decode,
+    float_feature,
     integer_feature,
     label_values,
     mixed_row_numbers,
@@ -117,6 +118,26 @@ def test_integer_feature(values: list[int | None]) -> None:
     expected = [MISSING_INTEGER if value is None else math.log(max(value, 0) + 1) for value in values]
     np.testing.assert_allclose(found, expected, rtol=3e-7, atol=1e-7)
     assert all((feature == MISSING_INTEGER) == (value is None) for feature, value in zip(found, values, strict=True))
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(width=64)), min_size=1))
+def test_float_feature(values: list[float | None]) -> None:
+    """sign(x) log(|x| + 1) to float32 rounding, of either sign; missing and NaN are -1; what float32 cannot hold counts
+    as its largest number, so that every feature is finite."""
+    found = float_feature(pa.array(values, pa.float64()))
+    for value, own in zip(values, found, strict=True):
+        if value is None or math.isnan(value):
+            assert own == -1
+        else:
+            bounded = min(abs(value), float(np.finfo(np.float32).max))
+            assert own == pytest.approx(math.copysign(math.log1p(bounded), value), rel=1e-6)
+    assert np.isfinite(found).all()
+
+
+def test_infinite_integers() -> None:
+    """A whole number in a floating column that is infinite counts as the largest one: its feature is finite."""
+    found = integer_feature(pa.array([float("inf"), float("-inf"), 1.0]))
+    assert found.tolist() == pytest.approx([88.722839, 0.0, math.log(2)])
 
 
 def test_floating_feature() -> None:

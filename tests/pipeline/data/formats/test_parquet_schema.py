@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -22,7 +23,7 @@ def test_roles_and_sizes(tmp_path: Path) -> None:
     """Floating point and int_* are numeric; whole numbers get a table of their range over all files; text the most."""
     first = {
         "label": [0, 1, 1],
-        "price": [1.5, 2, 3],
+        "price": [1.5, -2, 3],
         "int_0": [1, 2, 3],
         "user": [1007, 1000, None],
         "word": ["a"] * 3,
@@ -30,12 +31,16 @@ def test_roles_and_sizes(tmp_path: Path) -> None:
     second = {**first, "user": [1003, 1009, 1001]}
     files = [write(tmp_path / "a.parquet", **first), write(tmp_path / "b.parquet", **second)]
     schema = infer_schema(files, "logs/shop", 500)
-    assert (schema.label, schema.integers, schema.categories) == ("label", ("price", "int_0"), ("user", "word"))
+    assert (schema.label, schema.integers, schema.floats) == ("label", ("int_0",), ("price",))
+    assert schema.categories == ("user", "word")
     assert schema.table_sizes == (1009 - 1000 + 1 + 1, 500)
     assert schema.integer_ids == ("user",)
     log = ParquetReader(files, schema)
     ids = [id for unit in range(4) for id in log.read(unit).ids[0].tolist()]
     assert len(set(ids)) == 6 and 0 in ids  # 5 values and missing, none merged
+    dense = numpy.concatenate([log.read(unit).dense for unit in range(2)], axis=1)
+    assert dense[0].tolist() == pytest.approx(numpy.log1p([1, 2, 3]))
+    assert dense[1].tolist() == pytest.approx(numpy.sign([1.5, -2, 3]) * numpy.log1p([1.5, 2, 3]))
 
 
 def test_long_ranges_and_planted_probability(tmp_path: Path) -> None:

@@ -214,6 +214,7 @@ NASTY = [
         b"1,2,\xef\xbb\xbf",
     ),
     *(b'1,2,"a"', b'1,2,"a', b'"1",2,a', b'1,2,"a""b"', b'1,2,a"b', b'1,2,"a,b"', b'1,2,"', b'1,2,"""', b'1,2,""'),
+    *(b"1,%s,a" % number for number in (b"-2.5e3", b".5", b"7.", b"nan", b"-inf", b"1_0", b"0x1p3", b"1e999", b"1.5.2")),
     *(b"1,2,'a", b" 1, 2, a", b"+1,+2,a", b"y,n,a", b"1,2,abcdefg ", b"1,2, ", b"1,2,\xef\xbb\xbf"),
     *(b"1,2," + b"w" * size for size in (MAX_LINE_BYTES - 4, MAX_LINE_BYTES - 3, 70_000)),
 ]
@@ -232,14 +233,23 @@ LINES = st.lists(st.one_of(PLAIN, PLAIN, st.sampled_from(NASTY)), min_size=1, ma
     st.sampled_from([",", "\t"]),
     st.booleans(),
     st.integers(20, 90_000),
+    st.booleans(),
 )
 def test_streams_and_prepare_agree(
-    raw: list[bytes], end: bytes, is_ended: bool, suffix: str, delimiter: str, has_header: bool, size: int
+    raw: list[bytes],
+    end: bytes,
+    is_ended: bool,
+    suffix: str,
+    delimiter: str,
+    has_header: bool,
+    size: int,
+    has_decimals: bool,
 ) -> None:
     """Any text: a stream that may set lines aside and `prepare` deliver the same rows and set aside the same lines for
     the same reasons; a stream that may not ends at the first of them, and one that may set one fewer aside is refused.
     """
     schema = dataclasses.replace(SMALL, delimiter=delimiter, columns=() if has_header else SMALL.columns)
+    schema = dataclasses.replace(schema, integers=(), floats=("n",)) if has_decimals else schema
     contents = end.join([*([b"y,n,a"] if has_header else []), *raw]) + (end if is_ended else b"")
     contents = contents.replace(b",", delimiter.encode())
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as monkeypatch:

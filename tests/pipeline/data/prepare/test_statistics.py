@@ -61,3 +61,9 @@ def test_summary() -> None:
             "table_rows": 9,
         },
     }
+
+
+def test_floats_that_are_no_numbers() -> None:
+    """NaN is missing; infinite ones are neither smallest nor largest, since JSON has no word for them."""
+    found = column_statistics(pa.array([1.5, None, float("nan"), float("-inf"), -2.0]))
+    assert found == {"missing": 2, "min": -2.0, "max": 1.5}
