@@ -1,7 +1,8 @@
 """The programs of a run: click logs in, a found model, its ReRAM mapping and a report out.
 
-Each program is a file of this folder (train, search, retrain, trees, codesign, export, report, and chain, which runs them in
-turn); what they share lies in the folders: run/ (records, checkpoints, processes), data/, training/, search/, serving/.
+Each program is a file of this folder (train, search, retrain, trees, codesign, export, report, and chain, which runs
+them in turn); what they share lies in the folders: run/ (records, checkpoints, processes), data/, training/, search/,
+serving/.
 
 The way of a row from its file to its loss:
 

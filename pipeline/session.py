@@ -147,8 +147,16 @@ def read_command_line(name: str, arguments: list[str]) -> RunConfig:
         raise ValueError(f"unknown run {named!r}; named runs are {', '.join(NAMED_RUNS)} (or give --field value)")
     runs = "\n".join(f"  {run}: {describe(run)}" for run in NAMED_RUNS)
     description = f"{RunConfig.__doc__}\n\nA first argument names a run to start from:\n{runs}"
-    default = _with_strategy(NAMED_RUNS[named](), arguments)
+    default = _with_strategy(_with_own_data(NAMED_RUNS[named](), arguments), arguments)
     return tyro.cli(RunConfig, prog=name, description=description, default=default, args=arguments)
+
+
+def _with_own_data(config: RunConfig, arguments: list[str]) -> RunConfig:
+    """The configuration without the named run's settings of generated data, where the command line names a log."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--data.path", dest="path", default=config.data.path)
+    path = parser.parse_known_args(arguments)[0].path
+    return dataclasses.replace(config, data=config.data.of_a_log(path)) if path else config
 
 
 def _with_strategy(config: RunConfig, arguments: list[str]) -> RunConfig:

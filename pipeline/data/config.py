@@ -3,6 +3,9 @@
 import dataclasses
 from typing import Literal
 
+GENERATED = ("rows", "days", "seed")
+"""Settings of generated data alone."""
+
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
@@ -75,8 +78,17 @@ class DataConfig:
             )
         if self.path:
             for field in dataclasses.fields(self):
-                if field.name in ("rows", "days", "seed") and getattr(self, field.name) != field.default:
+                if field.name in GENERATED and getattr(self, field.name) != field.default:
                     raise ValueError(
                         f"data.{field.name} is {getattr(self, field.name)}, but it is for generated data and data.path "
                         f"is {self.path!r}; leave one of them out"
                     )
+
+    def of_a_log(self, path: str) -> "DataConfig":
+        """The same settings for a click log, those of generated data as they are by default.
+
+        >>> DataConfig(rows=20_000).of_a_log("mine.csv").rows == DataConfig().rows
+        True
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(self) if field.name in GENERATED}
+        return dataclasses.replace(self, path=path, **defaults)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ import pytest
 from pim_codesign import ChipOptions, Hardware
 from pim_codesign.options import options_of
 from pipeline.config import NAMED_RUNS, ModelConfig, RetrainConfig, RunConfig, SupernetConfig, describe, quick
+from pipeline.data import DataConfig
 from pipeline.run.folder import _flat, plain
 from pipeline.run.records.recipe import Recipe
 from pipeline.search.evolution import EvolutionConfig
@@ -137,6 +138,15 @@ def test_a_strategy_has_its_own_settings(capsys: pytest.CaptureFixture[str]) -> 
         ValueError, match=r"search\.strategy is 'annealing'; choose one of \['evolution', 'nsga2', 'random'\]"
     ):
         read_command_line("chain", ["--search.strategy", "annealing"])
+
+
+def test_a_named_run_on_a_log() -> None:
+    """The named run's settings of generated data do not stand in the way of a log; those a user gives still do."""
+    found = read_command_line("chain", ["quick", "--data.path", "mine.csv"])
+    assert found == dataclasses.replace(NAMED_RUNS["quick"](), data=DataConfig(path="mine.csv"))
+    assert read_command_line("chain", ["quick", "--data.path=mine.csv"]) == found
+    with pytest.raises(SystemExit):
+        read_command_line("chain", ["quick", "--data.path", "mine.csv", "--data.rows", "500"])
 
 
 def test_unknown_named_run() -> None:

@@ -194,7 +194,8 @@ def _recognizes(path: str) -> bool:
 def _cannot_infer(files: list[str], path: str, max_table_rows: int) -> Schema:
     raise ValueError(
         f"data.schema is empty and {path!r} holds text, which does not say what its columns mean; give "
-        "data.schema (criteo, avazu, kdd2012 or a JSON file) or put schema.json into the folder"
+        "data.schema (criteo, avazu, kdd2012 or a JSON file), put schema.json into the folder, or have one proposed: "
+        f"python -m pipeline.data.describe --path {path} --write schema.json"
     )
 
 

@@ -48,7 +48,8 @@ class Block:
     """Some lines of a file, parsed."""
 
     rows: pa.RecordBatch
-    """The good ones: label and integers as int64, decimal numbers as float64, categories as int64 or text, empty = null."""
+    """The good ones: label and integers as int64, decimal numbers as float64, categories as int64 or text, empty =
+    null."""
     bad: list[BadLine]
     """The others."""
 
@@ -74,7 +75,7 @@ class LineParser:
         whole = (schema.label, *schema.integers, *schema.integer_ids, *schema.hours)
         self._whole_places = [file.columns.index(name) for name in whole]
         self._float_places = [file.columns.index(name) for name in schema.floats]
-        self._types = {name: _TEXT for name in schema.inputs}
+        self._types = dict.fromkeys(schema.inputs, _TEXT)
         self._types |= {name: pa.int64() for name in whole} | {name: pa.float64() for name in schema.floats}
 
     def parse(self, lines: bytes, names: Sequence[str] | None = None, words: bool = False) -> pa.RecordBatch | None:

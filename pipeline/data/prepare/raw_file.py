@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.data.formats.features import category_rows, number_feature, label_values
+from pipeline.data.formats.features import category_rows, label_values, number_feature
 from pipeline.data.formats.prepared import FILE_ROWS, ROW_GROUP_ROWS, WRITER_OPTIONS, arrow_schema, file_name
 from pipeline.data.formats.reader import BadLine, write_quarantine
 from pipeline.data.formats.text_lines import read_blocks

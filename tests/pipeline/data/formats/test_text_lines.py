@@ -214,7 +214,10 @@ NASTY = [
         b"1,2,\xef\xbb\xbf",
     ),
     *(b'1,2,"a"', b'1,2,"a', b'"1",2,a', b'1,2,"a""b"', b'1,2,a"b', b'1,2,"a,b"', b'1,2,"', b'1,2,"""', b'1,2,""'),
-    *(b"1,%s,a" % number for number in (b"-2.5e3", b".5", b"7.", b"nan", b"-inf", b"1_0", b"0x1p3", b"1e999", b"1.5.2")),
+    *(
+        b"1,%s,a" % number
+        for number in (b"-2.5e3", b".5", b"7.", b"nan", b"-inf", b"1_0", b"0x1p3", b"1e999", b"1.5.2")
+    ),
     *(b"1,2,'a", b" 1, 2, a", b"+1,+2,a", b"y,n,a", b"1,2,abcdefg ", b"1,2, ", b"1,2,\xef\xbb\xbf"),
     *(b"1,2," + b"w" * size for size in (MAX_LINE_BYTES - 4, MAX_LINE_BYTES - 3, 70_000)),
 ]
