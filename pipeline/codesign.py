@@ -10,7 +10,6 @@ from collections.abc import Iterator, MutableMapping
 import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
-from tqdm import tqdm
 
 from pim_codesign import (
     Bits,
@@ -22,6 +21,7 @@ from pim_codesign import (
     search,
     workload_of_subnet,
 )
+from pipeline.run.progress_bar import progress_bar
 from pipeline.run.records.codec import read_record, write_record
 from pipeline.run.records.codesign import (
     Codesign,
@@ -143,7 +143,9 @@ class Measurements(MutableMapping[str, float]):
     def __init__(self, session: Session, config: CodesignConfig) -> None:
         self.path = session.folder.codesign_measurements
         self.found = read_record(self.path, LogLosses).by_bits if self.path.exists() else {}
-        self.progress = tqdm(total=config.log_loss_measurements, initial=len(self.found), desc="codesign", unit="map")
+        self.progress = progress_bar(
+            total=config.log_loss_measurements, initial=len(self.found), desc="codesign", unit="map"
+        )
 
     def __getitem__(self, key: str) -> float:
         return self.found[key]

@@ -21,7 +21,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy
 import torch
-from tqdm import tqdm
 
 from modules.space import Architecture, single_operator_any_connection
 from pipeline.race.contest import Contest, operations
@@ -30,6 +29,7 @@ from pipeline.race.recipes import screening_share
 from pipeline.race.rounds import find_recipe
 from pipeline.race.trial_training import Job, Outcome
 from pipeline.run.processes import cpu_threads
+from pipeline.run.progress_bar import progress_bar
 from pipeline.run.records.candidates import Candidate, best_candidates, with_scores
 from pipeline.run.records.codec import read_lines
 from pipeline.run.records.race import Trial
@@ -172,7 +172,7 @@ def _shares(session: Session, form: Recipe) -> tuple[float, ...]:
 
 def _trained(session: Session, team: Workers, jobs: Mapping[str, Job]) -> dict[str, Outcome]:
     folder = session.folder.rank_study_outcomes
-    with tqdm(total=len(jobs), desc="study", unit="net", disable=not session.processes.is_first) as progress:
+    with progress_bar(total=len(jobs), desc="study", unit="net", disable=not session.processes.is_first) as progress:
         outcomes = train_all(session, team, list(jobs.values()), lambda _: progress.update(), folder)
     return dict(zip(jobs, outcomes, strict=True))
 

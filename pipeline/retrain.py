@@ -7,11 +7,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tqdm import tqdm
-
 from modules.embeddings import BYTES_PER_NUMBER
 from modules.space import multiply_accumulates, parameter_count
 from modules.space.handmade import TITLES
+from pipeline.run.progress_bar import progress_bar
 from pipeline.run.records.codec import read_record
 from pipeline.run.records.race import Finalist, RaceResult
 from pipeline.run.records.results import Comparison, ModelResult, Results, SplitMetrics, retrain_stage
@@ -38,7 +37,7 @@ def retrain(session: Session, team: Workers | None = None) -> Results:
 def train_finalists(session: Session, finalists: Sequence[Finalist], team: Workers | None = None) -> None:
     """Train every finalist with each of its seeds; they leave checkpoints, metrics and logits."""
     jobs = [(finalist, seed) for finalist in finalists for seed in range(session.config.retrain.seeds)]
-    progress = tqdm(total=len(jobs), desc="retrain", unit="net", disable=not session.processes.is_first)
+    progress = progress_bar(total=len(jobs), desc="retrain", unit="net", disable=not session.processes.is_first)
     with workers(session, team) as own:
         own.each(_train, jobs, lambda _: progress.update())
     progress.close()

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy
-from tqdm import tqdm
 
 from modules.space import (
     Architecture,
@@ -23,6 +22,7 @@ from pipeline.race.entry import Entry, loss
 from pipeline.race.outcomes import train_all
 from pipeline.race.recipes import search_form
 from pipeline.race.trial_training import Job, Outcome
+from pipeline.run.progress_bar import progress_bar
 from pipeline.run.records.race import Trial
 from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import ModelKind
@@ -74,7 +74,7 @@ class Contest:
         self._seconds = 0.0
         self._networks: set[Architecture] = set()
         is_quiet = not session.processes.is_first
-        self._bar = tqdm(total=self.budget_rows, desc="race", unit="row", unit_scale=True, disable=is_quiet)
+        self._bar = progress_bar(total=self.budget_rows, desc="race", unit="row", unit_scale=True, disable=is_quiet)
 
     def enter(
         self, name: str, kind: ModelKind, origin: str, architecture: Architecture, score: float | None = None

@@ -8,12 +8,12 @@ import math
 from collections.abc import Sequence
 
 import numpy
-from tqdm import tqdm
 
 from modules.space import Architecture, multiply_accumulates, parameter_count
 from modules.supernet import Supernet, extract
 from pipeline.run.folder import RunFolder
 from pipeline.run.processes import Processes
+from pipeline.run.progress_bar import progress_bar
 from pipeline.run.records.candidates import Candidate, best_candidates
 from pipeline.run.records.codec import append_lines, drop_cut_line, read_lines
 from pipeline.search.config import ScoringConfig
@@ -48,7 +48,7 @@ def search(
     recorded = processes.on_first(functools.partial(_recorded, folder, supernet))
     judge = Judge(supernet, fine_tune, valid, scoring, processes, places)
     candidates: tuple[Candidate, ...] = ()
-    progress = tqdm(total=config.candidates, desc="search", unit="net", disable=not processes.is_first)
+    progress = progress_bar(total=config.candidates, desc="search", unit="net", disable=not processes.is_first)
     while architectures := strategy.ask(scoring.asked_together):
         known = recorded[len(candidates) : len(candidates) + len(architectures)]
         _check_replay(known, architectures, strategy.generation, folder)

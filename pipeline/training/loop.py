@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
-from tqdm import tqdm
 
 from modules.embeddings import set_learning_rate
 from modules.supernet import Slice, sum_gradients
@@ -21,6 +20,7 @@ from pipeline.run.checkpoint import Checkpoints
 from pipeline.run.folder import RunFolder
 from pipeline.run.metrics_log import MetricsLog
 from pipeline.run.processes import Processes
+from pipeline.run.progress_bar import progress_bar
 from pipeline.run.records.progress import MetricsLine
 from pipeline.run.records.recipe import TrainingRecipe
 from pipeline.training.best_pass import BestPass
@@ -55,7 +55,7 @@ def train(
         return
     total_steps, pass_steps = len(stream), len(stream) // config.epochs
     log = MetricsLog(folder, stage, step) if processes.is_first else None
-    progress = tqdm(total=total_steps, initial=step, desc=stage, unit="step", disable=not processes.is_first)
+    progress = progress_bar(total=total_steps, initial=step, desc=stage, unit="step", disable=not processes.is_first)
     tables = TablePipeline(trainee.embeddings, stream, stream.state_dict, processes.device)
     with contextlib.ExitStack() as held:
         for opened in (tables, progress, log):
