@@ -131,12 +131,12 @@ def _architectures(run: RunRecords) -> tuple[str, Picture | None, list[Picture]]
     if run.results:
         models, title = (run.results.best_model, *run.results.models), "The winner"
         drawn = [
-            (f"{model.title} ({KIND_TITLES[model.kind]})", model.architecture, _shape_for(run, model.recipe))
+            (f"{model.title} ({KIND_TITLES[model.kind]})", model.architecture, shape_for(run, model.recipe))
             for model in dict.fromkeys(models)
         ]
     elif run.race:
         finalists, title = sorted(run.race.finalists, key=lambda one: one.valid_log_loss), "The leader of the race"
-        drawn = [(one.name, one.architecture, _shape_for(run, one.recipe)) for one in finalists]
+        drawn = [(one.name, one.architecture, shape_for(run, one.recipe)) for one in finalists]
     elif run.winners:
         found, title = enumerate(run.winners.winners, start=1), "The winner of the search"
         drawn = [(f"Winner {place}", one.architecture, run.shape) for place, one in found]
@@ -149,7 +149,7 @@ def _architectures(run: RunRecords) -> tuple[str, Picture | None, list[Picture]]
     return title, pictures[0], pictures[1:]
 
 
-def _shape_for(run: RunRecords, recipe: Recipe) -> InputShape | None:
+def shape_for(run: RunRecords, recipe: Recipe) -> InputShape | None:
     """What a row gives a network of the recipe's embedding width; None while the schema is not known."""
     if run.shape is None:
         return None
