@@ -1,4 +1,4 @@
-"""Two architectures joined or crossed, and one made narrower: what a search makes of candidates beside mutations."""
+"""Two architectures joined or crossed, one made narrower or wider: what a search makes of candidates by no mutation."""
 
 import dataclasses
 
@@ -74,6 +74,16 @@ def narrow(architecture: Architecture, widest: int, space: SearchSpace) -> Archi
     if stem.hidden and len(stem.hidden) > 1 and stems:
         stem = max(stems, key=_hidden_units)
     return Architecture(blocks, stem, architecture.head)
+
+
+def widen(architecture: Architecture, factor: int, space: SearchSpace) -> Architecture:
+    """The architecture with dense widths `factor` times as wide, as far as the space has such widths."""
+
+    def wider(width: int) -> int:
+        return max((own for own in space.dense_widths if own <= factor * width), default=width)
+
+    blocks = tuple(dataclasses.replace(block, dense_width=wider(block.dense_width)) for block in architecture.blocks)
+    return dataclasses.replace(architecture, blocks=blocks)
 
 
 def _hidden_units(stem: Stem) -> int:

@@ -44,8 +44,9 @@ class RaceConfig:
     """Hand-made models that take part, by name (docs/search_space.md lists them and those that may be added)."""
     max_mega_operations: float = 0.6
     """Searched contenders that cost more per row, at `model.embedding_width`, do not take part (hand-made and given
-    ones do), unless a hand-made model leads that costs as much: million multiply-accumulates, an elementwise operation
-    counted as 30, which is what it takes in training on a CPU; 0: no limit."""
+    ones do), unless a hand-made model leads that costs as much; where one leads the finals, larger networks are grown
+    there. Million multiply-accumulates, an elementwise operation counted as 30, which is what it takes in training on a
+    CPU; 0: no limit."""
     max_table_mb: float = 0.0
     """Embedding tables that finalists have at most together, MB (10⁶ bytes, float32), at least 0; 0: no limit. Where
     the recipe's tables are larger, the race compares one narrower width for all with widths of each table's own,

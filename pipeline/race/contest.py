@@ -77,14 +77,20 @@ class Contest:
         self._bar = progress_bar(total=self.budget_rows, desc="race", unit="row", unit_scale=True, disable=is_quiet)
 
     def enter(
-        self, name: str, kind: ModelKind, origin: str, architecture: Architecture, score: float | None = None
+        self,
+        name: str,
+        kind: ModelKind,
+        origin: str,
+        architecture: Architecture,
+        score: float | None = None,
+        is_limited: bool = True,
     ) -> Entry | None:
         """Let a network take part; None where the same one already does, or where a searched one costs too much.
 
-        What a user gives takes part in any case.
+        What a user gives takes part in any case; without `is_limited` a searched one may cost what it likes.
         """
         network = canonical(architecture)
-        costs_too_much = operations(architecture, self.session.shape) > self._most_operations()
+        costs_too_much = is_limited and operations(architecture, self.session.shape) > self._most_operations()
         if kind != "given" and (network in self._networks or (kind == "searched" and costs_too_much)):
             return None
         self._networks.add(network)

@@ -2,8 +2,8 @@
 
 from modules.space import Architecture, SearchSpace, mutate, single_operator_any_connection
 from modules.space.handmade import handmade
-from modules.space.union import narrow, unite
-from pipeline.race.contest import Contest
+from modules.space.union import narrow, unite, widen
+from pipeline.race.contest import Contest, operations
 from pipeline.race.entry import Entry
 from pipeline.run.architecture_files import read_architectures
 from pipeline.run.records.candidates import Winners
@@ -15,6 +15,8 @@ UNION_SHARE = 0.25
 """Share of children that are the union of two parents."""
 MUTATIONS = (1, 1, 2)
 """Mutations of a child, one of these numbers as likely as another."""
+GROWTH = (4, 2)
+"""How many times as wide the layers of a grown network are, the first that is not too costly."""
 ATTEMPTS = 200
 """Draws after which a generation has fewer children, or the race fewer random contenders."""
 REFERENCE = "dlrm"
@@ -68,6 +70,28 @@ def children(contest: Contest, trials: list[Trial]) -> list[Entry]:
         if child is not None and (entry := contest.enter(contest.next_name(), "searched", origin, child)):
             born.append(entry)
     return born
+
+
+def grown(contest: Contest, best: Entry, handmade: Entry) -> Entry | None:
+    """A larger network from a searched contender, for when a hand-made one leads it with the whole recipe.
+
+    Contenders are compared in a short form, in which small networks do well; a log with rows and passes for large ones
+    tells only at the end. First the two side by side, then the searched one with wider layers, at most twice as costly
+    as the hand-made one. None where both take part already, or do not fit the space.
+    """
+    space, shape = contest.space, contest.session.shape
+    if not (_holds(space, best.architecture) and _holds(space, handmade.architecture)):
+        return None
+    most = 2 * operations(handmade.architecture, shape)
+    wider = (widen(best.architecture, factor, space) for factor in GROWTH)
+    made = [(unite(best.architecture, handmade.architecture, space), f"union of {best.name} and {handmade.name}")]
+    made += [(own, f"{best.name} made wider") for own in wider]
+    for own, origin in made:
+        if own is not None and operations(own, shape) <= most:
+            entry = contest.enter(contest.next_name(), "searched", origin, own, is_limited=False)
+            if entry is not None:
+                return entry
+    return None
 
 
 def _child(contest: Contest, parents: list[Entry]) -> tuple[Architecture | None, str]:

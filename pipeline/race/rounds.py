@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from pipeline.race.contest import Contest, Request
 from pipeline.race.entry import Entry, loss
-from pipeline.race.proposals import children, enter_all, reference
+from pipeline.race.proposals import children, enter_all, grown, reference
 from pipeline.race.recipes import first_recipes, fitting_batch, next_steps, screening_share, variations, with_width
 from pipeline.run.records.candidates import Winners
 from pipeline.run.records.race import Finalist, Trial
@@ -158,16 +158,32 @@ def reserved_rows(contest: Contest, recipe: Recipe) -> int:
 
 
 def run_finals(contest: Contest, recipe: Recipe) -> tuple[Finalist, ...]:
-    """The finalists with the race's recipe, then the best of each kind with as many of their own, best first."""
+    """The finalists with the race's recipe, then the best of each kind with as many trials of their own, best first.
+
+    A trial is a variation of the recipe; for a searched contender that a hand-made one leads, a larger network.
+    """
     config = contest.config
     alike = contest.trained_alike(contest.search_form(recipe))
     finalists = _leaders(contest, alike, config.finalists, config.handmade_finalists)
     _train_whole(contest, "finals", finalists, recipe, is_kept=True)
     last = _leaders(contest, _whole(contest, finalists), config.retrained, config.retrained)
+    everyone = list(last)
     for number in range(1, config.tuning_trials + 1):
-        contest.train(f"tuning {number}", [request for entry in last for request in _variation(contest, entry)])
-    best_first = _leaders(contest, _whole(contest, last), config.retrained, config.retrained)
-    return tuple(entry.finalist(_whole(contest, [entry])) for entry in best_first)
+        requests = [one for entry in last for one in _trial(contest, entry, last)]
+        contest.train(f"tuning {number}", requests)
+        everyone += [one.entry for one in requests if one.entry not in everyone]
+        last = _leaders(contest, _whole(contest, everyone), config.retrained, config.retrained)
+    return tuple(entry.finalist(_whole(contest, [entry])) for entry in last)
+
+
+def _trial(contest: Contest, entry: Entry, finalists: list[Entry]) -> list[Request]:
+    """A finalist's next trial: a variation of its recipe; or, for the best searched one while a hand-made one leads, a
+    larger network with the leader's recipe, since what suits a large network is a large one's to say."""
+    ranked = contest.ranked(_whole(contest, finalists))
+    (trial, leader), best = ranked[0], next((own for _, own in ranked if own.kind == "searched"), None)
+    if entry is best and leader.kind == "handmade" and (larger := grown(contest, entry, leader)):
+        return [Request(larger, trial.recipe, is_kept=True)]
+    return _variation(contest, entry)
 
 
 def _whole(contest: Contest, entries: list[Entry]) -> list[Trial]:

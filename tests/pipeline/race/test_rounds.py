@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy
 import pytest
@@ -10,10 +10,11 @@ import pytest
 from modules.space import OPEN, canonical
 from modules.space.handmade import handmade
 from pipeline.race import contest as contest_file
-from pipeline.race.contest import Contest, operations
+from pipeline.race.config import starting_recipe
+from pipeline.race.contest import Contest, Request, operations
 from pipeline.race.rounds import find_recipe, reserved_rows, run_finals, run_generations, screen_entrants
 from pipeline.race.trial_training import Job, Outcome
-from pipeline.run.records.race import Finalist
+from pipeline.run.records.race import Finalist, Trial
 from pipeline.run.records.recipe import Recipe
 from pipeline.session import Session
 from pipeline.training.table_widths import widths_by_size
@@ -224,6 +225,51 @@ def test_only_the_best_finalists_are_tuned(long: Session, monkeypatch: pytest.Mo
         losses = [trial.valid_log_loss for trial in finals if trial.valid_log_loss is not None]
         own = [trial.valid_log_loss for trial in finals if trial.contender == one.name]
         assert not own or own == [min(losses)]
+
+
+def test_larger_networks_where_a_hand_made_one_leads(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a hand-made finalist leads with the whole recipe, the searched one's next trial is the two side by side,
+    with the leader's best recipe, whatever searched contenders may cost; both kinds still have as many trials."""
+    ended = dict[str, float]()
+
+    def losses(job: Job) -> float | None:
+        if job.recipe.tables != "fresh":
+            return made_up(job)
+        ended[job.name] = 0.40 if job.name == "dlrm" else 0.39 if "dlrm" in origins.get(job.name, "") else 0.45
+        return ended[job.name] - 1e-4 * (job.recipe.learning_rate != starting_recipe().learning_rate)
+
+    origins = dict[str, str]()
+    own = with_race(long, max_mega_operations=0.05, tuning_trials=2, handmade=("dlrm",))
+    contest = held(own, monkeypatch, losses)
+    recipe = find_recipe(contest)
+    screen_entrants(contest, recipe, None)
+    before = {entry.name for entry in contest.entries}
+    train = contest.train
+
+    def told(round_name: str, requests: Sequence[Request]) -> list[Trial]:
+        origins.update({one.entry.name: one.entry.origin for one in requests if "union" in one.entry.origin})
+        return train(round_name, requests)
+
+    monkeypatch.setattr(contest, "train", told)
+    found = run_finals(contest, recipe)
+    tuned = [trial for trial in contest.trials if trial.round.startswith("tuning")]
+    assert [trial.kind for trial in tuned].count("searched") == [trial.kind for trial in tuned].count("handmade") == 2
+    first = next(trial for trial in tuned if trial.kind == "searched")
+    (grown,) = [entry for entry in contest.entries if entry.name == first.contender]
+    assert grown.name not in before and grown.origin.startswith("union of net_") and grown.origin.endswith("and dlrm")
+    assert operations(grown.architecture, long.shape) > 0.05e6
+    assert first.recipe == recipe
+    best = min(found, key=lambda one: one.valid_log_loss)
+    assert (best.kind, best.name) == ("searched", grown.name)
+
+
+def test_no_larger_networks_where_a_searched_one_leads(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then every finalist's trials are variations of its recipe."""
+    contest = held(with_race(long, tuning_trials=2), monkeypatch, lambda job: 0.45 - 0.01 * job.name.startswith("net"))
+    play(contest)
+    tuned = [trial for trial in contest.trials if trial.round.startswith("tuning")]
+    before = {trial.contender for trial in contest.trials if trial.index < tuned[0].index}
+    assert tuned and {trial.contender for trial in tuned} <= before
 
 
 def test_longer_trainings_make_no_parents(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
