@@ -17,7 +17,7 @@ from modules.space import (
     single_operator_any_connection,
 )
 from modules.space.handmade import HANDMADE, handmade
-from modules.space.union import crossover, narrow, unite
+from modules.space.union import crossover, narrow, unite, widen
 from modules.supernet import Supernet, extract
 
 SHAPE = InputShape(integers=5, fields=6, embedding_width=8)
@@ -95,6 +95,19 @@ def test_a_crossing_has_blocks_of_both() -> None:
         pairs = zip(found.blocks, first.blocks, second.blocks, strict=True)
         taken += [block == own for block, own, other in pairs if own != other]
     assert abs(numpy.mean(taken) - 0.5) < 4 * 0.5 / len(taken) ** 0.5
+
+
+@pytest.mark.parametrize("name", HANDMADE)
+def test_widened_hand_made_models(name: str) -> None:
+    """They stay in the space, as deep, with no layer narrower than before nor more than so many times as wide."""
+    own = handmade(name, SHAPE)
+    wide = widen(own, 4, OPEN)
+    OPEN.check(wide)
+    assert (len(wide.blocks), wide.head, wide.stem) == (len(own.blocks), own.head, own.stem)
+    for before, after in zip(own.blocks, wide.blocks, strict=True):
+        assert before.dense_width <= after.dense_width <= 4 * before.dense_width
+    assert widen(own, 1, OPEN) == own
+    assert multiply_accumulates(wide, SHAPE) >= multiply_accumulates(own, SHAPE)
 
 
 @pytest.mark.parametrize("name", HANDMADE)
