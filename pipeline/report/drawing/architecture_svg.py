@@ -5,6 +5,7 @@ The picture has no ids and no style sheet, so any number of them may stand in on
 """
 
 import math
+import re
 from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
 
@@ -27,6 +28,10 @@ from pipeline.report.drawing.style import (
 from pipeline.report.drawing.wiring import operator_titles
 
 _LEGEND_HEIGHT = 26.0
+LEGEND_CHARACTER = 6.2
+"""Width of the legend's mean character, in the drawing's pixels."""
+READABLE = 11 / 9
+"""Pixels of the screen for one of the drawing, from which on its smallest text has 11."""
 _ROLES = {
     "input": "joined input",
     "left": "left operand",
@@ -43,10 +48,12 @@ def draw_svg(architecture: Architecture, shape: InputShape | None = None) -> str
     """
     layout = lay_out(architecture)
     widths = {} if shape is None else wire_widths(architecture, shape)
-    height = layout.height + _LEGEND_HEIGHT
+    legend = _legend(architecture, layout)
+    height = layout.height + _LEGEND_HEIGHT + LINE_HEIGHT * (len(legend) - 1)
     label = f"Architecture of {len(architecture.blocks)} blocks, from the inputs on the left to the logit on the right"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="architecture" viewBox="0 0 {layout.width:g} {height:g}" '
+        f'style="--readable: {READABLE * layout.width:.0f}px" '
         f'width="{layout.width:g}" height="{height:g}" role="img" aria-label={quoteattr(label)} '
         f'font-family="{FONT}" font-size="12" fill="{INK}">',
         f"<title>{escape(label)}</title>",
@@ -55,7 +62,7 @@ def draw_svg(architecture: Architecture, shape: InputShape | None = None) -> str
         *_arrows(layout.routes),
         *(_operator(box, architecture, shape) for box in layout.boxes.values()),
         *_chips(layout.routes),
-        _legend(architecture, layout),
+        *_legend_lines(legend, layout),
         "</svg>",
     ]
     return "\n".join(parts)
@@ -210,8 +217,8 @@ def _chips(routes: tuple[Route, ...]) -> Iterator[str]:
             )
 
 
-def _legend(architecture: Architecture, layout: ArchitectureLayout) -> str:
-    """One line under the drawing that explains only what it shows."""
+def _legend(architecture: Architecture, layout: ArchitectureLayout) -> list[str]:
+    """The lines under the drawing, which explain only what it shows."""
     roles = {(route.edge.role, route.edge.source[0]) for route in layout.routes}
     spans = [
         f'<tspan fill="{DENSE}" font-weight="600">dense</tspan> (width)',
@@ -225,9 +232,25 @@ def _legend(architecture: Architecture, layout: ArchitectureLayout) -> str:
         spans.append("L, R: left, right operand")
     if not all(box.live for box in layout.boxes.values()):
         spans.append(f'<tspan fill="{MUTED}">dashed: reaches nothing, not built</tspan>')
-    y = layout.height + _LEGEND_HEIGHT - 9
-    line = f"M{MARGIN:g} {layout.height + 3:g}H{layout.width - MARGIN:g}"
-    return (
-        f'<path d="{line}" stroke="{HAIRLINE}"/><text class="legend" x="{MARGIN:g}" y="{y:g}" font-size="10.5" '
-        f'fill="{MUTED}">{"  ·  ".join(spans)}</text>'
-    )
+    lines = [spans[0]]
+    for span in spans[1:]:
+        longer = f"{lines[-1]}  ·  {span}"
+        if LEGEND_CHARACTER * len(re.sub("<[^>]*>", "", longer)) <= layout.width - 2 * MARGIN:
+            lines[-1] = longer
+        else:
+            lines.append(span)
+    return lines
+
+
+def _legend_lines(lines: list[str], layout: ArchitectureLayout) -> list[str]:
+    """The legend's lines below a rule."""
+    rule = f"M{MARGIN:g} {layout.height + 3:g}H{layout.width - MARGIN:g}"
+    first = layout.height + _LEGEND_HEIGHT - 9
+    return [
+        f'<path d="{rule}" stroke="{HAIRLINE}"/>',
+        *(
+            f'<text class="legend" x="{MARGIN:g}" y="{first + LINE_HEIGHT * place:g}" font-size="10.5" '
+            f'fill="{MUTED}">{line}</text>'
+            for place, line in enumerate(lines)
+        ),
+    ]

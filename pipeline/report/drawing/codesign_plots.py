@@ -148,7 +148,7 @@ def _loss_axis(axes: Axes, codesign: Codesign) -> None:
     losses += [loss for loss in inside if loss is not None]
     axes.axhline(codesign.float_log_loss, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
     place, across = (0, codesign.float_log_loss), axes.get_yaxis_transform()
-    look: dict[str, Any] = {"textcoords": "offset points", "va": "top", "fontsize": 7.5, "color": MUTED}
+    look: dict[str, Any] = {"textcoords": "offset points", "va": "top", "fontsize": 8, "color": MUTED}
     axes.annotate("floating point", place, (4, -3), xycoords=across, **look)
     room = 0.1 * (max(losses) - min(losses)) or 0.01
     axes.set_ylim(min(losses) - 1.4 * room, max(losses) + room)
@@ -190,7 +190,7 @@ def energy_breakdown(codesign: Codesign) -> Picture:
                 values, (INK, GREEN), (-0.19, 0.19), ("naive W8A8", "chosen"), strict=True
             ):
                 axes.barh(place + offset, value, 0.34, color=colour, label=label if place == 0 else None)
-                look: dict[str, Any] = {"va": "center_baseline", "fontsize": 7.5, "color": colour}
+                look: dict[str, Any] = {"va": "center_baseline", "fontsize": 8, "color": colour}
                 at = (value, place + offset)
                 axes.annotate(significant(value), at, (4, 0), textcoords="offset points", **look)
         axes.set_yticks(range(len(parts)), [name for name, _, _ in parts])

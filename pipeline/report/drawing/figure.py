@@ -50,6 +50,8 @@ _STYLE: dict[str, Any] = {
     "legend.handletextpad": 0.5,
     "figure.dpi": 72.0,
 }
+READABLE_PX_PER_INCH = 102
+"""Width on the screen, per inch of the figure, below which its smallest text would have less than 11 pixels."""
 MANY_POINTS = 2000
 """A scatter of more points than this is drawn as pixels inside the SVG, to keep the file small."""
 
@@ -93,6 +95,7 @@ def inline_svg(figure: Figure, name: str, title: str, description: str, hovers: 
         for key, value in element.attrib.items():
             element.set(key, _prefixed(name, key, value))
     _describe(root, name, title, description)
+    root.set("style", f"--readable: {READABLE_PX_PER_INCH * figure.get_figwidth():.0f}px")
     return ElementTree.tostring(root, encoding="unicode")
 
 

@@ -25,7 +25,7 @@ def rank_panels(study: RankStudy) -> Picture:
                 name = f"{one.name}-{network.index}"
                 axes.plot(score, network.loss, marker, ms=4.5, color=colour, mec="white", mew=0.5, gid=name)
                 hovers[name] = f"network {network.index}: {score:.5f} → {network.loss:.5f}"
-            axes.set_title(f"{one.title}\nτ {one.ranking.kendall_tau.value:.2f}, {one.cpu_s:.2g} CPU-s", fontsize=7.5)
+            axes.set_title(f"{one.title}\nτ {one.ranking.kendall_tau.value:.2f}, {one.cpu_s:.2g} CPU-s", fontsize=8)
             axes.locator_params(axis="x", nbins=4)
             plain_numbers(axes.xaxis)
             plain_numbers(axes.yaxis)

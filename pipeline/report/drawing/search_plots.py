@@ -101,7 +101,7 @@ def _generations(axes: Axes, candidates: Sequence[Candidate]) -> bool:
         return False
     for start, end in zip(starts[::2], [*starts[1::2], len(candidates)], strict=False):
         axes.axvspan(start + 0.5, end + 0.5, color=BAND, linewidth=0, zorder=0)
-    axes.text(0.5, 1.01, "generation 0", transform=axes.get_xaxis_transform(), va="bottom", fontsize=7.5, color=MUTED)
+    axes.text(0.5, 1.01, "generation 0", transform=axes.get_xaxis_transform(), va="bottom", fontsize=8, color=MUTED)
     return True
 
 

@@ -175,6 +175,7 @@ def test_many_pictures_fit_in_one_page() -> None:
     """The picture has no ids, scripts or references that could clash with another's."""
     svg = draw_svg(full_path(NASREC_FULL, numpy.random.default_rng(0)), SHAPE)
     root = ElementTree.fromstring(svg)
+    assert root.attrib.pop("style").startswith("--readable: ")  # a number for the page's own style sheet
     for element in root.iter():
         assert not {"id", "href", "style"} & set(element.attrib)
     assert "url(" not in svg and "<script" not in svg
