@@ -90,7 +90,7 @@ def join(device: Device) -> Iterator[Processes]:
 
     Raises ValueError when CUDA is asked for and there is none.
     """
-    _quiet()
+    quiet_libraries()
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     chosen = _device(device)
     backend = "nccl" if chosen.type == "cuda" else "gloo"
@@ -144,7 +144,7 @@ def _device(device: Device) -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
 
 
-def _quiet() -> None:
+def quiet_libraries() -> None:
     """Silence the libraries' warnings about their own upkeep, which would hide the lines meant for the user."""
     for name in ("torchrec", "torch.fx", "torch.distributed.checkpoint"):
         logging.getLogger(name).setLevel(logging.ERROR)
