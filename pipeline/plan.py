@@ -107,7 +107,7 @@ def estimates_for(own: PlanConfig, run: RunConfig, schema: Schema) -> tuple[list
         for table, column, rows in zip(schema.table_names, schema.categories, schema.table_sizes, strict=True)
     ]
     reached = own.share_of_peak * gpu.flops[training.precision]
-    dense, estimates = dense_part(SPACES[run.model.space], shape, training, own.world_size[0], run.seed), []
+    plans = []
     for ranks in own.world_size:
         if training.batch_size % ranks:
             raise ValueError(
@@ -115,10 +115,13 @@ def estimates_for(own: PlanConfig, run: RunConfig, schema: Schema) -> tuple[list
                 f"multiple of {ranks}"
             )
         cluster = gpu.cluster(ranks, own.local_world_size)
-        plan = plan_tables(plan_request(tables, cluster, training.batch_size // ranks))
-        if training.distinct_paths:  # the more ranks, the more of the supernet do their paths hold together
-            dense = dense_part(SPACES[run.model.space], shape, training, ranks, run.seed)
+        plans.append(plan_tables(plan_request(tables, cluster, training.batch_size // ranks)))
+    space, dense, estimates = SPACES[run.model.space], None, []
+    for plan in plans:
+        if dense is None or training.distinct_paths:  # more ranks' paths hold more of the supernet together
+            dense = dense_part(space, shape, training, plan.request.cluster.world_size, run.seed)
         estimates.append(estimate(plan, dense, training.batch_size, reached, own.launch_us))
+    assert dense is not None, "there is at least one number of GPUs"
     return estimates, dense
 
 
