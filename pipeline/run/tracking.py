@@ -34,9 +34,11 @@ def track(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
     if not (os.environ.get(TRACKERS) and os.environ.get(JOB)):
         return
     try:
-        from torchx.tracker.api import AppRun  # only where it is asked for: it takes half a second to import
+        from torchx.tracker.api import AppRun, trackers_from_environ  # where it is asked for: importing takes time
 
-        run = AppRun.run_from_env()
+        run = AppRun(os.environ[JOB], list(trackers_from_environ()))
+        if not run.backends:  # TorchX logs why, at a level that nobody sees
+            raise ConnectionError(f"none of TORCHX_TRACKERS={os.environ[TRACKERS]} could be opened")
         run.add_metadata(run=folder.path.name, folder=str(folder.path.absolute()), **metrics)
         for name, path in artifacts(folder).items():
             run.add_artifact(name, str(path.absolute()))

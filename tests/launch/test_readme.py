@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import tyro
+from torchx.cli.argparse_util import ArgOnceAction, torchxconfig
 
 from launch.program import SCHEDULER
 from launch.torchx_cli import CmdRunFile
@@ -14,7 +15,7 @@ from pipeline.plan import PlanConfig
 from pipeline.session import read_command_line
 
 ROOT = Path(__file__).parents[2]
-BLOCKS = re.findall(r"```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+BLOCKS = re.findall(r"^```\w*\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
 LINES = [line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines()]
 CLIENTS = {"kubernetes": "kubernetes"}
 """Schedulers whose dry run needs a package that is not of the closure."""
@@ -30,6 +31,8 @@ def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
 def dry_run(words: list[str]) -> int:
     """`torchx run --dryrun ...` in this process; its status."""
     command, parser = CmdRunFile(), argparse.ArgumentParser()
+    for action in (ArgOnceAction, torchxconfig):
+        action.called_args.clear()  # of the command before, which would be a process of its own
     command.add_arguments(parser)
     try:
         command.run(parser.parse_args(["--dryrun", *words]))
