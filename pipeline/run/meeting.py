@@ -25,7 +25,9 @@ class Heart:
     """Beats on the store from a thread, so that the other ranks see that this one lives."""
 
     def __init__(self, store: distributed.Store, rank: int) -> None:
-        self._store, self._key = store.clone(), _heart(rank)  # a connection of its own, as waiting holds a connection
+        # a connection of its own, as waiting holds a connection
+        self._store: distributed.Store = store.clone()  # type: ignore[attr-defined]
+        self._key = _heart(rank)
         self._stopped = threading.Event()
         self._store.set(self._key, "0")
         self._thread = threading.Thread(target=self._beat, name="heart", daemon=True)

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torchx.runner import get_runner
@@ -122,7 +123,7 @@ def test_a_cluster_is_asked_for_what_j_says(scheduler: str, monkeypatch: pytest.
     monkeypatch.setenv(SCHEDULER, scheduler)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    given = {"image": "registry/image:1", "mounts": ["type=volume", "src=shared", "dst=/shared"]}
+    given: dict[str, Any] = {"image": "registry/image:1", "mounts": ["type=volume", "src=shared", "dst=/shared"]}
     (role,) = search("--runs", "/shared/runs", j="4x8", **given).roles
     assert (role.num_replicas, role.resource.gpu, role.resource.cpu, role.resource.memMB) == (4, 8, 64, 800_000)
     assert role.env["OMP_NUM_THREADS"] == "8" and role.metadata[RUN_FOLDER] == "/shared/runs/default"
