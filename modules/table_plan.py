@@ -320,7 +320,8 @@ def _planned(request: Request, kernels: list[str]) -> list[ShardingOption]:
     collection = EmbeddingBagCollection(device=torch.device("meta"), tables=configs)
     apply_optimizer_in_backward(RowWiseAdagrad, collection.parameters(), {"lr": 1.0})  # its state takes memory
     topology = request.cluster.topology()
-    cache = _cache(request) if CACHED in kernels else None
+    # not _cache(request): TorchRec takes rows that are fetched ahead to cost nothing, and would cache any table
+    cache = CacheParams(load_factor=CACHED_SHARE) if CACHED in kernels else None
     shardings = SHARDINGS[request.cluster.device]
     constraints = {
         table.name: ParameterConstraints(sharding_types=shardings, compute_kernels=kernels, cache_params=cache)

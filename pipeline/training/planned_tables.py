@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from torch import distributed
 from torchrec import EmbeddingBagConfig
 
 from modules.table_plan import Request, TablePlan, plan_request, plan_tables, this_cluster
@@ -21,7 +22,8 @@ def planned(session: Session, tables: Sequence[EmbeddingBagConfig], batch_size: 
     processes = session.processes
 
     def kept_or_new() -> TablePlan:
-        request = plan_request(tables, this_cluster(processes.device, processes.world_size), batch_size, prefetched)
+        cluster = this_cluster(processes.device, distributed.get_world_size())
+        request = plan_request(tables, cluster, batch_size, prefetched)
         path = session.folder.table_plan(_digest(request))
         plan = _kept(path, request)
         if plan is None:
