@@ -14,9 +14,9 @@ from torch import distributed
 
 BEAT_S = 5.0
 """Seconds between two beats of a heart."""
-SILENCE_S = 60.0
-"""Seconds without a beat after which a rank is taken to be gone: killed, or on a machine that is. An overloaded machine
-is late by less, as a rule, since a beat takes no more than a moment of a core."""
+SILENCE_S = 120.0
+"""Seconds without a beat after which a rank is taken to be gone: killed, or on a machine that is. On an overloaded
+machine beats are late by less, since each takes no more than a moment of a core."""
 LONGEST_NAP_S = 0.25
 """Seconds between two looks at the store."""
 
@@ -59,19 +59,19 @@ def wait_for(store: distributed.Store, keys: Mapping[int, str]) -> None:
         while missing := {rank: key for rank, key in missing.items() if not store.check([key])}:
             if time.monotonic() - looked > BEAT_S:
                 looked = time.monotonic()
-                _listen(store, list(missing), heard)
+                _listen(store, missing, heard)
             time.sleep(nap_s)
             nap_s = min(LONGEST_NAP_S, 1.5 * nap_s)
     except RuntimeError as error:  # of torch's: the connection is closed
         raise ConnectionError(f"the process that kept the ranks' store is gone ({_first_line(error)})") from error
 
 
-def _listen(store: distributed.Store, ranks: list[int], heard: dict[int, tuple[bytes, float]]) -> None:
+def _listen(store: distributed.Store, missing: Mapping[int, str], heard: dict[int, tuple[bytes, float]]) -> None:
     """Take down each rank's beat and when it changed. Raises ConnectionError for a rank that left, or whose beat has
     not changed for too long."""
     now = time.monotonic()
-    for rank in ranks:
-        if store.check([left(rank)]):
+    for rank, key in missing.items():
+        if store.check([left(rank)]) and not store.check([key]):  # it may have come and left since the last look
             raise ConnectionError(f"rank {rank} has ended before the others, which wait for it; it has said why")
         beat = store.get(_heart(rank)) if store.check([_heart(rank)]) else b""
         before, since = heard.get(rank, (None, now))

@@ -25,7 +25,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 LONGEST_COLLECTIVE = datetime.timedelta(minutes=10)
 """How long a rank waits for the others in a collective before it fails. What may take longer on some rank than on
-others is waited for on the store first, where a rank that is gone is noticed within a minute (meeting.py)."""
+others is waited for on the store first, where a rank that is gone is noticed within minutes (meeting.py)."""
 
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
 """By device. On CUDA what is no tensor of a GPU, such as the objects that ranks exchange, goes by the CPU."""
