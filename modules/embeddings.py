@@ -16,8 +16,9 @@ from torchrec.distributed import DistributedModelParallel
 from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
 from torchrec.optim import RowWiseAdagrad
 
+from modules.cluster import this_cluster
 from modules.table_plan import BYTES_PER_NUMBER as BYTES_PER_NUMBER
-from modules.table_plan import TablePlan, plan_request, plan_tables, this_cluster
+from modules.table_plan import TablePlan, plan_request, plan_tables
 
 SEEDS_BETWEEN_FILLINGS = 1_000_003
 """How far apart the seeds of a table's fillings are, so that runs of neighbouring seeds share none."""

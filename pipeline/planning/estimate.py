@@ -9,7 +9,8 @@ a ring all-reduce. The latencies of messages are not counted: the estimate is a 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from modules.table_plan import BYTES_PER_NUMBER, CACHED_SHARE, FUSED, Cluster, PlannedShard, TablePlan
+from modules.cluster import Cluster
+from modules.table_plan import BYTES_PER_NUMBER, CACHED_SHARE, FUSED, PlannedShard, TablePlan
 from pipeline.planning.dense_part import DensePart
 
 PARTS: dict[str, str] = {

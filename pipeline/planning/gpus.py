@@ -7,7 +7,7 @@ the driver reports a few percent more, of which the CUDA context takes about as 
 from dataclasses import dataclass
 from typing import Literal
 
-from modules.table_plan import Cluster
+from modules.cluster import Cluster
 
 Hardware = Literal["a100_40", "a100_80", "h100", "h200"]
 GPUS_A_NODE = 8

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.ticker import FuncFormatter
 
-from modules.table_plan import RESERVED_SHARE
+from modules.cluster import RESERVED_SHARE
 from pipeline.planning.estimate import PARTS, Estimate
 from pipeline.report.drawing.figure import Picture, inline_svg, new_figure, report_style
 from pipeline.report.drawing.style import BLUE, BROWN, FAINT, GOLD, GREEN, INK, MUTED, PURPLE, SKY, VERMILION

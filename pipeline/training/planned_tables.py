@@ -9,7 +9,8 @@ from pathlib import Path
 from torch import distributed
 from torchrec import EmbeddingBagConfig
 
-from modules.table_plan import Request, TablePlan, plan_request, plan_tables, this_cluster
+from modules.cluster import this_cluster
+from modules.table_plan import Request, TablePlan, plan_request, plan_tables
 from pipeline.run.records.codec import read_record, to_plain, write_record
 from pipeline.session import Session
 

@@ -15,15 +15,8 @@ from torchrec import EmbeddingBagCollection, EmbeddingBagConfig
 from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
 from torchrec.distributed.types import ShardingEnv
 
-from modules.table_plan import (
-    CACHED,
-    FUSED,
-    Cluster,
-    TablePlan,
-    plan_request,
-    plan_tables,
-    this_cluster,
-)
+from modules.cluster import Cluster, this_cluster
+from modules.table_plan import CACHED, FUSED, TablePlan, plan_request, plan_tables
 from pipeline.data.schema import Schema
 from pipeline.run.records.codec import from_plain, to_plain
 
@@ -207,10 +200,3 @@ def test_a_plan_is_a_record() -> None:
         changed = dataclasses.replace(table, shards=(wrong,))
         assert not dataclasses.replace(plan, tables=(changed, *others)).is_whole
     assert not dataclasses.replace(plan, tables=tuple(others)).is_whole
-
-
-@pytest.mark.parametrize(("ranks", "node"), [(12, 8), (0, 1), (8, 0)])
-def test_ranks_that_do_not_fill_nodes(ranks: int, node: int) -> None:
-    """Nodes are equal."""
-    with pytest.raises(ValueError, match="must be a multiple"):
-        gpus(ranks, node)

@@ -145,7 +145,7 @@ def test_on_two_machines(finished: TinyRun, tmp_path: Path) -> None:
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=900) for process in agents]
+    said = [process.communicate(timeout=1800) for process in agents]
     assert [process.returncode for process in agents] == [0, 0], said
     assert sum("found " in out for out, _ in said) == 1, "rank 0 alone speaks"
     assert all((tmp_path / RUN / name).stat().st_size > 0 for name in (*REPRODUCED, "report.html"))

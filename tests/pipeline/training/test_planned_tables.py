@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from torchrec import EmbeddingBagConfig
 
-from modules import table_plan
+from modules import cluster, table_plan
 from pipeline.run.folder import RunFolder
 from pipeline.run.processes import join
 from pipeline.training import planned_tables
@@ -85,7 +85,7 @@ def test_a_damaged_plan_is_made_again(tmp_path: Path, made: list[table_plan.Requ
 
 def test_tables_that_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The planner's failure is the user's one line, and leaves no file."""
-    monkeypatch.setattr(table_plan, "_node_bytes", lambda: 1000)
+    monkeypatch.setattr(cluster, "_node_bytes", lambda: 1000)
     with pytest.raises(ValueError, match="the embedding tables do not fit"):
         ask(tmp_path)
     assert not (tmp_path / "plans").exists()
