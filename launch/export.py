@@ -5,7 +5,7 @@
 What follows `--` are the options of `python -m pipeline.export`. Why the file has this form: launch/program.py.
 """
 
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
 from torchx.specs import AppDef
 
@@ -17,11 +17,12 @@ def export(
     j: str = "1x1",
     cpu: int = 0,
     gpu: int = -1,
-    memMB: int = 16384,
+    memMB: int = 0,
     h: Optional[str] = None,
     image: str = "",
     python: str = "",
     env: Optional[Dict[str, str]] = None,
+    mounts: Optional[List[str]] = None,
     max_retries: int = 0,
     port: int = 29500,
 ) -> AppDef:
@@ -30,15 +31,16 @@ def export(
     Args:
         program_args: after `--`, the options of `python -m pipeline.export`
         j: nodes x processes on each, one process a GPU
-        cpu: cores of a node, shared among its processes; 0 is all of this machine's
-        gpu: GPUs of a node; -1 is one a process, as far as this machine has them
-        memMB: memory of a node in MB, for the schedulers that reserve it
+        cpu: cores of a node, shared among its processes; 0 is all of this machine's, on a cluster 8 a process
+        gpu: GPUs of a node; -1 is one a process: on a cluster, and here as far as this machine has them
+        memMB: memory of a node in MB, for the schedulers that reserve it; 0 is 100,000 a process, here 16,384
         h: a resource registered with TorchX, in place of cpu, gpu and memMB
-        image: the container image, for the schedulers that run one
-        python: the interpreter; by default the one TorchX runs in, so name the image's own for containers
+        image: the container image, for the schedulers that run one (Dockerfile makes it)
+        python: the interpreter; by default the one TorchX runs in, and in containers the image's `python`
         env: environment variables of the program, NAME=value,NAME=value
+        mounts: what containers see of their host, type=bind,src=/host/path,dst=/path[,readonly] and further ones
         max_retries: how often the scheduler may start it again; it resumes where it stopped
         port: where the nodes meet on the first of them, when there are several
     """
-    launch = Launch(j, cpu, gpu, memMB, h, image, python, env, max_retries, port)
+    launch = Launch(j, cpu, gpu, memMB, h, image, python, env, max_retries, port, mounts)
     return program_app("export", "pipeline.export", program_args, launch)

@@ -1,4 +1,4 @@
-"""One program of this project as a TorchX app: what the components search, train, codesign, export and prepare return.
+"""One program of this project as a TorchX app: what the components, the other files of this folder, return.
 
 `1x1` is the plain program. `1xM` puts torchrun's elastic agent in front (agent.py), which starts M processes that find
 one another through RANK, WORLD_SIZE and MASTER_ADDR. `NxM` is N such agents, which meet on the first node.
@@ -6,8 +6,12 @@ one another through RANK, WORLD_SIZE and MASTER_ADDR. `NxM` is N such agents, wh
 The component files repeat one signature because TorchX reads it from the source: it executes a component file inside a
 module of its own, where `__future__` annotations, `list[str]` and `X | None` are not understood, so that such a file
 holds imports and one function. Everything else that they have in common is here.
+
+What a node is asked for follows from `-j` on a cluster, whose nodes the machine that asks knows nothing of: a GPU a
+process, with cores and memory for each. On this machine it is what this machine has.
 """
 
+import argparse
 import os
 import re
 import shlex
@@ -16,10 +20,33 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torchx
 from torchx import specs
 from torchx.specs import AppDef, Role, macros
+
+SCHEDULER = "LAUNCH_SCHEDULER"
+"""Environment variable in which `torchx run` tells the components its scheduler, which TorchX does not."""
+CONTAINERS = ("local_docker", "kubernetes", "kubernetes_mcad", "aws_batch", "aws_sagemaker", "gcp_batch")
+"""Schedulers that run a container image."""
+CORES_A_PROCESS, MB_A_PROCESS = 8, 100_000
+"""What a process is given of a cluster's node unless the command says otherwise. Eight processes, with a GPU each, then
+fit AWS's p4d.24xlarge (8 A100 40 GB, 96 virtual cores, 1,152 GiB), the least of the machines pipeline.plan knows."""
+RUN_FOLDER = "launch.run_folder"
+"""Key of a role's metadata that says where its run is."""
+MB_HERE = 16_384
+"""Memory that local schedulers, which reserve none, are told."""
+
+
+def scheduler() -> str:
+    """The scheduler that the app is for."""
+    return os.environ.get(SCHEDULER, "local_cwd")
+
+
+def is_on_a_cluster() -> bool:
+    """Whether the app is for machines other than this one."""
+    return not scheduler().startswith("local")
 
 
 def nodes_and_processes(j: str) -> tuple[int, int]:
@@ -80,42 +107,70 @@ class Launch:
     """Where and how a program is started: the options that the components share, in the order of their signature.
 
     Raises:
-        ValueError: `j` is not nodes x processes.
+        ValueError: `j` is not nodes x processes, or a scheduler that runs containers has no image to run.
     """
 
     j: str
     """Nodes x processes on each, such as 2x8; both at least 1."""
     cpu: int
-    """Cores of a node; 0 is all that this process may use."""
+    """Cores of a node; 0 is all that this process may use, on a cluster CORES_A_PROCESS."""
     gpu: int
-    """GPUs of a node; -1 is one a process, as far as this machine has them."""
+    """GPUs of a node; -1 is one a process: on a cluster, and here as far as this machine has them."""
     memMB: int
-    """Memory of a node in MB."""
+    """Memory of a node in MB; 0 is MB_A_PROCESS on a cluster, here MB_HERE."""
     h: str | None
     """A resource registered with TorchX, in place of cpu, gpu and memMB."""
     image: str
     """The container image; empty is TorchX's own."""
     python: str
-    """The interpreter; empty is the one that runs this."""
+    """The interpreter; empty is the one that runs this, and in a container the image's `python`."""
     env: Mapping[str, str] | None
     """Environment variables of the program."""
     max_retries: int
     """How often the scheduler may start the app again, or each of its replicas where they are independent."""
     port: int = 29500
     """Where several nodes meet, on the first of them."""
+    mounts: Sequence[str] | None = None
+    """What containers see of their host, as TorchX reads it: type=bind,src=…,dst=…."""
 
     def __post_init__(self) -> None:
         nodes_and_processes(self.j)
+        if scheduler() in CONTAINERS and not self.image:
+            raise ValueError(
+                f"{scheduler()} runs a container image that holds this project: build it (docker build -t NAME .), "
+                "push it where the cluster finds it, and give --image NAME"
+            )
+
+    @property
+    def processes(self) -> int:
+        """The processes of a node."""
+        return nodes_and_processes(self.j)[1]
 
     @property
     def cores(self) -> int:
         """The cores of a node."""
-        return self.cpu if self.cpu > 0 else usable_cores()
+        if self.cpu > 0:
+            return self.cpu
+        return CORES_A_PROCESS * self.processes if is_on_a_cluster() else usable_cores()
 
     @property
     def gpus(self) -> int:
         """The GPUs of a node."""
-        return self.gpu if self.gpu >= 0 else min(nodes_and_processes(self.j)[1], visible_gpus())
+        if self.gpu >= 0:
+            return self.gpu
+        return self.processes if is_on_a_cluster() else min(self.processes, visible_gpus())
+
+    @property
+    def megabytes(self) -> int:
+        """The memory of a node."""
+        if self.memMB > 0:
+            return self.memMB
+        return MB_A_PROCESS * self.processes if is_on_a_cluster() else MB_HERE
+
+    @property
+    def interpreter(self) -> str:
+        """The Python that runs the program."""
+        return self.python or ("python" if scheduler() in CONTAINERS else sys.executable)
 
     def role(self, name: str, entrypoint: str, args: Sequence[str], env: Mapping[str, str]) -> Role:
         """The role `name` that starts `entrypoint` with `args` on every node; the user's variables override `env`."""
@@ -127,18 +182,35 @@ class Launch:
             env={**env, **(self.env or {})},
             num_replicas=nodes_and_processes(self.j)[0],
             max_retries=self.max_retries,
-            resource=specs.resource(cpu=self.cores, gpu=self.gpus, memMB=self.memMB, h=self.h),
+            resource=specs.resource(cpu=self.cores, gpu=self.gpus, memMB=self.megabytes, h=self.h),
+            mounts=specs.parse_mounts(list(self.mounts or ())),
         )
 
 
-def program_app(name: str, module: str, program_args: Sequence[str], launch: Launch) -> AppDef:
-    """The app `name` that runs `python -m module` on every rank."""
+def run_folder(program_args: Sequence[str]) -> Path:
+    """The folder of the run that a program's arguments name: --runs, and --run or the named run that stands first.
+
+    >>> run_folder(["criteo_terabyte", "--data.path", "x"]), run_folder(["quick", "--run=a", "--runs", "/b"])
+    (PosixPath('runs/criteo_terabyte'), PosixPath('/b/a'))
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--run")
+    parser.add_argument("--runs", default="runs")
+    given = parser.parse_known_args(list(program_args))[0]
+    first = program_args[0] if program_args and not program_args[0].startswith("-") else "default"
+    return Path(given.runs) / (given.run or first)
+
+
+def program_app(name: str, module: str, program_args: Sequence[str], launch: Launch, has_run: bool = True) -> AppDef:
+    """The app `name` that runs `python -m module` on every rank; `has_run`: it works in a run's folder."""
     nodes, processes = nodes_and_processes(launch.j)
     # torchrun would give every process one thread, a lone process would take all cores of the machine.
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, launch.cores // processes))
-    python = launch.python or sys.executable
-    entrypoint, args = command_line(python, module, program_args, nodes, processes, launch.port)
+    own = None if is_on_a_cluster() else os.environ.get("OMP_NUM_THREADS")
+    threads = own or str(max(1, launch.cores // processes))
+    entrypoint, args = command_line(launch.interpreter, module, program_args, nodes, processes, launch.port)
     role = launch.role(name, entrypoint, args, {"OMP_NUM_THREADS": threads})
+    if has_run:
+        role.metadata[RUN_FOLDER] = str(run_folder(program_args))
     if nodes > 1:
         role.port_map = {"c10d": launch.port}
     return AppDef(name=name, roles=[role])
@@ -157,6 +229,6 @@ def replicated_app(name: str, module: str, program_args: Sequence[str], launch: 
         )
     arguments = [argument.replace("$", "$$") for argument in program_args]  # TorchX substitutes its own macros
     args = ["-m", module, *arguments, "--replica", macros.replica_id, "--replicas", str(replicas)]
-    role = launch.role(name, launch.python or sys.executable, args, {})
+    role = launch.role(name, launch.interpreter, args, {})
     role.retry_policy = specs.RetryPolicy.REPLICA  # the other replicas keep running meanwhile
     return AppDef(name=name, roles=[role])

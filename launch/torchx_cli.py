@@ -1,11 +1,14 @@
 """`torchx run FILE.py`: the `run` command of TorchX, overridden through the entry-point group `torchx.cli.cmds`.
 
-Three things differ from TorchX's own command; builtins, `FILE.py:FUNCTION`, schedulers and options are as they were.
+Five things differ from TorchX's own command; builtins, `FILE.py:FUNCTION`, schedulers and options are as they were.
 
 * `FILE.py` stands for `FILE.py:FILE`: a component file holds a function of its own name.
 * A local app of one replica writes to the terminal itself. TorchX would send its output through log files and print it
   with a prefix, which spoils progress bars, colours and the two streams. (`-cfg log_dir=…` asks for the files, and
   gets them.)
+* The components are told the scheduler (`launch.program.SCHEDULER`), so that what they ask for follows from it.
+* The first and the last words of a local app name the folder of its run, and the report where there is one: TorchX's
+  handle of a local app is known to no other process, `torchx status` included.
 * Ctrl-C stops the app and ends with the usual status 130, and a user's mistake is one line instead of a traceback.
 """
 
@@ -25,6 +28,8 @@ from torchx.runner.config import load_sections
 from torchx.schedulers import get_scheduler_factories
 from torchx.schedulers.local_scheduler import PopenRequest, ReplicaParam, SignalException
 from torchx.specs import AppDef, AppDryRunInfo, AppHandle, AppState, CfgVal, make_app_handle
+
+from launch.program import RUN_FOLDER, SCHEDULER
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +61,22 @@ def with_function(component_and_args: Sequence[str]) -> list[str]:
         raise ValueError(f"no component file {file} in {Path.cwd()}; `ls launch/*.py` lists this project's")
     args[first] = f"{file}:{function or Path(file).stem}"
     return args
+
+
+class LocalHandle(str):
+    """The handle of a local app, which TorchX prints: as the folder of its run, where the app has one."""
+
+    folder: Path | None = None
+
+    def __str__(self) -> str:
+        return f"run        {self.folder}" if self.folder else super().__str__()
+
+    def last_words(self) -> str:
+        """Where the run is, and its report if there is one."""
+        if self.folder is None:
+            return ""
+        report = self.folder / "report.html"
+        return f"run        {self.folder}" + (f"; report {report}" if report.is_file() else "")
 
 
 class TerminalRunner(Runner):
@@ -96,8 +117,14 @@ class TerminalRunner(Runner):
     def schedule(self, dryrun_info: AppDryRunInfo[Any]) -> AppHandle:
         """Starts the app. One that will write to the terminal is held until `start`: TorchX prints the handle first."""
         if self._lone_replica(dryrun_info) is None:
-            return super().schedule(dryrun_info)
-        handle = make_app_handle("local_cwd", self._name, dryrun_info.request.app_id)
+            started = super().schedule(dryrun_info)
+            if not started.startswith("local"):
+                return started
+            handle = LocalHandle(started)
+            handle.folder = _run_folder(dryrun_info)
+            return handle
+        handle = LocalHandle(make_app_handle("local_cwd", self._name, dryrun_info.request.app_id))
+        handle.folder = _run_folder(dryrun_info)
         self._held[handle] = dryrun_info
         return handle
 
@@ -117,12 +144,20 @@ class TerminalRunner(Runner):
         return replicas[0] if len(replicas) == 1 else None
 
 
+def _run_folder(info: AppDryRunInfo[Any]) -> Path | None:
+    """Where the app's run is: this project's components say so; others have none."""
+    app = info._app
+    folders = [role.metadata.get(RUN_FOLDER) for role in app.roles] if app is not None else []
+    return Path(str(folders[0])) if folders and folders[0] else None
+
+
 class CmdRunFile(CmdRun):
     """`torchx run` as described at the top of this file."""
 
     def run(self, args: argparse.Namespace) -> None:
         """Runs what the command line asks for; leaves with a status other than 0 when it fails or is stopped."""
         os.environ.setdefault("TORCHX_CONTEXT_NAME", "cli_run")
+        os.environ[SCHEDULER] = args.scheduler
         with TerminalRunner(keep_log_files="log_dir" in (args.scheduler_args or "")) as runner:
             try:
                 args.component_name_and_args = with_function(args.component_name_and_args)
@@ -149,10 +184,13 @@ class CmdRunFile(CmdRun):
     def _wait_and_exit(self, runner: Runner, app_handle: AppHandle, log: bool) -> None:
         """Waits for the app: TorchX's way, but for apps on the terminal, which have said everything themselves."""
         assert isinstance(runner, TerminalRunner)
-        if not runner.start(app_handle):
+        is_held = runner.start(app_handle)
+        if not is_held:
             super()._wait_and_exit(runner, app_handle, log)
-            return
-        status = runner.wait(app_handle, wait_interval=0.2)
-        if status is None or status.state != AppState.SUCCEEDED:
-            logger.error("%s failed; its last words are above", app_handle)
+        status = runner.wait(app_handle, wait_interval=0.2) if is_held else None
+        where = app_handle.last_words() if isinstance(app_handle, LocalHandle) else ""
+        if is_held and (status is None or status.state != AppState.SUCCEEDED):
+            logger.error("failed; its last words are above%s", f". {where}" if where else "")
             sys.exit(1)
+        if where:
+            print(where, flush=True)

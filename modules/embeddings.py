@@ -7,29 +7,18 @@ import zlib
 from collections.abc import Sequence
 
 import torch
+from fbgemm_gpu.split_table_batched_embeddings_ops_training import SplitTableBatchedEmbeddingBagsCodegen
 from torch import Tensor, distributed, nn
 from torch.distributed._shard.sharded_tensor import ShardedTensor
 from torch.distributed.optim import _apply_optimizer_in_backward as apply_optimizer_in_backward
 from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor, KeyedTensor
 from torchrec.distributed import DistributedModelParallel
 from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
-from torchrec.distributed.planner import EmbeddingShardingPlanner, ParameterConstraints, Topology
-from torchrec.distributed.planner.storage_reservations import FixedPercentageStorageReservation
-from torchrec.distributed.types import ModuleSharder, ShardingType
 from torchrec.optim import RowWiseAdagrad
 
-SHARDINGS = {
-    "cpu": [ShardingType.TABLE_WISE.value],  # the only one TorchRec offers there
-    "cuda": [ShardingType.TABLE_WISE.value, ShardingType.ROW_WISE.value, ShardingType.TABLE_ROW_WISE.value],
-}
-"""What the planner may choose from. Not data-parallel, whose tables have no fused optimizer, nor column-wise, where
-row-wise Adagrad's state would depend on the number of shards."""
-
-BYTES_PER_NUMBER = 4
-"""Tables are float32."""
-
-RESERVED_SHARE = 0.25
-"""Share of each device's memory that the planner leaves to the dense part, its activations and the batches."""
+from modules.cluster import this_cluster
+from modules.table_plan import BYTES_PER_NUMBER as BYTES_PER_NUMBER
+from modules.table_plan import TablePlan, plan_request, plan_tables
 
 SEEDS_BETWEEN_FILLINGS = 1_000_003
 """How far apart the seeds of a table's fillings are, so that runs of neighbouring seeds share none."""
@@ -45,32 +34,46 @@ def shard_embeddings(
     learning_rate: float,
     epsilon: float,
     seed: int,
+    plan: TablePlan | None = None,
 ) -> DistributedModelParallel:
-    """An EmbeddingBagCollection sharded over the process group by TorchRec's planner, with fused row-wise Adagrad.
+    """An EmbeddingBagCollection sharded over the process group by a plan, with fused row-wise Adagrad.
 
     Only the tables are under DistributedModelParallel: it would wrap the dense part in DDP, which reduces every
     parameter each step, and a supernet's step touches few. `batch_size` is a rank's, for the planner's estimates.
-    The tables are never whole in one place; their contents depend on `seed` alone, not on the number of ranks.
+    `plan`: one that was made for these tables and this cluster; by default rank 0 makes one. The tables are never
+    whole in one place; their contents depend on `seed` alone, not on the number of ranks. Raises ValueError, on every
+    rank, when the tables do not fit.
     """
     collection = EmbeddingBagCollection(device=torch.device("meta"), tables=list(tables))
     apply_optimizer_in_backward(RowWiseAdagrad, collection.parameters(), {"lr": learning_rate, "eps": epsilon})
-    sharders: list[ModuleSharder[nn.Module]] = [EmbeddingBagCollectionSharder()]
-    topology = Topology(world_size=distributed.get_world_size(), compute_device=device.type)
-    constraints = {table.name: ParameterConstraints(sharding_types=SHARDINGS[device.type]) for table in tables}
-    planner = EmbeddingShardingPlanner(
-        topology=topology,
-        batch_size=batch_size,
-        constraints=constraints,
-        storage_reservation=FixedPercentageStorageReservation(RESERVED_SHARE),
-    )
-    group = distributed.GroupMember.WORLD
-    assert group is not None, "the process group is set up before the tables"
-    plan = planner.collective_plan(collection, sharders, group)
+    plan = plan or _planned_by_first(tables, device, batch_size)
     sharded = DistributedModelParallel(
-        collection, device=device, plan=plan, sharders=sharders, init_data_parallel=False, init_parameters=False
+        collection,
+        device=device,
+        plan=plan.sharding_plan(),
+        sharders=[EmbeddingBagCollectionSharder()],  # type: ignore[list-item]
+        init_data_parallel=False,
+        init_parameters=False,
     )
     fill_tables(sharded, seed)
     return sharded
+
+
+def _planned_by_first(tables: Sequence[EmbeddingBagConfig], device: torch.device, batch_size: int) -> TablePlan:
+    """Rank 0's plan, on every rank; so is the ValueError where there is none."""
+    outcome: list[TablePlan | ValueError | None] = [None]
+    if distributed.get_rank() == 0:
+        try:
+            outcome[0] = plan_tables(
+                plan_request(tables, this_cluster(device, distributed.get_world_size()), batch_size)
+            )
+        except ValueError as error:
+            outcome[0] = error
+    distributed.broadcast_object_list(outcome, src=0)
+    if isinstance(outcome[0], ValueError):
+        raise outcome[0]
+    assert outcome[0] is not None, "rank 0 plans or raises"
+    return outcome[0]
 
 
 @torch.no_grad()
@@ -84,6 +87,19 @@ def fill_tables(sharded: nn.Module, seed: int) -> None:
         )
         for tensor, (row, column) in shards:
             _fill_shard(tensor, name, row, column, table.shape[1], seed)
+    forget_cached_rows(sharded)
+
+
+def forget_cached_rows(sharded: nn.Module) -> None:
+    """Empty the caches of tables whose rows are in host memory, after those were written behind the caches' backs."""
+    for lookup in cached_lookups(sharded):
+        lookup.reset_cache_states()
+
+
+def cached_lookups(sharded: nn.Module) -> list[SplitTableBatchedEmbeddingBagsCodegen]:
+    """FBGEMM's lookups that cache rows on the device; none where every table is in the device's own memory."""
+    lookups = [module for module in sharded.modules() if isinstance(module, SplitTableBatchedEmbeddingBagsCodegen)]
+    return [lookup for lookup in lookups if lookup.lxu_cache_weights.numel()]
 
 
 def _fill_shard(tensor: Tensor, name: str, first_row: int, first_column: int, width: int, seed: int) -> None:

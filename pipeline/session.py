@@ -29,7 +29,10 @@ from pipeline.data.dataset import SPLITS
 from pipeline.run.folder import RunFolder, plain
 from pipeline.run.processes import Processes, is_first_to_say, join
 from pipeline.run.records.codec import read_record, write_record
+from pipeline.run.records.progress import SupernetResult
 from pipeline.run.records.recipe import WIDTH_STEP
+from pipeline.run.records.results import Results
+from pipeline.run.tracking import track
 from pipeline.search.strategy import STRATEGIES
 
 T = TypeVar("T")
@@ -128,6 +131,8 @@ def _run(stages: Callable[[Session], object], name: str, config: RunConfig, proc
     try:
         with open_session(config, processes) as session:
             stages(session)
+            if processes.is_first:
+                track(session.folder, found_so_far(session.folder, session.space))
     except (ValueError, OSError) as error:
         message = f"{name}: {error}"
         for bar in list(getattr(tqdm, "_instances", ())):
@@ -138,6 +143,24 @@ def _run(stages: Callable[[Session], object], name: str, config: RunConfig, proc
             traceback.print_exc()
         return 1
     return 0
+
+
+def found_so_far(folder: RunFolder, space: SearchSpace) -> dict[str, float | str]:
+    """The figures of a run by name, of the stages that have left any."""
+    found: dict[str, float | str] = {}
+    if folder.result("supernet").exists():
+        found["supernet_valid_log_loss"] = read_record(folder.result("supernet"), SupernetResult).valid_log_loss
+    if folder.results.exists():
+        best = read_record(folder.results, Results, space).best_model
+        found |= {
+            "best_model": best.name,
+            "valid_log_loss": best.valid.log_loss,
+            "test_log_loss": best.test.log_loss,
+            "multiply_accumulates": best.multiply_accumulates,
+        }
+        if best.test.auc is not None:
+            found["test_auc"] = best.test.auc
+    return found
 
 
 def read_command_line(name: str, arguments: list[str]) -> RunConfig:

@@ -43,6 +43,10 @@ class RunFolder:
         self.timings = path / "timings.json"
         self.tensorboard = path / "tensorboard"
 
+    def table_plan(self, digest: str) -> Path:
+        """File of the plan that says which rank holds which rows of a set of tables."""
+        return self.path / "plans" / f"tables_{digest}.json"
+
     def checkpoints(self, stage: str) -> Path:
         """Folder of a training stage's checkpoints, for example `supernet` or `retrain/handmade/dlrm/seed_0`."""
         return self.path / "checkpoints" / stage

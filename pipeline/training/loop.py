@@ -184,7 +184,7 @@ def average_gradients(slices: Iterable[Slice], processes: Processes) -> None:
         part.leaf.grad = torch.zeros_like(part.leaf) if part.leaf.grad is None else part.leaf.grad
         gradients.append(part.leaf.grad)
     flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-    distributed.all_reduce(flat)
+    distributed.all_reduce(flat, group=processes.dense_group)
     flat /= processes.world_size
     for gradient, averaged in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(averaged.view_as(gradient))

@@ -14,6 +14,7 @@ from pipeline.session import Session
 from pipeline.training.config import TrainingConfig
 from pipeline.training.loop import train
 from pipeline.training.metrics import evaluate
+from pipeline.training.planned_tables import planned
 from pipeline.training.row_logits import RowLogits, row_logits
 from pipeline.training.trainee import Trainee, load_tables
 
@@ -23,14 +24,17 @@ the memory of every activation come anew from the system. The metrics do not dep
 
 
 def new_tables(session: Session, config: TrainingRecipe) -> DistributedModelParallel:
-    """New sharded embedding tables with their fused optimizer."""
+    """New sharded embedding tables with their fused optimizer. Raises ValueError when they do not fit."""
+    tables, batch_size = session.tables(), own_batch_size(session, config)
+    are_kept = config.tables != "fresh" or config.epochs == 1  # rows drawn anew must not be in a cache already
     return shard_embeddings(
-        session.tables(),
+        tables,
         session.processes.device,
-        batch_size=own_batch_size(session, config),
+        batch_size=batch_size,
         learning_rate=config.table_learning_rate,
         epsilon=config.epsilon,
         seed=session.config.seed,
+        plan=planned(session, tables, batch_size, prefetched=are_kept),
     )
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchrec.distributed import DistributedModelParallel, TrainPipelineSparseDist
+from torchrec.distributed import DistributedModelParallel, PrefetchTrainPipelineSparseDist, TrainPipelineSparseDist
 
-from modules.embeddings import embed
+from modules.embeddings import cached_lookups, embed
 from pipeline.data import Batch
 
 DenseStep = Callable[[Batch, Tensor], tuple[Tensor, Tensor]]
@@ -22,7 +22,9 @@ class TablePipeline:
     """Looks up a stream's batches, one per step, and applies the gradients of the looked-up vectors to the tables.
 
     On CUDA (or if `pipelined` says so) by TorchRec's TrainPipelineSparseDist, which copies the batch after next to the
-    GPU and exchanges the next batch's ids between ranks while the dense part computes. The result is the same.
+    GPU and exchanges the next batch's ids between ranks while the dense part computes. Where tables are in host memory
+    and were planned for it, TorchRec's PrefetchTrainPipelineSparseDist also fetches the next batch's rows into their
+    caches on the GPU meanwhile. The result is the same.
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class TablePipeline:
         self._batches = self._counted(batches, position)
         self._pipeline: Any = None
         if pipelined if pipelined is not None else device.type == "cuda":
-            self._pipeline = TrainPipelineSparseDist(
+            prefetched = any(lookup.prefetch_pipeline for lookup in cached_lookups(embeddings))
+            kind: Any = PrefetchTrainPipelineSparseDist if prefetched else TrainPipelineSparseDist
+            self._pipeline = kind(
                 self._model, _NoOptimizer(), device, execute_all_batches=True, custom_model_fwd=self._forward
             )
 

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from torchrec.distributed import DistributedModelParallel
 
-from modules.embeddings import draw_tables_anew
+from modules.embeddings import draw_tables_anew, forget_cached_rows
 from modules.supernet import Path, Slice, SlicedAdagrad, SlicedAdam, SlicedOptimizer, SlicedSGD
 from modules.table_prior import TablePrior
 from pipeline.run.records.recipe import TrainingRecipe
@@ -69,6 +69,7 @@ def load_tables(embeddings: DistributedModelParallel, tensors: dict[str, Any]) -
     """Put loaded tables and their optimizer's state back (the dense tensors were loaded in place)."""
     embeddings.load_state_dict(tensors["embeddings"])
     embeddings.fused_optimizer.load_state_dict(tensors["embedding_optimizer"])
+    forget_cached_rows(embeddings)
 
 
 def whole(network: nn.Module) -> Callable[[int], StepPaths]:

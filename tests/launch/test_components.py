@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torchx.runner import get_runner
@@ -12,17 +13,50 @@ from torchx.specs.finder import get_component
 
 from launch.codesign import codesign
 from launch.export import export
+from launch.plan import plan
 from launch.prepare import prepare
+from launch.program import RUN_FOLDER, SCHEDULER
+from launch.race import race
+from launch.report import report
+from launch.retrain import retrain
 from launch.search import search
+from launch.search_supernet import search_supernet
 from launch.train import train
 
 ROOT = Path(__file__).parents[2]
 COMPONENTS = {
     search: "pipeline.chain",
     train: "pipeline.train",
+    search_supernet: "pipeline.search",
+    race: "pipeline.race",
+    retrain: "pipeline.retrain",
     codesign: "pipeline.codesign",
     export: "pipeline.export",
 }
+
+
+LONE = {plan: "pipeline.plan", report: "pipeline.report"}
+"""Programs of one process."""
+
+
+@pytest.fixture(autouse=True)
+def on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No scheduler that another test has left."""
+    monkeypatch.delenv(SCHEDULER, raising=False)
+
+
+@pytest.mark.parametrize("component", LONE)
+def test_programs_of_one_process(component: Callable[..., AppDef], monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take no -j and no GPU, here and on a cluster, and TorchX accepts their files."""
+    name = component.__name__
+    found = get_component(f"{ROOT}/launch/{name}.py:{name}")
+    for scheduler in ("local_cwd", "slurm"):
+        monkeypatch.setenv(SCHEDULER, scheduler)
+        (role,) = found.fn("--run", "a").roles
+        assert role.args == ["-m", LONE[component], "--run", "a"]
+        assert (role.num_replicas, role.resource.gpu) == (1, 0)
+    assert {"j", "gpu", "port"}.isdisjoint(inspect.signature(component).parameters)
+    assert (RUN_FOLDER in role.metadata) == (component is report)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -81,3 +115,53 @@ def test_slurm_script(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "exec /opt/env/bin/python -m launch.agent --nnodes=2 --nproc-per-node=8" in start
         assert '"--rdzv-endpoint=${SLURM_JOB_NODELIST_HET_GROUP_0:-localhost}:4321"' in start
         assert "-m -- pipeline.chain --run" in start and "big run" in start
+
+
+@pytest.mark.parametrize("scheduler", ["slurm", "kubernetes", "aws_batch"])
+def test_a_cluster_is_asked_for_what_j_says(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a machine without GPUs and with few cores, -j 4x8 asks for four nodes of eight GPUs, 64 cores, 800 GB."""
+    monkeypatch.setenv(SCHEDULER, scheduler)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    given: dict[str, Any] = {"image": "registry/image:1", "mounts": ["type=volume", "src=shared", "dst=/shared"]}
+    (role,) = search("--runs", "/shared/runs", j="4x8", **given).roles
+    assert (role.num_replicas, role.resource.gpu, role.resource.cpu, role.resource.memMB) == (4, 8, 64, 800_000)
+    assert role.env["OMP_NUM_THREADS"] == "8" and role.metadata[RUN_FOLDER] == "/shared/runs/default"
+    assert [mount.dst_path for mount in role.mounts] == ["/shared"]
+    command = role.args[-1]
+    assert ("exec python -m launch.agent" in command) == (scheduler != "slurm")
+    (own,) = search(j="4x8", gpu=0, cpu=4, memMB=5000, **given).roles
+    assert (own.resource.gpu, own.resource.cpu, own.resource.memMB) == (0, 4, 5000)
+    if scheduler != "slurm":
+        with pytest.raises(ValueError, match=r"runs a container image .* give --image NAME"):
+            search(j="4x8")
+
+
+def test_aws_batch_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job definition: four nodes of the image, eight GPUs each, and agents that meet on the main node."""
+    monkeypatch.setenv(SCHEDULER, "aws_batch")
+    app = search("--run", "big", j="4x8", image="registry/image:1")
+    with get_runner() as runner:
+        request = runner.dryrun(app, "aws_batch", {"queue": "gpus"}).request
+    assert request.queue == "gpus"
+    properties = request.job_def["nodeProperties"]
+    (nodes,) = properties["nodeRangeProperties"]
+    container = nodes["container"]
+    assert (properties["numNodes"], container["image"]) == (4, "registry/image:1")
+    asked = {one["type"]: one["value"] for one in container["resourceRequirements"]}
+    assert (asked["GPU"], asked["VCPU"], asked["MEMORY"]) == ("8", "64", "800000")
+    assert container["command"][:2] == ["bash", "-c"]
+    assert "AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS" in container["command"][2]
+
+
+def test_local_request() -> None:
+    """On this machine: one agent that starts the processes, with the run's folder in the role."""
+    app = search("--run", "small", j="1x2", gpu=0)
+    with get_runner() as runner:
+        request = runner.dryrun(app, "local_cwd", {"log_dir": "/tmp"}).request
+    ((replica,),) = request.role_params.values()
+    assert replica.args[1:] == [
+        *("-m", "launch.agent", "--nnodes=1", "--nproc-per-node=2", "--standalone", "-m", "--"),
+        *("pipeline.chain", "--run", "small"),
+    ]
+    assert app.roles[0].metadata[RUN_FOLDER] == "runs/small"

@@ -56,12 +56,19 @@ def test_only_the_component_is_rewritten(rest: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_output_goes_straight_through(run: Run) -> None:
-    """A lone replica's stdout is torchx's stdout and its stderr torchx's stderr, without prefixes; builtins too."""
+def test_output_goes_straight_through(run: Run, probe: Path) -> None:
+    """A lone replica's stdout is torchx's stdout and its stderr torchx's stderr, without prefixes; builtins too.
+    The first and the last words are where the run is, the last ones its report too."""
     result = run("probe.py", "--", "say", "two words", "$HOME ${app_id} $$")
     assert result.returncode == 0, result.stderr
     assert "rank 0 of 1 got ['two words', '$HOME ${app_id} $$']" in result.stdout.splitlines()
     assert "rank 0 terminal False" in result.stderr.splitlines()
+    assert "local_cwd://" not in result.stdout + result.stderr, "a handle that no other command knows"
+    assert result.stdout.splitlines()[0] == result.stdout.splitlines()[-1] == "run        runs/say"
+    (probe / "runs" / "say").mkdir(parents=True)
+    (probe / "runs" / "say" / "report.html").write_text("")
+    result = run("probe.py", "--", "say")
+    assert result.stdout.splitlines()[-1] == "run        runs/say; report runs/say/report.html"
     result = run("utils.echo", "--msg", "hello from a builtin")
     assert result.returncode == 0 and "hello from a builtin" in result.stdout.splitlines(), result.stderr
 
@@ -116,7 +123,8 @@ def test_failure_is_reported(run: Run, j: str) -> None:
     """A failing rank fails the command, and no stack of TorchX or torchrun hides what the program said."""
     result = run("probe.py", "-j", j, "--", "fail", "7")
     assert result.returncode == 1
-    assert "failed" in result.stderr and "Traceback" not in result.stderr
+    assert "failed; its last words are above. run        runs/fail" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize(("j", "sent"), [("1x1", signal.SIGINT), ("1x2", signal.SIGTERM)])

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -127,6 +128,35 @@ def test_killed_and_continued(finished: TinyRun, tmp_path: Path) -> None:
     assert sum(kill.hit for kill in kills) >= 2, kills
     assert len({kill.stage for kill in kills}) == 3
     assert differing(finished.folder, tmp_path) == []
+
+
+@pytest.mark.slow
+def test_on_two_machines(finished: TinyRun, tmp_path: Path) -> None:
+    """Two agents of one process each, as on two machines, finish the chain: both end well, the files are those of any
+    run, and the tables were planned for two nodes of one rank, with some on each."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = f"127.0.0.1:{free.getsockname()[1]}"
+    agent = ["-m", "launch.agent", "--nnodes=2", "--nproc-per-node=1", "--local-addr=127.0.0.1"]
+    agent += ["--rdzv-backend=c10d", f"--rdzv-endpoint={meeting}", "--rdzv-id=test", "-m", "--", "pipeline.chain"]
+    command = [sys.executable, *agent, *finished.sizes, "--runs", str(tmp_path), "--run", RUN]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
+    agents = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=1800) for process in agents]
+    assert [process.returncode for process in agents] == [0, 0], said
+    assert sum("found " in out for out, _ in said) == 1, "rank 0 alone speaks"
+    assert all((tmp_path / RUN / name).stat().st_size > 0 for name in (*REPRODUCED, "report.html"))
+    plans = [json.loads(path.read_text()) for path in (tmp_path / RUN / "plans").iterdir()]
+    nodes = [
+        (plan["request"]["cluster"]["world_size"], plan["request"]["cluster"]["local_world_size"]) for plan in plans
+    ]
+    assert (2, 1) in nodes and set(nodes) <= {(2, 1), (1, 1)}
+    for plan in plans:
+        ranks = {shard["rank"] for table in plan["tables"] for shard in table["shards"]}
+        assert ranks == set(range(plan["request"]["cluster"]["world_size"]))
 
 
 @pytest.mark.slow

@@ -40,6 +40,25 @@ def test_two_ranks_agree(ranks: Ranks) -> None:
     assert found == [[rank, [0, 10], 1.5, 1.0 + rank, 0, *same] for rank in range(2)]
 
 
+GROUPS = """
+import torch
+from torch import distributed
+from pipeline.run.processes import join
+with join("cpu") as processes:
+    group = processes.dense_group
+    value = torch.ones(1)
+    distributed.all_reduce(value, group=group)
+    limits = {g._get_backend(torch.device("cpu")).options._timeout for g in (group, distributed.GroupMember.WORLD)}
+    print(group is not distributed.GroupMember.WORLD, group.size(), float(value), limits)
+"""
+
+
+@pytest.mark.slow
+def test_dense_gradients_have_a_group_of_their_own(ranks: Ranks) -> None:
+    """A second group of all ranks; in both a collective fails after ten minutes, not after a day."""
+    assert [process.stdout for process in ranks(2, GROUPS)] == ["True 2 2.0 {datetime.timedelta(seconds=600)}\n"] * 2
+
+
 LATE = """
 import os, signal, sys, time
 from pipeline.run.processes import is_first_to_say, join
@@ -63,6 +82,7 @@ def test_alone_is_a_group_of_one() -> None:
     """Without torchrun's environment: rank 0 of 1, collectives give back the own value, and no group is left behind."""
     with join("cpu") as processes:
         assert (processes.rank, processes.world_size, processes.is_first) == (0, 1, True)
+        assert processes.dense_group is None
         assert processes.gather("own") == ["own"]
         assert processes.mean(torch.tensor(3.5)) == 3.5
         assert processes.on_first(lambda: 7) == 7

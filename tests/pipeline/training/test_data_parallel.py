@@ -30,7 +30,7 @@ from pipeline.data import Batch
 from pipeline.run.checkpoint import Checkpoints
 from pipeline.run.folder import RunFolder
 from pipeline.run.processes import Processes, join
-from pipeline.training import loop, supernet
+from pipeline.training import loop, stage, supernet
 from pipeline.training.loop import train, train_step
 from pipeline.training.schedule import LearningRates
 from pipeline.training.supernet import build_supernet
@@ -126,7 +126,10 @@ def new_trainee(config: SupernetConfig, processes: Processes) -> Trainee:
         torch_generator=lambda stream, name: torch.Generator().manual_seed(0),
         numpy_generator=lambda stream: numpy.random.default_rng(0),
     )
-    with mock.patch.object(supernet, "standardization", lambda _: None):
+    with (
+        mock.patch.object(supernet, "standardization", lambda _: None),
+        mock.patch.object(stage, "planned", lambda *_, **__: None),  # there is no run's folder to keep a plan in
+    ):
         return build_supernet(session)[1]
 
 

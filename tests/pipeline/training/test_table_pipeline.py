@@ -4,16 +4,19 @@ TorchRec's pipeline trains what the plain loop trains, and the position is the t
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torchrec import EmbeddingBagConfig
+from torchrec.distributed.train_pipeline import train_pipelines
 
 from modules.embeddings import set_learning_rate, shard_embeddings
 from pipeline.data import Batch
 from pipeline.run.processes import Processes, join
+from pipeline.training import table_pipeline
 from pipeline.training.table_pipeline import TablePipeline
 
 Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
@@ -77,6 +80,25 @@ def test_the_pipeline_trains_the_same() -> None:
         plain, pipelined = (trained(processes, way) for way in (False, True))
     assert plain == pipelined
     assert len(set(plain[0])) == STEPS
+
+
+def test_the_pipeline_that_fetches_ahead_trains_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TorchRec's pipeline for tables with a cache on the device: the same losses, tables and positions, in its order of
+    steps. (On a CPU no table has a cache, and TorchRec hands the ids on only where there are CUDA streams.)"""
+
+    def hand_on(context: Any, modules: Any, *_: Any) -> None:
+        for name in (module.forward._name for module in modules):
+            context.module_input_post_prefetch[name] = context.input_dist_tensors_requests.pop(name).wait()
+            context.module_contexts_post_prefetch[name] = context.module_contexts.pop(name)
+            handed_on.append(context.index)
+
+    handed_on: list[int] = []
+    with join("cpu") as processes:
+        plain = trained(processes, False)
+        monkeypatch.setattr(train_pipelines, "prefetch_embeddings", hand_on)
+        monkeypatch.setattr(table_pipeline, "cached_lookups", lambda _: [SimpleNamespace(prefetch_pipeline=True)])
+        assert trained(processes, True) == plain
+    assert handed_on == list(range(STEPS))
 
 
 @pytest.mark.slow
