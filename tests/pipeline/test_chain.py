@@ -295,7 +295,7 @@ def test_damaged_checkpoint(copied: TinyRun, damage: str, capfd: pytest.CaptureF
     expected = result.read_bytes()
     result.unlink()
     (checkpoint,) = (copied.path / "checkpoints" / "supernet").glob("step_*")
-    damaged = checkpoint / ("progress.json" if damage == "progress" else "__0_0.distcp")
+    damaged = checkpoint / ("progress.json" if damage == "progress" else "rank_00000.tensors")
     whole = damaged.read_bytes()
     damaged.unlink()  # not to be written into: another test's file too
     match damage:
