@@ -27,9 +27,12 @@ from pipeline.config import FREE_FIELDS, NAMED_RUNS, RunConfig, describe
 from pipeline.data import Dataset, open_dataset
 from pipeline.data.dataset import SPLITS
 from pipeline.run.folder import RunFolder, plain
+from pipeline.run.lost import lost_process
 from pipeline.run.processes import Processes, is_first_to_say, join
 from pipeline.run.records.codec import read_record, write_record
 from pipeline.run.records.recipe import WIDTH_STEP
+from pipeline.run.stopping import STATUS as STOPPED
+from pipeline.run.stopping import Stopped, is_stop_asked, sigterm_stops
 from pipeline.search.strategy import STRATEGIES
 
 T = TypeVar("T")
@@ -111,7 +114,7 @@ def run_program(stages: Callable[[Session], object], name: str, arguments: Seque
     """Read the command line, open the run, do the work; returns the exit code. What a user did wrong is one line."""
     try:
         config = read_command_line(name, sys.argv[1:] if arguments is None else list(arguments))
-        with join(config.device) as processes:
+        with sigterm_stops(), join(config.device) as processes:
             return _run(stages, name, config, processes)
     except (ValueError, OSError) as error:  # a command line or device that is wrong is so on every rank
         if os.environ.get("RANK", "0") == "0":
@@ -124,20 +127,34 @@ def run_program(stages: Callable[[Session], object], name: str, arguments: Seque
 
 
 def _run(stages: Callable[[Session], object], name: str, config: RunConfig, processes: Processes) -> int:
-    """Do the work; what a user did wrong is one line, from the rank that met it first. Returns the exit code."""
+    """Do the work; what a user did wrong, or who is gone, is one line, from the rank that met it first. Returns the
+    exit code."""
     try:
         with open_session(config, processes) as session:
             stages(session)
+    except Stopped:
+        return _say(f"{name}: stopped; the same command resumes from here", STOPPED)
     except (ValueError, OSError) as error:
-        message = f"{name}: {error}"
-        for bar in list(getattr(tqdm, "_instances", ())):
-            bar.close()  # it would be drawn again behind the message
-        if is_first_to_say(message):
-            sys.stderr.write(f"{message}\n")  # under torchrun, print would write the newline by itself
-        if os.environ.get("TRACEBACK"):
-            traceback.print_exc()
-        return 1
+        return _say(f"{name}: {error}", 1)
+    except RuntimeError as error:
+        lost = lost_process(error)
+        if lost is None:
+            raise
+        if is_stop_asked():  # the others were stopped too, and have gone
+            return _say(f"{name}: stopped; the same command resumes from here", STOPPED)
+        return _say(f"{name}: {lost}", 1)
     return 0
+
+
+def _say(message: str, status: int) -> int:
+    """Print a last line, unless another rank has; returns the exit code."""
+    for bar in list(getattr(tqdm, "_instances", ())):
+        bar.close()  # it would be drawn again behind the message
+    if is_first_to_say(message):
+        sys.stderr.write(f"{message}\n")  # under torchrun, print would write the newline by itself
+    if os.environ.get("TRACEBACK"):
+        traceback.print_exc()
+    return status
 
 
 def read_command_line(name: str, arguments: list[str]) -> RunConfig:

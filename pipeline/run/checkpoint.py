@@ -49,9 +49,10 @@ class Checkpoints:
         Raises OSError when it cannot be written (disk full); the older ones are then still there.
         """
         try:
-            dcp.save(tensors, storage_writer=self.writer(step, progress, kept))
+            dcp.save(without_empty(tensors), storage_writer=self.writer(step, progress, kept))
         except (Exception, CheckpointException) as error:  # met by all ranks: DCP hands it on
-            raise self.not_written(step, error) from error
+            advice = "Make room and run the same command again: the earlier checkpoint is kept"
+            raise OSError(f"{self.remove_partial(step, error)} {advice}") from error
 
     def writer(self, step: int, progress: dict[str, Any], kept: int) -> TensorWriter:
         """What DCP writes a checkpoint by; it is complete when DCP has done."""
@@ -62,13 +63,11 @@ class Checkpoints:
             finish=lambda sums: _finish(partial, final, progress, sums, kept),
         )
 
-    def not_written(self, step: int, error: BaseException) -> OSError:
-        """The error for a checkpoint that could not be written; what there is of it is removed."""
+    def remove_partial(self, step: int, error: BaseException) -> str:
+        """Remove what there is of a checkpoint that could not be written; returns a line about it."""
         self.processes.on_first(lambda: shutil.rmtree(self._folder(PARTIAL, step), ignore_errors=True))
-        return OSError(
-            f"{self._folder(STEP, step)}: the checkpoint could not be written ({_root(error)}); is the disk full? "
-            "Make room and run the same command again: the earlier checkpoint is kept"
-        )
+        what = f"the checkpoint could not be written ({_root(error)}); is the disk full?"
+        return f"{self._folder(STEP, step)}: {what}"
 
     def load(self, checkpoint: Path, tensors: dict[str, Any]) -> dict[str, Any]:
         """Read a checkpoint into the tensors given, in place; returns its progress.
@@ -78,7 +77,7 @@ class Checkpoints:
         """
         verify(checkpoint, self.processes)
         try:
-            dcp.load(tensors, storage_reader=TensorReader(checkpoint), planner=TensorsOnly())
+            dcp.load(without_empty(tensors), storage_reader=TensorReader(checkpoint), planner=TensorsOnly())
         except (Exception, CheckpointException) as error:
             raise ValueError(
                 f"{checkpoint}: not a checkpoint of this model ({_root(error)}); "
@@ -110,9 +109,9 @@ class Checkpoints:
                     tqdm.write(f"{str(error).rpartition('; remove ')[0]}; the one before it is taken")
         return None
 
-    def keep_only(self, checkpoint: Path) -> None:
+    def keep_newest(self) -> None:
         """Remove every other checkpoint of the stage."""
-        self.processes.on_first(lambda: _drop_others(self.folder, {checkpoint}))
+        self.processes.on_first(lambda: _drop_others(self.folder, set(complete(self.folder)[:1])))
 
     def _set_aside(self, checkpoint: Path) -> None:
         aside = self._folder(DAMAGED, steps_done(checkpoint))
@@ -127,6 +126,17 @@ def complete(folder: Path) -> list[Path]:
     """The complete checkpoints in a stage's folder, the newest first."""
     found = [path for path in folder.glob(f"{STEP}*") if re.fullmatch(rf"{STEP}\d+", path.name)]
     return sorted((path for path in found if (path / "checksums.json").exists()), key=steps_done, reverse=True)
+
+
+def without_empty(tensors: dict[str, Any]) -> dict[str, Any]:
+    """Nested tensors without dictionaries that hold none: for DCP such a one is an object, and a rank without tables
+    has some.
+
+    >>> without_empty({"a": {"b": 1, "c": {}}, "d": {"e": {}}})
+    {'a': {'b': 1}}
+    """
+    kept = {key: without_empty(value) if isinstance(value, dict) else value for key, value in tensors.items()}
+    return {key: value for key, value in kept.items() if not isinstance(value, dict) or value}
 
 
 def is_finite(tensors: Any) -> bool:

@@ -318,8 +318,9 @@ def test_damaged_checkpoint(copied: TinyRun, damage: str, capfd: pytest.CaptureF
 
 @pytest.mark.slow
 def test_disk_full(finished: TinyRun, ready: Any, tmp_path: Path) -> None:
-    """With no room for a checkpoint the chain ends with one line and status 1, nothing half-written stays, and with
-    room again the same command goes on to the undisturbed run's supernet."""
+    """With no room for checkpoints the supernet is trained to its end, each that failed on the way is a line, and the
+    chain ends there with one line and status 1; nothing half-written stays, and with room again the same command ends
+    with the undisturbed run's supernet."""
     arguments = [*finished.sizes, "--runs", str(tmp_path / "runs"), "--run", RUN]
     limited = (
         "import resource, sys; from pipeline.chain import run_chain; from pipeline.session import run_program;"
@@ -330,7 +331,8 @@ def test_disk_full(finished: TinyRun, ready: Any, tmp_path: Path) -> None:
     run = tmp_path / "runs" / RUN
     assert ended.returncode == 1 and "Traceback" not in ended.stderr
     last = ended.stderr.strip().splitlines()[-1]
-    expected = rf"pipeline\.chain: {run}/checkpoints/supernet/step_0+6: the checkpoint could not be written"
+    assert f"{run}/checkpoints/supernet/step_00000006: the checkpoint could not be written" in ended.stdout
+    expected = rf"pipeline\.chain: {run}/checkpoints/supernet/step_0+12: the checkpoint could not be written"
     assert re.search(expected + r" .* is the disk full\? Make room and run the same command again", last)
     assert not [path for path in run.rglob("*") if ".tmp-" in path.name or "partial" in path.name]
     assert not list(run.glob("checkpoints/supernet/*_0*"))

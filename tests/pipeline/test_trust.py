@@ -188,7 +188,7 @@ KNOWN = {
     ("pipeline/serving/torchscript_model.py", "model = torch.jit.load(sys.argv[1], map_location="),
     ("pipeline/serving/torchscript_model.py", 'model = torch.jit.load("model.pt")'),
     # through the reader of numbers
-    ("pipeline/run/checkpoint.py", "dcp.load(tensors, storage_reader=TensorReader(che"),
+    ("pipeline/run/checkpoint.py", "dcp.load(without_empty(tensors), storage_reader=T"),
     ("pipeline/export.py", "dcp.load(wanted, storage_reader=TensorReader(chec"),
 }
 """(file, beginning of the line) of the product that may stand: each with its reason."""

@@ -17,7 +17,7 @@ from torchrec import EmbeddingBagConfig
 from modules.embeddings import shard_embeddings
 from pipeline.run.checkpoint import Checkpoints
 from pipeline.run.processes import Processes, join
-from pipeline.training.loop import load_tables
+from pipeline.training.trainee import load_tables
 
 Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
 PROGRESS = {"step": 3, "generator": {"state": 2**100}, "loss_sum": [0.1]}
