@@ -142,11 +142,12 @@ class RunConfig:
 
 
 FREE_FIELDS = frozenset(
-    {"runs", "device", "data.read_threads", "race.workers", "export.model", "export.ensemble"}
+    {"runs", "device", "data.path", "data.read_threads", "race.workers", "export.model", "export.ensemble"}
     | {f"rank_study.{own.name}" for own in fields(RankStudyConfig)}
     | {f"{stage}.checkpoint_{each}" for stage in ("supernet", "retrain") for each in ("minutes", "every")}
 )
-"""Fields that may differ when a run is resumed: they do not change what is computed."""
+"""Fields that may differ when a run is resumed: they do not change what is computed. (data.path is one, as the log may
+have been moved; whether it is the same is seen from its files: pipeline/data/fingerprint.py.)"""
 
 
 def quick() -> RunConfig:

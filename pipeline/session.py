@@ -26,6 +26,7 @@ from modules.space.search_space import SPACES
 from pipeline.config import FREE_FIELDS, NAMED_RUNS, RunConfig, describe
 from pipeline.data import Dataset, open_dataset
 from pipeline.data.dataset import SPLITS
+from pipeline.data.fingerprint import Fingerprint, check_unchanged, fingerprint
 from pipeline.run.folder import RunFolder, plain
 from pipeline.run.lost import lost_process
 from pipeline.run.processes import Processes, is_first_to_say, join
@@ -194,15 +195,33 @@ def open_session(config: RunConfig, processes: Processes) -> Iterator[Session]:
     with ExitStack() as held:
         processes.on_first(lambda: held.enter_context(folder.locked()))
         processes.on_first(lambda: folder.check(plain(config), FREE_FIELDS))
+        files = processes.on_first(lambda: _log_files(config, folder))
         processes.on_first(lambda: open_dataset(config.data, data).schema.name)  # rank 0 generates, the others read
         dataset = open_dataset(config.data, data)
         _check_ranks(config, dataset, processes.world_size)
         _check_table_limit(config, dataset)
         processes.on_first(dataset.check_labels)
-        processes.on_first(lambda: folder.claim(plain(config), FREE_FIELDS))
+        processes.on_first(lambda: _claim(config, folder, files))
         session = Session(config, folder, processes, dataset)
         _say_capped(session)
         yield session
+
+
+def _log_files(config: RunConfig, folder: RunFolder) -> Fingerprint:
+    """The files of the click log. Raises ValueError where the run was begun with others."""
+    if not folder.data_files.exists():
+        return fingerprint(config.data)
+    found = read_record(folder.data_files, Fingerprint)
+    check_unchanged(found, config.data, folder.path)
+    return found
+
+
+def _claim(config: RunConfig, folder: RunFolder, files: Fingerprint) -> None:
+    """The folder belongs to this configuration and this log from now on."""
+    folder.claim(plain(config), FREE_FIELDS)
+    if not folder.data_files.exists():
+        folder.data.mkdir(exist_ok=True)
+        write_record(folder.data_files, files)
 
 
 def _say_capped(session: Session) -> None:

@@ -26,6 +26,7 @@ class RunFolder:
         self.lock = path / "lock"
         self.config = path / "config.json"
         self.data = path / "data"
+        self.data_files = path / "data" / "files.json"
         self.candidates = path / "candidates.jsonl"
         self.candidates_table = path / "candidates.parquet"
         self.winners = path / "winners.json"
