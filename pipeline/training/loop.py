@@ -4,6 +4,7 @@ B batch, I dense inputs, F fields, D embedding width.
 """
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -106,12 +107,13 @@ class _Training:
                 if opened is not None:
                     held.callback(opened.close)
             while progress.step < total_steps and not progress.best.is_over:
-                rates = self._step(progress, tables)
+                self._step(progress, tables)
                 bar.update()
-                self._after_step(progress, rates, tables, upkeep, bar, log)
+                self._after_step(progress, tables, upkeep, bar, log)
+            self.processes.on_first(lambda: log and log.flush())
 
-    def _step(self, progress: Progress, tables: TablePipeline) -> LearningRates:
-        """One step; returns its learning rates."""
+    def _step(self, progress: Progress, tables: TablePipeline) -> None:
+        """One step."""
         trainee, config, guard, step = self.trainee, self.config, self.guard, progress.step
         if step % guard.pass_steps == 0:
             trainee.begin_pass(step // guard.pass_steps, config)
@@ -122,21 +124,13 @@ class _Training:
         if step not in guard.skipped:
             guard.saw(step, loss)
             progress.losses.add(loss)
-        elif accepts is not None and len(guard.skipped) == 1 and config.on_spike == "skip":
-            warn(
-                self.checkpoints, f"{self.stage}, step {step + 1}: the loss is {float(loss):.4g}; its rows are skipped"
-            )
+        elif config.on_spike == "skip" and len(guard.skipped) == 1:
+            where = f"{self.stage}, step {step + 1}"
+            warn(self.checkpoints, f"{where}: the loss is {float(loss):.4g}; its rows are skipped")
         progress.step += 1
-        return rates
 
     def _after_step(
-        self,
-        progress: Progress,
-        rates: LearningRates,
-        tables: TablePipeline,
-        upkeep: Upkeep,
-        bar: Any,
-        log: MetricsLog | None,
+        self, progress: Progress, tables: TablePipeline, upkeep: Upkeep, bar: Any, log: MetricsLog | None
     ) -> None:
         """Check, report, judge, save and stop, each where its time has come."""
         step, config = progress.step, self.config
@@ -150,20 +144,20 @@ class _Training:
         if is_judged or is_saved:
             check_finite(self.trainee, progress.losses.total, f"{self.stage}, step {step}", self.processes)
         if is_reported:
-            self._report(progress, rates, bar, log)
+            self._report(progress, bar, log)
         if is_judged:
             assert self.validate is not None, "keep_best_pass needs validation rows"
             progress.best.take(self.validate(), step, self.trainee, self.checkpoints)
         if is_last or progress.best.is_over:
             return
-        state = self._state(progress, tables)
+        state = functools.partial(self._held, progress, tables)
         if agreed.is_stopping:
             upkeep.save_now(step, state)
             raise Stopped
         if is_saved:
             upkeep.save(step, state, is_exact)
 
-    def _report(self, progress: Progress, rates: LearningRates, bar: Any, log: MetricsLog | None) -> None:
+    def _report(self, progress: Progress, bar: Any, log: MetricsLog | None) -> None:
         """A line of metrics, where a step since the last one was not skipped."""
         step = progress.step
         if not progress.losses.count:
@@ -173,8 +167,9 @@ class _Training:
             raise diverged(f"{self.stage}, step {step}")
         bar.set_postfix_str(f"log loss {mean_loss:.4f}")
         if log is not None:
+            rate = learning_rates(self.config, step - 1, self.guard.pass_steps).dense
             rows, skipped = step * self.config.batch_size, self.guard.skipped_before(step)
-            log.write(MetricsLine(self.stage, step, rows, mean_loss, rates.dense, skipped))
+            log.write(MetricsLine(self.stage, step, rows, mean_loss, rate, skipped))
 
     def _end(self, progress: Progress, tables: TablePipeline, upkeep: Upkeep) -> None:
         """What is left: the best pass, finished, in one checkpoint."""
@@ -182,7 +177,7 @@ class _Training:
         if self.finish is not None:
             self.finish()
         progress.is_finished = True
-        upkeep.save_now(progress.step, self._state(progress, tables), kept=1)
+        upkeep.save_now(progress.step, functools.partial(self._held, progress, tables), kept=1)
         if self.guard.skipped:
             warn(self.checkpoints, f"{self.stage}: trained without the rows of {len(self.guard.skipped)} steps")
 
@@ -193,20 +188,13 @@ class _Training:
         if newest is None:
             raise Diverged(f"{self.stage}, {found}, before the first checkpoint; lower the learning rates")
         self.guard.skip(found.step)
-        warn(
-            self.checkpoints,
-            f"{self.stage}, {found}; training goes back to {newest.name}, and on without the {self.config.batch_size} "
-            "rows of that step",
-        )
+        without = f"on without the {self.config.batch_size} rows of that step"
+        warn(self.checkpoints, f"{self.stage}, {found}; training goes back to {newest.name}, and {without}")
 
-    def _state(self, progress: Progress, tables: TablePipeline) -> Callable[[], tuple[dict[str, Any], dict[str, Any]]]:
-        """What a checkpoint holds, taken when it is asked for."""
-
-        def state() -> tuple[dict[str, Any], dict[str, Any]]:
-            position = tables.state_dict()
-            return self.trainee.tensors(), as_plain(progress, self.trainee, position, self.guard, self.processes)
-
-        return state
+    def _held(self, progress: Progress, tables: TablePipeline) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a checkpoint holds: tensors, and the rest as plain JSON."""
+        position = tables.state_dict()
+        return self.trainee.tensors(), as_plain(progress, self.trainee, position, self.guard, self.processes)
 
 
 def begin_random_numbers(device: torch.device, seed: int) -> None:

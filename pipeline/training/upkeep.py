@@ -5,6 +5,7 @@ agree in one small collective about once a second, and not at every step, which 
 for the device.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,4 +105,5 @@ class Upkeep:
 def warn(checkpoints: Checkpoints, line: str) -> None:
     """A line for the user, on rank 0, above the progress bar."""
     if checkpoints.processes.is_first:
-        tqdm.write(line)
+        with contextlib.suppress(OSError):  # the terminal may be a file on the disk that is full
+            tqdm.write(line)
