@@ -131,8 +131,9 @@ def test_killed_and_continued(finished: TinyRun, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_on_two_ranks(finished: TinyRun, tmp_path: Path) -> None:
-    """torchrun's two gloo processes finish the chain; and from the supernet that they left, one rank's search, race and
-    trainings to the end find the same, byte for byte: candidates, winners, every trial, finalists, results."""
+    """torchrun's two gloo processes finish the chain; and from the supernet that they left, one rank's search, race,
+    trainings to the end and co-design find the same, byte for byte: candidates, winners, every trial, finalists,
+    results, and the mapping."""
     torchrun = ["-m", "launch.agent", "--standalone", "--nproc-per-node=2", "-m", "--", "pipeline.chain"]
     two = [*finished.sizes, "--runs", str(tmp_path / "two"), "--run", RUN]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
@@ -141,8 +142,9 @@ def test_on_two_ranks(finished: TinyRun, tmp_path: Path) -> None:
     assert "2 process(es), cpu" in ended.stdout and ended.stdout.count("\nfound ") == 1
     found, one = tmp_path / "two" / RUN, tmp_path / "runs" / RUN
     decided = ("winners.json", "candidates.jsonl", "candidates.parquet", "race.jsonl", "race.json", "results.json")
+    decided += ("codesign_measurements.json", "codesign.json")
     shutil.copytree(found, one, ignore=shutil.ignore_patterns(*decided, "retrain"))
-    for stage in (search_supernet, race, retrain):
+    for stage in (search_supernet, race, retrain, codesign):
         assert type(finished)(tmp_path, finished.sizes, 0).program(stage) == 0
     for name in decided:
         assert (one / name).read_bytes() == (found / name).read_bytes()
