@@ -24,12 +24,13 @@ def train(
     env: Optional[Dict[str, str]] = None,
     max_retries: int = 0,
     port: int = 29500,
+    max_restarts: int = 0,
 ) -> AppDef:
     """Trains a run's supernet.
 
     Args:
         program_args: after `--`, the options of `python -m pipeline.train`
-        j: nodes x processes on each, one process a GPU
+        j: nodes x processes on each, one process a GPU; 1:2x8 is two nodes, of which one is enough to go on
         cpu: cores of a node, shared among its processes; 0 is all of this machine's
         gpu: GPUs of a node; -1 is one a process, as far as this machine has them
         memMB: memory of a node in MB, for the schedulers that reserve it
@@ -39,6 +40,7 @@ def train(
         env: environment variables of the program, NAME=value,NAME=value
         max_retries: how often the scheduler may start it again; it resumes where it stopped
         port: where the nodes meet on the first of them, when there are several
+        max_restarts: how often all processes may be started again when one has failed; they resume where they stopped
     """
-    launch = Launch(j, cpu, gpu, memMB, h, image, python, env, max_retries, port)
+    launch = Launch(j, cpu, gpu, memMB, h, image, python, env, max_retries, port, max_restarts)
     return program_app("train", "pipeline.train", program_args, launch)
