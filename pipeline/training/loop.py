@@ -110,7 +110,7 @@ class _Training:
                 self._step(progress, tables)
                 bar.update()
                 self._after_step(progress, tables, upkeep, bar, log)
-            self.processes.on_first(lambda: log and log.flush())
+            self.processes.on_first(log.flush if log is not None else lambda: None)
 
     def _step(self, progress: Progress, tables: TablePipeline) -> None:
         """One step."""

@@ -141,8 +141,10 @@ def test_on_two_ranks(finished: TinyRun, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert "2 process(es), cpu" in ended.stdout and ended.stdout.count("\nfound ") == 1
     found, one = tmp_path / "two" / RUN, tmp_path / "runs" / RUN
-    decided = ("winners.json", "candidates.jsonl", "candidates.parquet", "race.jsonl", "race.json", "results.json")
-    decided += ("codesign_measurements.json", "codesign.json")
+    decided = (
+        *("winners.json", "candidates.jsonl", "candidates.parquet", "race.jsonl", "race.json", "results.json"),
+        *("codesign_measurements.json", "codesign.json"),
+    )
     shutil.copytree(found, one, ignore=shutil.ignore_patterns(*decided, "retrain"))
     for stage in (search_supernet, race, retrain, codesign):
         assert type(finished)(tmp_path, finished.sizes, 0).program(stage) == 0

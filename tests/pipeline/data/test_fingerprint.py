@@ -86,15 +86,15 @@ def change(file: Path, place: int) -> None:
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-CHANGES: list[tuple[Callable[[Path], None], str]] = [
+CHANGES: list[tuple[Callable[[Path], object], str]] = [
     (append, r"day_1\.tsv has 240,001 bytes and had 240,000"),
     (cut, r"day_1\.tsv has 120,000 bytes and had 240,000"),
     (first_byte, r"day_1\.tsv has other contents of the same length"),
     (last_byte, r"day_1\.tsv has other contents of the same length"),
     (middle, r"day_1\.tsv has other contents of the same length"),
     (Path.unlink, r"day_1\.tsv is missing"),
-    (lambda file: shutil.copy(file, file.with_name("day_2.tsv")) and None, r"day_2\.tsv is new"),
-    (lambda file: file.rename(file.with_name("day_7.tsv")) and None, r"day_1\.tsv is missing; day_7\.tsv is new"),
+    (lambda file: shutil.copy(file, file.with_name("day_2.tsv")), r"day_2\.tsv is new"),
+    (lambda file: file.rename(file.with_name("day_7.tsv")), r"day_1\.tsv is missing; day_7\.tsv is new"),
 ]
 
 
