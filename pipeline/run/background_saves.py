@@ -9,8 +9,9 @@ from concurrent.futures import Future
 from typing import Any, cast
 
 import torch.distributed.checkpoint as dcp
-from torch import distributed
-from torch.distributed.checkpoint.staging import BlockingAsyncStager
+from torch import Tensor, distributed
+from torch.distributed._shard.sharded_tensor import ShardedTensor
+from torch.distributed.checkpoint.staging import AsyncStager
 
 from pipeline.run.checkpoint import Checkpoints, without_empty
 
@@ -37,7 +38,7 @@ class BackgroundSaves:
         found = dcp.async_save(
             without_empty(tensors),
             storage_writer=self._checkpoints.writer(step, progress, KEPT),
-            async_stager=BlockingAsyncStager(),
+            async_stager=_Copies(),
             process_group=self._group,
             no_dist=is_alone,
         )
@@ -65,3 +66,24 @@ class BackgroundSaves:
         if self._group is not None:
             distributed.destroy_process_group(self._group)
             self._group = None
+
+
+class _Copies(AsyncStager):
+    """Copies nested tensors to memory before it returns. (DCP's own stagers cannot copy ShardedTensors, or copy them by
+    deepcopy, in 25 times the CPU time.)"""
+
+    _synchronize_after_execute = False
+
+    def stage(self, state_dict: dict[str, Any]) -> dict[str, Any]:
+        """The copy, which later steps do not change."""
+        return {key: _copied(value) for key, value in state_dict.items()}
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(inner) for key, inner in value.items()}
+    if isinstance(value, ShardedTensor):
+        is_here = all(shard.tensor.device.type == "cpu" for shard in value.local_shards())
+        return value.clone() if is_here else value.cpu()
+    assert isinstance(value, Tensor)
+    return value.detach().to("cpu", copy=True)

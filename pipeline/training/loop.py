@@ -26,7 +26,7 @@ from pipeline.run.records.progress import MetricsLine
 from pipeline.run.records.recipe import TrainingRecipe
 from pipeline.run.stopping import Stopped, held_back
 from pipeline.training.config import TrainingConfig
-from pipeline.training.diverged import Diverged, check_finite, diverged
+from pipeline.training.diverged import check_finite, diverged
 from pipeline.training.progress import Progress, as_plain, resumed
 from pipeline.training.schedule import LearningRates, learning_rates
 from pipeline.training.spikes import Guard, Spike
@@ -186,7 +186,7 @@ class _Training:
         upkeep.collect()
         newest = self.checkpoints.newest()
         if newest is None:
-            raise Diverged(f"{self.stage}, {found}, before the first checkpoint; lower the learning rates")
+            raise self.guard.end(found)
         self.guard.skip(found.step)
         without = f"on without the {self.config.batch_size} rows of that step"
         warn(self.checkpoints, f"{self.stage}, {found}; training goes back to {newest.name}, and {without}")

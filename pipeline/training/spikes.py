@@ -34,6 +34,8 @@ class Spike(Exception):
         super().__init__(f"step {step + 1}: the loss is {loss:.4g}")
         self.step = step
         """The step, from 0."""
+        self.loss = loss
+        """The mean over ranks, nats per row."""
 
 
 @dataclass
@@ -91,14 +93,18 @@ class Guard:
         means = self._means([loss for _, loss in unseen]) if unseen else []
         for (step, _), mean in zip(unseen, means, strict=True):
             if not self._is_accepted(step, mean):
-                if self.config.on_spike == "roll_back":
-                    raise Spike(step, mean)
-                if not math.isfinite(mean):
-                    raise diverged(f"{self.stage}, step {step + 1}")
-                raise Diverged(
-                    f"{self.stage}, step {step + 1}: the loss is {mean:.4g}, above {self.config.spike_factor:g} times "
-                    f"the largest of the {WINDOW} before; lower the learning rates, or look at the rows"
-                )
+                spike = Spike(step, mean)
+                raise spike if self.config.on_spike == "roll_back" else self.end(spike)
+
+    def end(self, spike: Spike) -> Diverged:
+        """The error of a training that ends at a spike."""
+        where = f"{self.stage}, step {spike.step + 1}"
+        if not math.isfinite(spike.loss):
+            return diverged(where)
+        return Diverged(
+            f"{where}: the loss is {spike.loss:.4g}, above {self.config.spike_factor:g} times the largest of the "
+            f"{WINDOW} before; lower the learning rates, or look at the rows"
+        )
 
     def skip(self, step: int) -> None:
         """From now on, do not learn from this step's batch. Raises Diverged where that has become too many.
