@@ -78,6 +78,14 @@ class _Copies(AsyncStager):
         """The copy, which later steps do not change."""
         return {key: _copied(value) for key, value in state_dict.items()}
 
+    def synchronize_staging(self) -> None:
+        """Nothing: the copy is complete when `stage` returns."""
+        return
+
+    def close(self) -> None:
+        """Nothing is held."""
+        return
+
 
 def _copied(value: Any) -> Any:
     if isinstance(value, dict):
