@@ -1,7 +1,8 @@
 """One program of this project as a TorchX app: what the components, the other files of this folder, return.
 
 `1x1` is the plain program. `1xM` puts torchrun's elastic agent in front (agent.py), which starts M processes that find
-one another through RANK, WORLD_SIZE and MASTER_ADDR. `NxM` is N such agents, which meet on the first node.
+one another through RANK, WORLD_SIZE and MASTER_ADDR. `NxM` is N such agents, which meet on the first node. `K:NxM` is
+N, of which K are enough to go on.
 
 The component files repeat one signature because TorchX reads it from the source: it executes a component file inside a
 module of its own, where `__future__` annotations, `list[str]` and `X | None` are not understood, so that such a file
@@ -50,19 +51,28 @@ def is_on_a_cluster() -> bool:
 
 
 def nodes_and_processes(j: str) -> tuple[int, int]:
-    """Reads TorchX's `-j`: nodes x processes on each.
+    """Reads TorchX's `-j`: nodes x processes on each. Of `1:2x8`, one node or two, the most.
 
-    >>> nodes_and_processes("2x8")
-    (2, 8)
+    >>> nodes_and_processes("2x8"), nodes_and_processes("1:2x8")
+    ((2, 8), (2, 8))
 
     Raises:
-        ValueError: `j` is of another form, or a number is zero. (TorchX's elastic `1:2x8` is refused too: the programs
-            restart on any number of ranks, but cannot change it while they run.)
+        ValueError: `j` is of another form, a number is zero, or the least is above the most.
     """
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", j)
-    if match is None:
-        raise ValueError(f"-j is nodes x processes on each, such as 1x2; found {j!r}")
-    return int(match[1]), int(match[2])
+    match = re.fullmatch(r"(?:([1-9]\d*):)?([1-9]\d*)x([1-9]\d*)", j)
+    if match is None or int(match[1] or 1) > int(match[2]):
+        raise ValueError(f"-j is nodes x processes on each, such as 1x2, or 1:2x8 for one node or two; found {j!r}")
+    return int(match[2]), int(match[3])
+
+
+def fewest_nodes(j: str) -> int:
+    """The nodes with which the programs of `-j` go on when others are lost.
+
+    >>> fewest_nodes("2x8"), fewest_nodes("1:2x8")
+    (2, 1)
+    """
+    nodes, _ = nodes_and_processes(j)
+    return int(j.partition(":")[0]) if ":" in j else nodes
 
 
 def usable_cores() -> int:
@@ -82,17 +92,29 @@ def visible_gpus() -> int:
 
 
 def command_line(
-    python: str, module: str, program_args: Sequence[str], nodes: int, processes: int, port: int
+    python: str,
+    module: str,
+    program_args: Sequence[str],
+    nodes: int,
+    processes: int,
+    port: int,
+    fewest: int | None = None,
+    max_restarts: int = 0,
 ) -> tuple[str, list[str]]:
     """Entry point and arguments of one replica (one node).
+
+    With `max_restarts`, torchrun starts all ranks again when one has failed, on `fewest` nodes or more: the programs
+    resume from their last checkpoint, on any number of ranks that share the batch evenly.
 
     `$` in the program's arguments is doubled, since TorchX substitutes its own macros into what it is given.
     """
     program = [module, *(argument.replace("$", "$$") for argument in program_args)]
-    if nodes == processes == 1:
+    if nodes == processes == 1 and not max_restarts:
         return python, ["-m", *program]
     program = ["-m", "--", *program]  # without the dashes torchrun takes a program's --run for its own --run-path
-    agent = ["-m", "launch.agent", f"--nnodes={nodes}", f"--nproc-per-node={processes}"]
+    at_least = f"{fewest}:" if fewest not in (None, nodes) else ""
+    agent = ["-m", "launch.agent", f"--nnodes={at_least}{nodes}", f"--nproc-per-node={processes}"]
+    agent += [f"--max-restarts={max_restarts}"] if max_restarts else []
     if nodes == 1:
         return python, [*agent, "--standalone", *program]
     # The schedulers name the first node in an environment variable, which only a shell can put into the command; some
@@ -132,9 +154,15 @@ class Launch:
     """Where several nodes meet, on the first of them."""
     mounts: Sequence[str] | None = None
     """What containers see of their host, as TorchX reads it: type=bind,src=…,dst=…."""
+    max_restarts: int = 0
+    """How often torchrun may start the ranks again when one has failed, at least 0; `j` then may be as 1:2x8."""
 
     def __post_init__(self) -> None:
         nodes_and_processes(self.j)
+        if self.max_restarts < 0:
+            raise ValueError(f"--max_restarts is {self.max_restarts}; it must be at least 0")
+        if ":" in self.j and not self.max_restarts:
+            raise ValueError(f"-j is {self.j!r}, which takes --max_restarts: ranks go on with fewer nodes by a restart")
         if scheduler() in CONTAINERS and not self.image:
             raise ValueError(
                 f"{scheduler()} runs a container image that holds this project: build it (docker build -t NAME .), "
@@ -174,13 +202,15 @@ class Launch:
 
     def role(self, name: str, entrypoint: str, args: Sequence[str], env: Mapping[str, str]) -> Role:
         """The role `name` that starts `entrypoint` with `args` on every node; the user's variables override `env`."""
+        nodes, fewest = nodes_and_processes(self.j)[0], fewest_nodes(self.j)
         return Role(
             name=name,
             image=self.image or torchx.IMAGE,
             entrypoint=entrypoint,
             args=list(args),
             env={**env, **(self.env or {})},
-            num_replicas=nodes_and_processes(self.j)[0],
+            num_replicas=nodes,
+            min_replicas=fewest if fewest < nodes else None,
             max_retries=self.max_retries,
             resource=specs.resource(cpu=self.cores, gpu=self.gpus, memMB=self.megabytes, h=self.h),
             mounts=specs.parse_mounts(list(self.mounts or ())),
@@ -207,7 +237,8 @@ def program_app(name: str, module: str, program_args: Sequence[str], launch: Lau
     # torchrun would give every process one thread, a lone process would take all cores of the machine.
     own = None if is_on_a_cluster() else os.environ.get("OMP_NUM_THREADS")
     threads = own or str(max(1, launch.cores // processes))
-    entrypoint, args = command_line(launch.interpreter, module, program_args, nodes, processes, launch.port)
+    again = (fewest_nodes(launch.j), launch.max_restarts)
+    entrypoint, args = command_line(launch.interpreter, module, program_args, nodes, processes, launch.port, *again)
     role = launch.role(name, entrypoint, args, {"OMP_NUM_THREADS": threads})
     if has_run:
         role.metadata[RUN_FOLDER] = str(run_folder(program_args))
@@ -223,7 +254,7 @@ def replicated_app(name: str, module: str, program_args: Sequence[str], launch: 
         ValueError: `j` is not Nx1.
     """
     replicas, processes = nodes_and_processes(launch.j)
-    if processes != 1:
+    if processes != 1 or ":" in launch.j:
         raise ValueError(
             f"-j is {launch.j!r}, but a replica of {name} uses all cores of its node by itself: use {replicas}x1"
         )

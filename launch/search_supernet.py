@@ -25,12 +25,13 @@ def search_supernet(
     mounts: Optional[List[str]] = None,
     max_retries: int = 0,
     port: int = 29500,
+    max_restarts: int = 0,
 ) -> AppDef:
     """Scores candidates on a run's trained supernet and keeps the best.
 
     Args:
         program_args: after `--`, the options of `python -m pipeline.search`
-        j: nodes x processes on each, one process a GPU
+        j: nodes x processes on each, one process a GPU; 1:2x8 is two nodes, of which one is enough to go on
         cpu: cores of a node, shared among its processes; 0 is all of this machine's, on a cluster 8 a process
         gpu: GPUs of a node; -1 is one a process: on a cluster, and here as far as this machine has them
         memMB: memory of a node in MB, for the schedulers that reserve it; 0 is 100,000 a process, here 16,384
@@ -41,6 +42,7 @@ def search_supernet(
         mounts: what containers see of their host, type=bind,src=/host/path,dst=/path[,readonly] and further ones
         max_retries: how often the scheduler may start it again; it resumes where it stopped
         port: where the nodes meet on the first of them, when there are several
+        max_restarts: how often all processes may be started again when one has failed; they resume where they stopped
     """
-    launch = Launch(j, cpu, gpu, memMB, h, image, python, env, max_retries, port, mounts)
+    launch = Launch(j, cpu, gpu, memMB, h, image, python, env, max_retries, port, mounts, max_restarts)
     return program_app("search_supernet", "pipeline.search", program_args, launch)

@@ -21,6 +21,7 @@ from pim_codesign import (
     search,
     workload_of_subnet,
 )
+from pipeline.run.processes import cpu_threads
 from pipeline.run.progress_bar import progress_bar
 from pipeline.run.records.codec import read_record, write_record
 from pipeline.run.records.codesign import (
@@ -45,15 +46,21 @@ def codesign(session: Session) -> Codesign:
     path = session.folder.codesign
     if not session.exists(path):
         results = session.read(session.folder.results, Results)
-        best = results.best_model
-        others = [model for model in results.of_kind("handmade") if model is not best]
-        handmade = tuple(_mapped_naively(session, model) for model in others)
-        measured = MeasuredModel(session, best)
-        session.write(path, session.processes.on_first(lambda: _search(session, measured, handmade)))
+        with cpu_threads(1):  # a sum's last bits depend on the threads that share it, and those on the ranks of a node
+            session.write(path, _mapped(session, results))
     found = session.read(path, Codesign)
     for line in summary(found):
         session.say(line)
     return found
+
+
+def _mapped(session: Session, results: Results) -> Codesign:
+    """The hand-made models as they are, and the best model's search, on rank 0; the same on any number of ranks."""
+    best = results.best_model
+    others = [model for model in results.of_kind("handmade") if model is not best]
+    handmade = tuple(_mapped_naively(session, model) for model in others)
+    measured = MeasuredModel(session, best)
+    return session.processes.on_first(lambda: _search(session, measured, handmade))
 
 
 class MeasuredModel:

@@ -18,7 +18,7 @@ from pipeline.run.records.trees import TreesConfig
 from pipeline.search.config import PUBLISHED, ScoringConfig
 from pipeline.search.evolution import EvolutionConfig
 from pipeline.search.strategy import SearchConfig
-from pipeline.training.config import TrainingConfig
+from pipeline.training.config import TrainingConfig, UpkeepConfig
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class SupernetConfig(TrainingConfig):
 
 
 @dataclass(frozen=True)
-class RetrainConfig:
+class RetrainConfig(UpkeepConfig):
     """How the race's finalists are trained to the end: each with its own recipe, several times."""
 
     seeds: int = 3
@@ -78,15 +78,11 @@ class RetrainConfig:
     platt_scaling: bool = True
     """Rescale each trained network's logits by a scale and a bias that are fitted on the validation rows, and compare
     validation log losses after that, in the race too: several passes leave a network too sure of itself."""
-    log_every: int = 50
-    """Steps between lines in metrics.jsonl, at least 1."""
-    checkpoint_every: int = 1_000
-    """Steps between checkpoints; 0: only at the end."""
 
     def __post_init__(self) -> None:
-        for name, least in (("seeds", 1), ("log_every", 1), ("checkpoint_every", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"retrain.{name} is {getattr(self, name)}; it must be at least {least}")
+        super().__post_init__()
+        if self.seeds < 1:
+            raise ValueError(f"retrain.seeds is {self.seeds}; it must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -149,10 +145,12 @@ class RunConfig:
 
 
 FREE_FIELDS = frozenset(
-    {"runs", "device", "data.read_threads", "race.workers", "export.model", "export.ensemble"}
+    {"runs", "device", "data.path", "data.read_threads", "race.workers", "export.model", "export.ensemble"}
     | {f"rank_study.{own.name}" for own in fields(RankStudyConfig)}
+    | {f"{stage}.checkpoint_{each}" for stage in ("supernet", "retrain") for each in ("minutes", "every")}
 )
-"""Fields that may differ when a run is resumed: they do not change what is computed."""
+"""Fields that may differ when a run is resumed: they do not change what is computed. (data.path is one, as the log may
+have been moved; whether it is the same is seen from its files: pipeline/data/fingerprint.py.)"""
 
 
 def quick() -> RunConfig:
@@ -182,10 +180,10 @@ def criteo_kaggle() -> RunConfig:
     return RunConfig(
         run="criteo_kaggle",
         data=DataConfig(schema="criteo", max_table_rows=500_000),
-        supernet=SupernetConfig(path_warm_up_steps=15_000, checkpoint_every=2_000, log_every=500),
+        supernet=SupernetConfig(path_warm_up_steps=15_000, log_every=500),
         search=EvolutionConfig(initial_population=128, generations=240, tournament=64, children=8),
         scoring=PUBLISHED,
-        retrain=RetrainConfig(seeds=2, checkpoint_every=2_000, log_every=500),
+        retrain=RetrainConfig(seeds=2, log_every=500),
     )
 
 
@@ -194,7 +192,7 @@ def criteo_terabyte() -> RunConfig:
     return RunConfig(
         run="criteo_terabyte",
         data=DataConfig(split="mlperf_days", max_table_rows=2**31 - 1, read_ahead_mb=1024, read_threads=4),
-        supernet=SupernetConfig(batch_size=16_384, path_warm_up_steps=15_000, checkpoint_every=5_000, log_every=500),
+        supernet=SupernetConfig(batch_size=16_384, path_warm_up_steps=15_000, log_every=500),
         search=EvolutionConfig(initial_population=128, generations=240, tournament=64, children=8),
         scoring=PUBLISHED,
         race=RaceConfig(
@@ -203,7 +201,7 @@ def criteo_terabyte() -> RunConfig:
             max_rows=40_000_000,
             recipe=starting_recipe(batch_size=16_384),
         ),
-        retrain=RetrainConfig(seeds=1, checkpoint_every=5_000, log_every=500),
+        retrain=RetrainConfig(seeds=1, log_every=500),
     )
 
 

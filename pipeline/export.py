@@ -16,6 +16,7 @@ from pipeline.run.files import sha256
 from pipeline.run.records.codec import read_record
 from pipeline.run.records.model_card import ModelCard, Provenance
 from pipeline.run.records.results import ModelResult, Results
+from pipeline.run.tensor_files import TensorReader, TensorsOnly
 from pipeline.serving.torchscript_model import TrainedParts, write_model
 from pipeline.session import Session, run_program
 from pipeline.training.standalone import Contender, rebuild
@@ -91,7 +92,7 @@ def read_unsharded(session: Session, network: nn.Module, checkpoint: Path) -> di
         "embeddings": {f"embedding_bags.{name}.weight": table for name, table in tables.items()},
         "dense": {name: parameter.detach() for name, parameter in network.named_parameters()},
     }
-    dcp.load(wanted, checkpoint_id=str(checkpoint), no_dist=True)
+    dcp.load(wanted, storage_reader=TensorReader(checkpoint), planner=TensorsOnly(), no_dist=True)
     return tables
 
 

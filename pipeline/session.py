@@ -26,12 +26,16 @@ from modules.space.search_space import SPACES
 from pipeline.config import FREE_FIELDS, NAMED_RUNS, RunConfig, describe
 from pipeline.data import Dataset, open_dataset
 from pipeline.data.dataset import SPLITS
+from pipeline.data.fingerprint import Fingerprint, check_unchanged, fingerprint
 from pipeline.run.folder import RunFolder, plain
+from pipeline.run.lost import lost_process
 from pipeline.run.processes import Processes, is_first_to_say, join
 from pipeline.run.records.codec import read_record, write_record
 from pipeline.run.records.progress import SupernetResult
 from pipeline.run.records.recipe import WIDTH_STEP
 from pipeline.run.records.results import Results
+from pipeline.run.stopping import STATUS as STOPPED
+from pipeline.run.stopping import Stopped, is_stop_asked, sigterm_stops
 from pipeline.run.tracking import track
 from pipeline.search.strategy import STRATEGIES
 
@@ -114,7 +118,7 @@ def run_program(stages: Callable[[Session], object], name: str, arguments: Seque
     """Read the command line, open the run, do the work; returns the exit code. What a user did wrong is one line."""
     try:
         config = read_command_line(name, sys.argv[1:] if arguments is None else list(arguments))
-        with join(config.device) as processes:
+        with sigterm_stops(), join(config.device) as processes:
             return _run(stages, name, config, processes)
     except (ValueError, OSError) as error:  # a command line or device that is wrong is so on every rank
         if os.environ.get("RANK", "0") == "0":
@@ -127,21 +131,24 @@ def run_program(stages: Callable[[Session], object], name: str, arguments: Seque
 
 
 def _run(stages: Callable[[Session], object], name: str, config: RunConfig, processes: Processes) -> int:
-    """Do the work; what a user did wrong is one line, from the rank that met it first. Returns the exit code."""
+    """Do the work; what a user did wrong, or who is gone, is one line, from the rank that met it first. Returns the
+    exit code."""
     try:
         with open_session(config, processes) as session:
             stages(session)
             if processes.is_first:
                 track(session.folder, found_so_far(session.folder, session.space))
+    except Stopped:
+        return _say(f"{name}: stopped; the same command resumes from here", STOPPED)
     except (ValueError, OSError) as error:
-        message = f"{name}: {error}"
-        for bar in list(getattr(tqdm, "_instances", ())):
-            bar.close()  # it would be drawn again behind the message
-        if is_first_to_say(message):
-            sys.stderr.write(f"{message}\n")  # under torchrun, print would write the newline by itself
-        if os.environ.get("TRACEBACK"):
-            traceback.print_exc()
-        return 1
+        return _say(f"{name}: {error}", 1)
+    except RuntimeError as error:
+        lost = lost_process(error)
+        if lost is None:
+            raise
+        if is_stop_asked():  # the others were stopped too, and have gone
+            return _say(f"{name}: stopped; the same command resumes from here", STOPPED)
+        return _say(f"{name}: {lost}", 1)
     return 0
 
 
@@ -161,6 +168,17 @@ def found_so_far(folder: RunFolder, space: SearchSpace) -> dict[str, float | str
         if best.test.auc is not None:
             found["test_auc"] = best.test.auc
     return found
+
+
+def _say(message: str, status: int) -> int:
+    """Print a last line, unless another rank has; returns the exit code."""
+    for bar in list(getattr(tqdm, "_instances", ())):
+        bar.close()  # it would be drawn again behind the message
+    if is_first_to_say(message):
+        sys.stderr.write(f"{message}\n")  # under torchrun, print would write the newline by itself
+    if os.environ.get("TRACEBACK"):
+        traceback.print_exc()
+    return status
 
 
 def read_command_line(name: str, arguments: list[str]) -> RunConfig:
@@ -208,15 +226,33 @@ def open_session(config: RunConfig, processes: Processes) -> Iterator[Session]:
     with ExitStack() as held:
         processes.on_first(lambda: held.enter_context(folder.locked()))
         processes.on_first(lambda: folder.check(plain(config), FREE_FIELDS))
+        files = processes.on_first(lambda: _log_files(config, folder))
         processes.on_first(lambda: open_dataset(config.data, data).schema.name)  # rank 0 generates, the others read
         dataset = open_dataset(config.data, data)
         _check_ranks(config, dataset, processes.world_size)
         _check_table_limit(config, dataset)
         processes.on_first(dataset.check_labels)
-        processes.on_first(lambda: folder.claim(plain(config), FREE_FIELDS))
+        processes.on_first(lambda: _claim(config, folder, files))
         session = Session(config, folder, processes, dataset)
         _say_capped(session)
         yield session
+
+
+def _log_files(config: RunConfig, folder: RunFolder) -> Fingerprint:
+    """The files of the click log. Raises ValueError where the run was begun with others."""
+    if not folder.data_files.exists():
+        return fingerprint(config.data)
+    found = read_record(folder.data_files, Fingerprint)
+    check_unchanged(found, config.data, folder.path)
+    return found
+
+
+def _claim(config: RunConfig, folder: RunFolder, files: Fingerprint) -> None:
+    """The folder belongs to this configuration and this log from now on."""
+    folder.claim(plain(config), FREE_FIELDS)
+    if not folder.data_files.exists():
+        folder.data.mkdir(exist_ok=True)
+        write_record(folder.data_files, files)
 
 
 def _say_capped(session: Session) -> None:

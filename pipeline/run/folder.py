@@ -26,6 +26,7 @@ class RunFolder:
         self.lock = path / "lock"
         self.config = path / "config.json"
         self.data = path / "data"
+        self.data_files = path / "data" / "files.json"
         self.candidates = path / "candidates.jsonl"
         self.candidates_table = path / "candidates.parquet"
         self.winners = path / "winners.json"
@@ -48,7 +49,12 @@ class RunFolder:
         return self.path / "plans" / f"tables_{digest}.json"
 
     def checkpoints(self, stage: str) -> Path:
-        """Folder of a training stage's checkpoints, for example `supernet` or `retrain/handmade/dlrm/seed_0`."""
+        """Folder of a training stage's checkpoints, for example `supernet` or `retrain/handmade/dlrm/seed_0`.
+
+        Raises ValueError for a name that leads out of there: a model's name in a record may be a stranger's.
+        """
+        if any(part in ("", ".", "..") for part in stage.split("/")) or "\0" in stage:
+            raise ValueError(f"{stage!r} names no training stage of {self.path}: it leads out of its folder")
         return self.path / "checkpoints" / stage
 
     def result(self, stage: str) -> Path:
@@ -74,8 +80,9 @@ class RunFolder:
 
         The kernel gives a killed process's lock back; what such a process left half-written is removed. A folder that
         nobody claimed in the block goes again, if it is empty. Raises ValueError naming the process that holds the
-        lock.
+        lock, or a symbolic link in the folder.
         """
+        self._refuse_links()
         with _open_lock(self.lock) as handle:
             if not _take(handle, self.lock):
                 raise ValueError(
@@ -93,6 +100,16 @@ class RunFolder:
                     self.lock.unlink()
                     with suppress(OSError):  # not empty
                         self.path.rmdir()
+
+    def _refuse_links(self) -> None:
+        """Raise ValueError naming a symbolic link, through which a run would write into files outside its folder."""
+        for folder, folders, files in os.walk(self.path):
+            for name in (*folders, *files):
+                if os.path.islink(os.path.join(folder, name)):
+                    raise ValueError(
+                        f"{os.path.join(folder, name)} is a symbolic link, and a run writes into its own folder only; "
+                        "put the file itself there, or the whole folder of runs elsewhere (--runs)"
+                    )
 
     def _remove_leftovers(self) -> None:
         """Remove what killed writers left beside the files they would have become."""

@@ -75,13 +75,15 @@ def is_trained(session: Session, stage: str) -> bool:
 
 
 def load_trained(session: Session, trainee: Trainee, stage: str) -> None:
-    """Load the stage's newest checkpoint. Raises ValueError when there is none."""
+    """Load the checkpoint of a stage that has ended. Raises ValueError when there is none."""
     checkpoints = Checkpoints(session.folder.checkpoints(stage), session.processes)
     newest = checkpoints.newest()
     if newest is None:
         raise ValueError(f"{checkpoints.folder}: no checkpoint; train this stage first (python -m pipeline.train)")
     tensors = trainee.tensors()
-    checkpoints.load(newest, tensors)
+    if not checkpoints.load(newest, tensors)["is_finished"]:
+        result = session.folder.result(stage)
+        raise ValueError(f"{newest} is not the end of its training; remove {result} to have it trained to the end")
     load_tables(trainee.embeddings, tensors)
 
 

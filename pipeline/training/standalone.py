@@ -94,8 +94,7 @@ def train_standalone(contender: Contender) -> Trained:
     Beside the checkpoint it leaves its metrics, and its logits, so that models can be compared row by row.
     """
     session, stage, network = contender.session, contender.stage, contender.network
-    retrain, path = session.config.retrain, session.folder.result(stage)
-    config = training_config(contender.recipe, retrain.log_every, retrain.checkpoint_every)
+    path, config = session.folder.result(stage), training_config(contender.recipe, session.config.retrain)
     trainee = build_trainee(session, network, config)
     if is_trained(session, stage):
         load_trained(session, trainee, stage)

@@ -23,6 +23,7 @@ from pipeline.config import RunConfig
 from pipeline.data import open_dataset
 from pipeline.run.folder import RunFolder
 from pipeline.run.processes import Device, Processes, join
+from pipeline.run.stopping import STATUS, Stopped, sigterm_stops
 from pipeline.session import Session
 
 LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK")
@@ -65,7 +66,8 @@ class Workers:
             raise errors[0]
 
     def close(self, at_once: bool = False) -> None:
-        """End the processes; `at_once`: in the midst of what they train, which a resumed run trains again."""
+        """End the processes; `at_once`: in the midst of what they train, which a resumed run goes on with from the
+        checkpoint that a training of a stage then leaves, or trains again."""
         if self._pool is not None:
             for process in active_children() if at_once else ():
                 process.terminate()
@@ -124,6 +126,7 @@ def _start(config: RunConfig, folder: Path, device: Device, parent: int) -> None
     torch.set_num_threads(1)
     _draw_no_bars()
     stack = contextlib.ExitStack()
+    stack.enter_context(sigterm_stops())
     processes: Processes = stack.enter_context(join(device))
     run = RunFolder(folder)
     _WORKER.append((Session(config, run, processes, open_dataset(config.data, str(run.data))), stack))
@@ -141,7 +144,10 @@ def _draw_no_bars() -> None:
 
 def _call(function: Callable[[Session, Any], Any], item: Any) -> Any:
     ((session, _),) = _WORKER
-    return function(session, item)
+    try:
+        return function(session, item)
+    except Stopped:
+        os._exit(STATUS)  # the pool would give it the next item
 
 
 def _end_with(parent: int) -> None:

@@ -33,11 +33,30 @@ def test_nodes_and_processes(nodes: int, processes: int) -> None:
     assert nodes_and_processes(f"{nodes}x{processes}") == (nodes, processes)
 
 
-@pytest.mark.parametrize("j", ["", "2", "0x1", "1x0", "1x", "x2", "1:2x4", "1x2x3", "-1x2", "1x2\n", "1 x 2"])
+@pytest.mark.parametrize(
+    "j", ["", "2", "0x1", "1x0", "1x", "x2", "2:1x4", "0:2x4", ":2x4", "1:2:3x4", "1x2x3", "-1x2", "1x2\n", "1 x 2"]
+)
 def test_other_forms_are_refused(j: str) -> None:
     """Anything else is an error that shows what was found."""
-    with pytest.raises(ValueError, match="such as 1x2; found"):
+    with pytest.raises(ValueError, match="such as 1x2, or 1:2x8 for one node or two; found"):
         nodes_and_processes(j)
+
+
+def test_lost_workers_are_started_again() -> None:
+    """-j 1:2x8 with restarts is torchrun's elastic form, and TorchX's too; so is one process that may be restarted;
+    without restarts an elastic -j is an error, not ignored."""
+    role = app(j="1:2x8", max_restarts=3).roles[0]
+    assert (role.num_replicas, role.min_replicas) == (2, 1)
+    options = parse_args(shlex.split(role.args[1])[shlex.split(role.args[1]).index("launch.agent") + 1 :])
+    assert (options.nnodes, options.nproc_per_node, options.max_restarts) == ("1:2", "8", 3)
+    role = app(j="1x1", max_restarts=2).roles[0]
+    options = parse_args(role.args[role.args.index("launch.agent") + 1 :])
+    assert (options.nnodes, options.max_restarts, options.standalone) == ("1", 2, True)
+    assert app(j="2x8").roles[0].min_replicas is None and "--max-restarts" not in app(j="2x8").roles[0].args[1]
+    with pytest.raises(ValueError, match=r"-j is '1:2x8', which takes --max_restarts"):
+        app(j="1:2x8")
+    with pytest.raises(ValueError, match="--max_restarts is -1; it must be at least 0"):
+        app(max_restarts=-1)
 
 
 @given(arguments, st.sampled_from([(1, 1), (1, 3), (2, 4)]))

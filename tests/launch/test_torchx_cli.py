@@ -156,7 +156,7 @@ def test_stopping(torchx: list[str], probe: Path, j: str, sent: signal.Signals) 
     ("arguments", "said"),
     [
         (["nowhere.py"], "no component file nowhere.py in "),
-        (["probe.py", "-j", "1:2x4", "--", "say"], "-j is nodes x processes on each, such as 1x2; found '1:2x4'"),
+        (["probe.py", "-j", "2:1x4", "--", "say"], "or 1:2x8 for one node or two; found '2:1x4'"),
         (["probe.py", "--run", "x"], "FILE.py -j 1x2 -- --run NAME"),
         (["probe.py", "--gpu", "3", "--", "say"], "--gpu asks for 3 GPUs; this machine has no nvidia-smi"),
     ],

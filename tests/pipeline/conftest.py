@@ -28,7 +28,7 @@ SIZES = """
 --codesign.log-loss-rows 100 --codesign.pareto-points 4
 """
 
-TENSORS = "*.distcp"
+TENSORS = "*.tensors"
 """The files of a checkpoint that are large."""
 
 

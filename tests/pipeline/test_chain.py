@@ -161,8 +161,9 @@ def test_on_two_machines(finished: TinyRun, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_on_two_ranks(finished: TinyRun, tmp_path: Path) -> None:
-    """torchrun's two gloo processes finish the chain; and from the supernet that they left, one rank's search, race and
-    trainings to the end find the same, byte for byte: candidates, winners, every trial, finalists, results."""
+    """torchrun's two gloo processes finish the chain; and from the supernet that they left, one rank's search, race,
+    trainings to the end and co-design find the same, byte for byte: candidates, winners, every trial, finalists,
+    results, and the mapping."""
     torchrun = ["-m", "launch.agent", "--standalone", "--nproc-per-node=2", "-m", "--", "pipeline.chain"]
     two = [*finished.sizes, "--runs", str(tmp_path / "two"), "--run", RUN]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
@@ -170,9 +171,12 @@ def test_on_two_ranks(finished: TinyRun, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert "2 process(es), cpu" in ended.stdout and ended.stdout.count("\nfound ") == 1
     found, one = tmp_path / "two" / RUN, tmp_path / "runs" / RUN
-    decided = ("winners.json", "candidates.jsonl", "candidates.parquet", "race.jsonl", "race.json", "results.json")
+    decided = (
+        *("winners.json", "candidates.jsonl", "candidates.parquet", "race.jsonl", "race.json", "results.json"),
+        *("codesign_measurements.json", "codesign.json"),
+    )
     shutil.copytree(found, one, ignore=shutil.ignore_patterns(*decided, "retrain"))
-    for stage in (search_supernet, race, retrain):
+    for stage in (search_supernet, race, retrain, codesign):
         assert type(finished)(tmp_path, finished.sizes, 0).program(stage) == 0
     for name in decided:
         assert (one / name).read_bytes() == (found / name).read_bytes()
@@ -325,7 +329,7 @@ def test_damaged_checkpoint(copied: TinyRun, damage: str, capfd: pytest.CaptureF
     expected = result.read_bytes()
     result.unlink()
     (checkpoint,) = (copied.path / "checkpoints" / "supernet").glob("step_*")
-    damaged = checkpoint / ("progress.json" if damage == "progress" else "__0_0.distcp")
+    damaged = checkpoint / ("progress.json" if damage == "progress" else "rank_00000.tensors")
     whole = damaged.read_bytes()
     damaged.unlink()  # not to be written into: another test's file too
     match damage:
@@ -348,8 +352,9 @@ def test_damaged_checkpoint(copied: TinyRun, damage: str, capfd: pytest.CaptureF
 
 @pytest.mark.slow
 def test_disk_full(finished: TinyRun, ready: Any, tmp_path: Path) -> None:
-    """With no room for a checkpoint the chain ends with one line and status 1, nothing half-written stays, and with
-    room again the same command goes on to the undisturbed run's supernet."""
+    """With no room for checkpoints the supernet is trained to its end, each that failed on the way is a line, and the
+    chain ends there with one line and status 1; nothing half-written stays, and with room again the same command ends
+    with the undisturbed run's supernet."""
     arguments = [*finished.sizes, "--runs", str(tmp_path / "runs"), "--run", RUN]
     limited = (
         "import resource, sys; from pipeline.chain import run_chain; from pipeline.session import run_program;"
@@ -360,7 +365,8 @@ def test_disk_full(finished: TinyRun, ready: Any, tmp_path: Path) -> None:
     run = tmp_path / "runs" / RUN
     assert ended.returncode == 1 and "Traceback" not in ended.stderr
     last = ended.stderr.strip().splitlines()[-1]
-    expected = rf"pipeline\.chain: {run}/checkpoints/supernet/step_0+6: the checkpoint could not be written"
+    assert f"{run}/checkpoints/supernet/step_00000006: the checkpoint could not be written" in ended.stdout
+    expected = rf"pipeline\.chain: {run}/checkpoints/supernet/step_0+12: the checkpoint could not be written"
     assert re.search(expected + r" .* is the disk full\? Make room and run the same command again", last)
     assert not [path for path in run.rglob("*") if ".tmp-" in path.name or "partial" in path.name]
     assert not list(run.glob("checkpoints/supernet/*_0*"))

@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pim_codesign import PRESETS, evaluate
 from pipeline.codesign import MeasuredModel, Measurements, codesign, summary
-from pipeline.run.processes import join
+from pipeline.run.processes import cpu_threads, join
 from pipeline.run.records.codec import read_record, write_record
 from pipeline.run.records.codesign import Codesign, LogLosses
 from pipeline.run.records.results import ModelKind, ModelResult, Results
@@ -73,6 +73,20 @@ def test_the_best_is_mapped_whatever_its_kind(session: Session, kind: ModelKind)
     assert workload.embeddings.width == best.recipe.embedding_width
     assert workload.multiply_accumulates == best.multiply_accumulates
     assert tuple(operator.name for operator in written.naive.operators) == workload.operators
+
+
+@pytest.mark.slow
+def test_threads_do_not_matter(session: Session) -> None:
+    """codesign.json is the same bytes whatever number of threads a process has: ranks of one machine share its cores,
+    so that a process has others on another number of ranks."""
+    written = []
+    for count in (1, 3):
+        for path in (session.folder.codesign, session.folder.codesign_measurements):
+            path.unlink()
+        with cpu_threads(count):
+            codesign(session)
+        written.append(session.folder.codesign.read_bytes())
+    assert written[0] == written[1]
 
 
 @pytest.mark.slow

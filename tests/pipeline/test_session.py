@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy
 import pytest
 import torch
+from torch import distributed
 
 from pipeline.run.processes import join
 from pipeline.session import STREAMS, Session, open_session, read_command_line, run_program
@@ -161,6 +163,54 @@ def test_stopped_by_hand(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> 
 
     assert copied.program(interrupted) == 130
     assert capfd.readouterr().err == "program: stopped; the same command resumes from here\n"
+
+
+def test_stopped_by_a_scheduler(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
+    """SIGTERM where no training is under way ends at once, with status 143 and the same word."""
+
+    def asked(session: Session) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("it went on")
+
+    assert copied.program(asked) == 143
+    assert capfd.readouterr().err == "program: stopped; the same command resumes from here\n"
+
+
+def test_a_lost_process_is_one_line(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
+    """A store or a rank that is gone is one line with what to do; other errors of torch's are not taken for that."""
+
+    def lost(session: Session) -> None:
+        raise distributed.DistNetworkError("failed to recv, got 0 bytes\nException raised from recvBytes at Utils.hpp")
+
+    assert copied.program(lost) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line == (
+        "program: the process that keeps the run's store is gone or does not answer (failed to recv, got 0 bytes); "
+        "the same command resumes from the last checkpoint, on as many processes as there are then"
+    )
+
+    def wrong(session: Session) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1"):
+        copied.program(wrong)
+
+
+def test_a_changed_log_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A run goes on with its log in another place, and not with another log: one line names the file."""
+    log = write_rows(tmp_path / "log", train=30, valid=5, test=5)
+    options = f"--data.schema criteo --runs {tmp_path}/runs --supernet.batch-size 8 --race.recipe.batch-size 8".split()
+    assert run_program(nothing, "program", [*options, "--data.path", str(log)]) == 0
+    moved = log.rename(tmp_path / "moved")
+    assert run_program(nothing, "program", [*options, "--data.path", str(moved)]) == 0
+    with (moved / "valid.tsv").open("a") as file:
+        file.write((moved / "test.tsv").read_text())
+    capfd.readouterr()
+    assert run_program(never, "program", [*options, "--data.path", str(moved)]) == 1
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert re.search(r"runs/default was begun with: valid\.tsv has 2,\d+ bytes and had 1,\d+; put back what", line), (
+        line
+    )
 
 
 RANK = """

@@ -3,6 +3,9 @@
 | file in the run folder | record | written by |
 |---|---|---|
 | `config.json` | the configuration dataclasses (`pipeline.config.RunConfig`) with the run's format | every stage |
+| `data/files.json` | `pipeline.data.fingerprint.Fingerprint` | every stage |
+| `data/integers.json` | `pipeline.training.integers.IntegerStatistics` | the first training |
+| `checkpoints/<stage>/<checkpoint>/tensors.json` | `pipeline.run.tensor_files.SavedTensors` | train, retrain |
 | `checkpoints/<stage>/metrics.jsonl` | `progress.MetricsLine`, one per line | train, retrain |
 | `timings.json` | `progress.Timings` | chain |
 | `checkpoints/supernet/result.json` | `progress.SupernetResult` | train |

@@ -17,6 +17,8 @@ class MetricsLine:
     """Mean over the steps since the line before, nats per row."""
     learning_rate: float
     """Of the dense part at this step."""
+    skipped_steps: int = 0
+    """Steps so far whose rows were read and not learned from, as their loss was not finite or a spike."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torchrec import EmbeddingBagConfig
 from modules.embeddings import shard_embeddings
 from pipeline.run.checkpoint import Checkpoints
 from pipeline.run.processes import Processes, join
-from pipeline.training.loop import load_tables
+from pipeline.training.trainee import load_tables
 
 Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
 PROGRESS = {"step": 3, "generator": {"state": 2**100}, "loss_sum": [0.1]}
@@ -100,7 +100,7 @@ def truncate(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [flip_a_bit, truncate, Path.unlink])
-@pytest.mark.parametrize("name", ["__0_0.distcp", ".metadata", "progress.json"])
+@pytest.mark.parametrize("name", ["rank_00000.tensors", "tensors.json", "progress.json"])
 def test_damage_is_named(checkpoints: Checkpoints, name: str, damage: Callable[[Path], object]) -> None:
     """A flipped bit, a truncated or a missing file of any kind: a ValueError naming the file and what to do, and no
     tensor has changed."""
@@ -180,7 +180,7 @@ with join("cpu") as processes:
     own = {name: table.local_shards()[0].tensor.tolist()
            for name, table in tensors["embeddings"].items() if table.local_shards()}
     told = []
-    for name in ("__0_0.distcp", "__1_0.distcp"):
+    for name in ("rank_00000.tensors", "rank_00001.tensors"):
         damaged = checkpoints.newest() / name
         whole = processes.on_first(damaged.read_bytes)
         processes.on_first(lambda: damaged.write_bytes(whole[:-1]))
@@ -199,7 +199,11 @@ def test_saved_on_two_ranks_loaded_on_one(ranks: Ranks, tmp_path: Path) -> None:
     damage that one of them has found."""
     folder = tmp_path / "stage"
     saved = [json.loads(process.stdout.splitlines()[-1]) for process in ranks(2, RANK, str(folder))]
-    assert saved[0][1] == saved[1][1] == [f"damaged checkpoint: {folder}/step_00000007/__{n}_0.distcp" for n in (0, 1)]
+    assert (
+        saved[0][1]
+        == saved[1][1]
+        == [f"damaged checkpoint: {folder}/step_00000007/rank_{n:05d}.tensors" for n in (0, 1)]
+    )
     tables = [
         EmbeddingBagConfig(name=f"t_{n}", feature_names=[str(n)], num_embeddings=9 + n, embedding_dim=4)
         for n in range(3)

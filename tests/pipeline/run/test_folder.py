@@ -119,11 +119,11 @@ def test_one_writer(tmp_path: Path) -> None:
     left = [
         run.path / "winners.json.tmp-77",
         run.path / "model.pt.tmp-abc" / "skeleton.pt",
-        run.checkpoints("supernet") / "partial_00000003" / "__0_0.distcp",
-        run.checkpoints("retrain/winner_1") / "partial_00000003" / "__0_0.distcp",
+        run.checkpoints("supernet") / "partial_00000003" / "rank_00000.tensors",
+        run.checkpoints("retrain/winner_1") / "partial_00000003" / "rank_00000.tensors",
         run.data / "generated" / "day_1.parquet.tmp-77",
     ]
-    kept = [run.winners, run.checkpoints("supernet") / "step_00000002" / "__0_0.distcp", run.config]
+    kept = [run.winners, run.checkpoints("supernet") / "step_00000002" / "rank_00000.tensors", run.config]
     for path in left + kept:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")

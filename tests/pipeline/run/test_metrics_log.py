@@ -1,6 +1,7 @@
 """metrics.jsonl: written line by line, and resumed without what a killed run left behind."""
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def test_metrics_resume_at_the_checkpoint(tmp_path: Path) -> None:
     log.write(entry("a", 2))
     assert lines(run) == [("a", 1), ("a", 2)]
     log.close()
-    last = {"stage": "a", "step": 2, "rows": 128, "train_log_loss": 0.25, "learning_rate": 0.1}
+    last = {"stage": "a", "step": 2, "rows": 128, "train_log_loss": 0.25, "learning_rate": 0.1, "skipped_steps": 0}
     assert json.loads(run.metrics("a").read_text().splitlines()[-1]) == last
     assert [path.name.split(".")[0] for path in (run.tensorboard / "a").iterdir()] == ["events"]
 
@@ -50,14 +51,22 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
     assert run.metrics("a").read_bytes() == before
 
 
-def test_metrics_on_a_full_disk(tmp_path: Path) -> None:
-    """An OSError naming metrics.jsonl, not a bare "No space left on device"."""
+def test_metrics_on_a_full_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line that cannot be written is said once, and written whole with the first that can, in its place."""
     run = RunFolder(tmp_path)
     log = MetricsLog(run, "a", first_step=0)
-    log.file.close()
-    log.file = open("/dev/full", "a", encoding="utf-8")  # noqa: SIM115  its close fails too
-    with pytest.raises(OSError, match="make room on the disk"):
-        log.write(entry("a", 1))
-    with pytest.raises(OSError, match="No space left"):
-        log.file.close()
-    log.board.close()
+    log.write(entry("a", 1))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (run.metrics("a").stat().st_size + 10, hard))
+    try:
+        for step in (2, 3):
+            log.write(entry("a", step))
+        with pytest.raises(OSError, match=r"File too large while writing; make room on the disk: .*metrics\.jsonl"):
+            log.flush()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said = capsys.readouterr().out
+    assert said.count("training goes on, and the line is written with the next") == 1
+    log.write(entry("a", 4))
+    log.close()
+    assert lines(run) == [("a", 1), ("a", 2), ("a", 3), ("a", 4)]

@@ -305,8 +305,9 @@ def test_bytes_reduced_are_the_active_weights(ranks: Ranks, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_killed_rank_ends_the_other_and_the_run_goes_on(ranks: Ranks, tmp_path: Path) -> None:
-    """Rank 1 is killed before step 7: rank 0 ends with an error within 60 s, and the same command goes on from step 6
-    to the very weights of a run that nothing stopped, with distinct paths and their generator too."""
+    """Rank 1 is killed before step 7: rank 0 ends with an error within 60 s, and the same command goes on from step 6,
+    or from 3 where 6 was still being written, to the very weights of a run that nothing stopped, with distinct paths
+    and their generator too."""
     changes = json.dumps({"distinct_paths": True})
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for folder in (whole, broken):
@@ -317,7 +318,8 @@ def test_a_killed_rank_ends_the_other_and_the_run_goes_on(ranks: Ranks, tmp_path
     assert killed.returncode == -signal.SIGKILL
     assert survivor.returncode > 0 and "Error" in survivor.stderr
     newest = Checkpoints(RunFolder(broken).checkpoints("supernet"), Processes(0, 1, torch.device("cpu"))).folder
-    assert [path.name for path in newest.iterdir() if path.name.startswith("step_")] == ["step_00000006"]
+    kept = sorted(path.name for path in newest.glob("step_*"))
+    assert kept in (["step_00000003"], ["step_00000003", "step_00000006"])
     ranks(2, RANK, __file__, "train", str(broken), changes)
     for found, expected in zip(of_ranks(broken, 2), of_ranks(whole, 2), strict=True):
         assert found.keys() == expected.keys()

@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from modules.space.handmade import handmade
 from pipeline.run.records.recipe import Recipe, TrainingRecipe
 from pipeline.session import Session
-from pipeline.training.config import training_config
+from pipeline.training.config import UpkeepConfig, training_config
 from pipeline.training.stage import (
     EVALUATED_AT_ONCE,
     evaluate_split,
@@ -87,7 +87,7 @@ def test_training_is_repeatable(session: Session) -> None:
     session = dataclasses.replace(session, config=dataclasses.replace(session.config, retrain=unscaled))
     own, other = (dataclasses.replace(dlrm(session), stage="unscaled") for _ in range(2))
     train_standalone(own)
-    config = training_config(own.recipe, log_every=2, checkpoint_every=0)
+    config = training_config(own.recipe, UpkeepConfig(log_every=2, checkpoint_minutes=0))
     trained, again = (build_trainee(session, one.network, config) for one in (dlrm(session), other))
     load_trained(session, trained, own.stage)
     train_to_end(session, again, config, "retrain/handmade/again")
