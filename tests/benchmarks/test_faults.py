@@ -29,7 +29,7 @@ ENDED: dict[str, list[list[int | None]]] = {
     "newest checkpoint NaN": [[-9, -9], [0, 0]],
     "disk full for a while": [[0, 0]],
     "disk full to the end": [[1, 1], [0, 0]],
-    "store gone": [[0, 0]],
+    "store gone": [[1, 1], [0, 0]],
     "hung rank": [[1, None], [0, 0]],
 }
 """How the ranks of each start end: 1 with an error in one line, 143 stopped, negative by a signal, None killed as it
