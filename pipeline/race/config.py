@@ -70,7 +70,8 @@ class RaceConfig:
     handmade_finalists: int = 2
     """Best hand-made contenders that are, at least 0."""
     tuning_trials: int = 2
-    """Recipes beside the common one that the best finalists try, at least 0; the one_pass track has its own."""
+    """Trials beside the common recipe that the best finalists get, at least 0: recipes of their own, or, for a searched
+    one that a hand-made one leads, larger networks."""
     retrained: int = 1
     """Finalists of each kind, searched and hand-made, that try recipes of their own, and are trained to the end with
     several seeds, at least 1."""

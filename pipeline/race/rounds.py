@@ -2,7 +2,7 @@
 
 New contenders are trained on a share of a pass's rows, and on all of them if they are among the best screened
 (successive halving); the last few are trained with the whole recipe, and the best of these, searched and hand-made,
-try as many recipes of their own.
+get as many further trials: recipes of their own, or larger networks where a hand-made one leads.
 """
 
 import dataclasses
