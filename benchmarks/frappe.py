@@ -1,6 +1,6 @@
 """Does the search beat hand-made models on a real log? Frappe_x1 (train negatives re-sampled) in ../shared/data.
 
-    python -m benchmarks.frappe [--seeds 3] [--passes 110] [--baselines dlrm dnn …] [--folder /tmp/frappe]
+    python -m benchmarks.frappe [--seeds 3] [--generations 5] [--baselines dlrm dnn …] [--folder /tmp/frappe]
 
 Runs the chain once on the tuned track; the best searched and the best hand-made models (`--retrained` of each) are
 trained to the end with several seeds, each with the best of as many recipe trials. The log is read where it is; nothing
@@ -44,8 +44,8 @@ class FrappeConfig:
 
     seeds: int = 3
     """Trainings to the end of each model, at least 1."""
-    passes: float = 110.0
-    """Budget of the race in passes over the training rows."""
+    generations: int = 5
+    """Generations of the race."""
     baselines: tuple[str, ...] = ("dlrm", "dcn_v2", "deepfm", "dnn", "autoint_plus", "masknet", "finalmlp", "finalnet")
     """Hand-made models that take part."""
     retrained: int = 1
@@ -60,13 +60,14 @@ def main(config: FrappeConfig) -> dict[str, float | str]:
     """The run and its figures; returns the last line."""
     if not LOG.is_dir():
         raise SystemExit(f"{LOG} is absent: this benchmark needs the log there")
-    sizes = ["--data.path", str(LOG), "--runs", config.folder, "--run", f"passes_{config.passes:g}"]
-    sizes += ["--race.passes", str(config.passes), "--retrain.seeds", str(config.seeds)]
+    name = f"generations_{config.generations}"
+    sizes = ["--data.path", str(LOG), "--runs", config.folder, "--run", name]
+    sizes += ["--race.generations", str(config.generations), "--retrain.seeds", str(config.seeds)]
     sizes += ["--race.handmade", *config.baselines, "--race.retrained", str(config.retrained)]
     finalists = str(max(2, config.retrained))
     sizes += ["--race.finalists", finalists, "--race.handmade-finalists", finalists]
     subprocess.run([sys.executable, "-m", "pipeline.chain", *sizes, *shlex.split(config.arguments)], check=True)
-    results = read_record(Path(config.folder) / f"passes_{config.passes:g}" / "results.json", Results, SPACES["open"])
+    results = read_record(Path(config.folder) / name / "results.json", Results, SPACES["open"])
     for model in sorted(results.models, key=lambda one: one.valid.log_loss):
         print(line(model))
     winner, best = results.best_model, results.best_handmade

@@ -109,7 +109,7 @@ class RunConfig:
     """Seed of every draw of the run, at least 0. (The generated data have --data.seed.)"""
     minutes: float = 0.0
     """Wall-clock minutes that the race and the finalists' trainings may take on these processes, converted once into
-    rows; 0: the budget is race.passes."""
+    rows; 0: as long as it takes."""
     device: Device = "auto"
     """cpu, cuda, or auto: CUDA where there is one."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -162,7 +162,7 @@ def quick() -> RunConfig:
         search=EvolutionConfig(initial_population=8, generations=2, tournament=4, children=4),
         scoring=ScoringConfig(fine_tune_rows=2_048, valid_rows=2_000),
         race=RaceConfig(
-            passes=32,
+            generations=2,
             handmade=("dlrm", "dcn_v2_parallel"),
             from_supernet=1,
             supernet_rows=0,

@@ -23,7 +23,8 @@ import numpy
 import torch
 
 from modules.space import Architecture, single_operator_any_connection
-from pipeline.race.contest import Contest, operations
+from pipeline.race.contest import Contest
+from pipeline.race.cost import operations
 from pipeline.race.outcomes import train_all
 from pipeline.race.recipes import screening_share
 from pipeline.race.rounds import find_recipe

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from modules.embeddings import BYTES_PER_NUMBER
 from modules.space import multiply_accumulates, parameter_count
 from modules.space.handmade import TITLES
+from pipeline.race.cost import training_cost
 from pipeline.run.progress_bar import progress_bar
 from pipeline.run.records.codec import read_record
 from pipeline.run.records.race import Finalist, RaceResult
@@ -36,7 +37,8 @@ def retrain(session: Session, team: Workers | None = None) -> Results:
 
 def train_finalists(session: Session, finalists: Sequence[Finalist], team: Workers | None = None) -> None:
     """Train every finalist with each of its seeds; they leave checkpoints, metrics and logits."""
-    jobs = [(finalist, seed) for finalist in finalists for seed in range(session.config.retrain.seeds)]
+    longest_first = sorted(finalists, key=lambda own: -training_cost(session, own.architecture, own.recipe))
+    jobs = [(finalist, seed) for finalist in longest_first for seed in range(session.config.retrain.seeds)]
     progress = progress_bar(total=len(jobs), desc="retrain", unit="net", disable=not session.processes.is_first)
     with workers(session, team) as own:
         own.each(_train, jobs, lambda _: progress.update())

@@ -1,4 +1,4 @@
-"""The settings of the race from scratch: its budget, its tracks, who takes part, and how many reach the end."""
+"""The settings of the race from scratch: its length, its tracks, who takes part, and how many reach the end."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -18,6 +18,17 @@ def starting_recipe(batch_size: int = 512) -> TrainingRecipe:
     )
 
 
+_FROM_ZERO = (
+    "generations",
+    "from_supernet",
+    "supernet_rows",
+    "random",
+    "handmade_finalists",
+    "tuning_trials",
+    "workers",
+)
+
+
 @dataclass(frozen=True)
 class RaceConfig:
     """How contenders are trained from scratch against one another, on growing shares of the rows."""
@@ -25,9 +36,9 @@ class RaceConfig:
     track: Literal["tuned", "one_pass"] = "tuned"
     """Recipes open to every contender: tuned (embedding width, passes, tables kept or fresh, their rate and prior), or
     one_pass (a single pass, as production logs and the published method have it)."""
-    passes: float = 70.0
-    """Budget of the race and of the finalists' trainings together, in passes over the training rows, above 0. Given
-    `--minutes`, it follows from the time that the race's first trainings take."""
+    generations: int = 2
+    """Generations of children after the entrants, at least 0. Given `--minutes`, which are the budget of the race and
+    of the finalists' trainings to the end, there are as many as these leave time for."""
     max_rows: int = 2_000_000
     """Training rows of a pass that the race uses at most, at least 1; finalists are trained on all of them."""
     valid_rows: int = 200_000
@@ -69,7 +80,7 @@ class RaceConfig:
     """Best searched contenders that are trained with the whole recipe, at least 1."""
     handmade_finalists: int = 2
     """Best hand-made contenders that are, at least 0."""
-    tuning_trials: int = 2
+    tuning_trials: int = 1
     """Trials beside the common recipe that the best finalists get, at least 0: recipes of their own, or, for a searched
     one that a hand-made one leads, larger networks."""
     retrained: int = 1
@@ -89,7 +100,7 @@ class RaceConfig:
         for name in ("max_rows", "valid_rows", "children", "tournament", "population", "finalists", "retrained"):
             if getattr(self, name) < 1:
                 raise ValueError(f"race.{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("from_supernet", "supernet_rows", "random", "handmade_finalists", "tuning_trials", "workers"):
+        for name in _FROM_ZERO:
             if getattr(self, name) < 0:
                 raise ValueError(f"race.{name} is {getattr(self, name)}; it must be at least 0")
         for name in ("screening_share", "promoted_share"):
@@ -100,8 +111,6 @@ class RaceConfig:
             raise ValueError(f"race.max_mega_operations is {found}; it must be at least 0")
         if not self.max_table_mb >= 0:
             raise ValueError(f"race.max_table_mb is {self.max_table_mb}; it must be at least 0")
-        if not self.passes > 0:
-            raise ValueError(f"race.passes is {self.passes}; it must be above 0")
         for name in self.handmade:
             if name not in HANDMADE:
                 raise ValueError(f"race.handmade: unknown model {name!r}; known are {list(HANDMADE)}")

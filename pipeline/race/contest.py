@@ -10,14 +10,8 @@ from dataclasses import dataclass
 
 import numpy
 
-from modules.space import (
-    Architecture,
-    InputShape,
-    canonical,
-    elementwise_operations,
-    multiply_accumulates,
-    parameter_count,
-)
+from modules.space import Architecture, canonical, multiply_accumulates, parameter_count
+from pipeline.race.cost import operations
 from pipeline.race.entry import Entry, loss
 from pipeline.race.outcomes import train_all
 from pipeline.race.recipes import search_form
@@ -32,13 +26,6 @@ from pipeline.training.workers import Workers, worker_count
 
 BUSY_SHARE = 0.85
 """Share of the wall clock in which workers train: the rest is spent waiting for a round's last one."""
-ELEMENTWISE_COST = 30
-"""Multiply-accumulates that take as long as an elementwise operation in training on a CPU (DECISIONS.md)."""
-
-
-def operations(architecture: Architecture, shape: InputShape) -> int:
-    """Multiply-accumulates per row, with elementwise operations counted by what they take."""
-    return multiply_accumulates(architecture, shape) + ELEMENTWISE_COST * elementwise_operations(architecture, shape)
 
 
 @dataclass(frozen=True)
@@ -68,13 +55,13 @@ class Contest:
         self.trials: list[Trial] = []
         self.rows_used = 0
         self.rows_of_pass = min(session.dataset.rows("train"), config.race.max_rows)
-        self.budget_rows = int(config.race.passes * self.rows_of_pass)
+        self.budget_rows = 0  # of --minutes; 0: none
         self.ranks_of_batch = session.processes.world_size if config.race.trained == "together" else 1
         self._team = team
         self._seconds = 0.0
         self._networks: set[Architecture] = set()
         is_quiet = not session.processes.is_first
-        self._bar = progress_bar(total=self.budget_rows, desc="race", unit="row", unit_scale=True, disable=is_quiet)
+        self._bar = progress_bar(total=None, desc="race", unit="row", unit_scale=True, disable=is_quiet)
 
     def enter(
         self,
@@ -132,7 +119,10 @@ class Contest:
                 at_once = worker_count(self.session) * self.session.processes.world_size
             rate = at_once * BUSY_SHARE * self.rows_used / self._seconds
             self.budget_rows = int(self.session.processes.on_first(lambda: 60 * minutes * rate))
-            self._bar.total = self.budget_rows
+
+    def expect(self, rows: int) -> None:
+        """Tell the progress bar how many rows the race is going to train on."""
+        self._bar.total = rows
 
     def close(self) -> None:
         """End the progress bar."""

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pipeline.race.cost import training_cost
 from pipeline.race.trial_training import Job, Outcome, run_job
 from pipeline.run.records.codec import read_record, to_plain
 from pipeline.session import Session
@@ -21,7 +22,7 @@ def train_all(
     missing = processes.on_first(lambda: [_found(session, folder, job) is None for job in jobs])
     waiting = [job for job, is_missing in zip(jobs, missing, strict=True) if is_missing]
     train = functools.partial(train_and_keep, folder=folder)
-    team.each(train, sorted(waiting, key=_cost, reverse=True), progress)
+    team.each(train, sorted(waiting, key=functools.partial(_cost, session), reverse=True), progress)
     found = processes.on_first(lambda: [_found(session, folder, job) for job in jobs])
     assert all(outcome is not None for outcome in found)
     return [outcome for outcome in found if outcome is not None]
@@ -48,6 +49,5 @@ def _found(session: Session, folder: Path, job: Job) -> Outcome | None:
     return outcome if to_plain(outcome.job) == to_plain(job) else None
 
 
-def _cost(job: Job) -> float:
-    """Numbers looked up, which orders trainings well enough."""
-    return job.row_share * job.recipe.epochs * job.recipe.embedding_width
+def _cost(session: Session, job: Job) -> float:
+    return training_cost(session, job.architecture, job.recipe, job.row_share)

@@ -3,7 +3,8 @@
 from modules.space import Architecture, SearchSpace, mutate, single_operator_any_connection
 from modules.space.handmade import handmade
 from modules.space.union import narrow, unite, widen
-from pipeline.race.contest import Contest, operations
+from pipeline.race.contest import Contest
+from pipeline.race.cost import operations
 from pipeline.race.entry import Entry
 from pipeline.run.architecture_files import read_architectures
 from pipeline.run.records.candidates import Winners

@@ -6,9 +6,9 @@ get as many further trials: recipes of their own, or larger networks where a han
 """
 
 import dataclasses
-import math
 from collections.abc import Sequence
 
+from pipeline.race.budget import expected_rows, is_there_room, promotions, recipe_rows
 from pipeline.race.contest import Contest, Request
 from pipeline.race.entry import Entry, loss
 from pipeline.race.proposals import children, enter_all, grown, reference
@@ -18,9 +18,6 @@ from pipeline.run.records.race import Finalist, Trial
 from pipeline.run.records.recipe import WIDTH_STEP, Recipe
 from pipeline.training.table_widths import widths_by_size
 
-RECIPE_SHARE = 0.15
-"""Share of the budget after which the first recipes are varied no further: a recipe moves results more than most
-architectures do, and its contender is a cheap one."""
 LEAST_GAIN = 0.002
 """Share of the log loss by which a varied recipe must be better to replace the best one: less is a seed's luck, and the
 recipe is for contenders that differ more from the one that tries it."""
@@ -37,7 +34,8 @@ def find_recipe(contest: Contest) -> Recipe:
     best = _best(contest.train("recipes 1", [Request(entry, recipe) for recipe in recipes]))
     contest.set_budget()
     number, first = 2, list[Recipe]()
-    while contest.rows_used < RECIPE_SHARE * contest.budget_rows:
+    while contest.rows_used < recipe_rows(contest, has_helped=bool(first)):
+        contest.expect(expected_rows(contest, best.recipe))
         tried = {trial.recipe for trial in entry.trials}
         wanted = dict.fromkeys([*first, *variations(best.recipe, contest.config)])
         untried = [recipe for recipe in wanted if recipe not in tried][:VARIED]
@@ -80,7 +78,7 @@ def _best(trials: list[Trial]) -> Trial:
 
 
 def screen_entrants(contest: Contest, recipe: Recipe, winners: Winners | None) -> None:
-    """Train everyone on a share of the rows, and on all of them the best, some hand-made ones, and what was given."""
+    """Train everyone on a share of the rows, and on all of them the best, some of each kind, and what was given."""
     enter_all(contest, winners)
     short, config = contest.search_form(recipe), contest.config
     screened = _screen(contest, "entrants", contest.entries, short)
@@ -88,6 +86,7 @@ def screen_entrants(contest: Contest, recipe: Recipe, winners: Winners | None) -
     ranked = [entry for _, entry in contest.ranked(screened)]
     if config.handmade_finalists:  # and one more: few rows rank models of different sizes badly
         promoted += [entry for entry in ranked if entry.kind == "handmade"][: config.handmade_finalists + 1]
+    promoted += [entry for entry in ranked if entry.kind == "searched"][: config.finalists]
     promoted += [entry for entry in ranked if entry.kind == "given"]
     _train_whole(contest, "promotion", list(dict.fromkeys(promoted)), short)
 
@@ -103,13 +102,8 @@ def _promoted(contest: Contest, screened: list[Trial], form: Recipe) -> list[Ent
     share = screening_share(form, contest.config.screening_share)
     everyone = contest.ranked(trial for trial in contest.trials if (trial.recipe, trial.row_share) == (form, share))
     new = {trial.index for trial in screened}
-    good = [entry for trial, entry in everyone[: _promotions(contest, len(everyone))] if trial.index in new]
-    return good[: _promotions(contest, len(screened))]
-
-
-def _promotions(contest: Contest, screened: int) -> int:
-    """How many of so many screened contenders are promoted at most."""
-    return math.ceil(contest.config.promoted_share * screened)
+    good = [entry for trial, entry in everyone[: promotions(contest, len(everyone))] if trial.index in new]
+    return good[: promotions(contest, len(screened))]
 
 
 def _train_whole(
@@ -131,30 +125,16 @@ def _is(trial: Trial, recipe: Recipe) -> bool:
 
 
 def run_generations(contest: Contest, recipe: Recipe) -> None:
-    """Children of the leaders, screened and promoted, for as long as the budget lasts."""
-    short, config, number = contest.search_form(recipe), contest.config, 1
-    screened_passes = config.children * screening_share(short, config.screening_share)
-    most = (screened_passes + _promotions(contest, config.children)) * contest.rows_of_pass
-    while contest.rows_used + most + reserved_rows(contest, recipe) <= contest.budget_rows:
+    """Children of the leaders, screened and promoted: as many generations as asked for, or as the minutes allow."""
+    short, number = contest.search_form(recipe), 1
+    while is_there_room(contest, recipe, number):
+        contest.expect(expected_rows(contest, recipe, number - 1))
         born = children(contest, contest.trained_alike(short))
         if not born:
             break  # the space is used up
         screened = _screen(contest, f"generation {number}", born, short)
         _train_whole(contest, f"promotion {number}", _promoted(contest, screened, short), short)
         number += 1
-
-
-def reserved_rows(contest: Contest, recipe: Recipe) -> int:
-    """Rows that the finals and the finalists' trainings to the end will take."""
-    config, retrain = contest.config, contest.session.config.retrain
-    given = len(retrain.architectures)
-    finals = config.finalists + config.handmade_finalists + given
-    tuned = min(config.finalists, config.retrained) + min(config.handmade_finalists, config.retrained) + given
-    finals += tuned * config.tuning_trials
-    train_rows = contest.session.dataset.rows("train")
-    seeds = retrain.seeds - (contest.rows_of_pass == train_rows)  # then a finalist's best trial is its first seed
-    to_the_end = (2 * config.retrained + given) * seeds * train_rows
-    return recipe.epochs * (finals * contest.rows_of_pass + to_the_end)
 
 
 def run_finals(contest: Contest, recipe: Recipe) -> tuple[Finalist, ...]:

@@ -25,9 +25,10 @@ def race(session: Session, team: Workers | None = None) -> RaceResult:
         session.write(path, found)
     found = session.read(path, RaceResult)
     session.processes.on_first(lambda: _clear(session.folder, found.finalists))
+    budget = f" (budget with the finalists' trainings {found.budget_rows / 1e6:.1f} M)" if found.budget_rows else ""
     session.say(
-        f"race       {found.trials} trainings from scratch, {found.rows / 1e6:.1f} M rows "
-        f"(budget with the finalists' trainings {found.budget_rows / 1e6:.1f} M); {found.failed} failed"
+        f"race       {found.trials} trainings from scratch, {found.rows / 1e6:.1f} M rows{budget}; "
+        f"{found.failed} failed"
     )
     for finalist in found.finalists:
         session.say(line(finalist))

@@ -148,6 +148,8 @@ class _Training:
         if is_judged:
             assert self.validate is not None, "keep_best_pass needs validation rows"
             progress.best.take(self.validate(), step, self.trainee, self.checkpoints)
+            if progress.best.is_over and not is_reported:
+                self._report(progress, bar, log)
         if is_last or progress.best.is_over:
             return
         state = functools.partial(self._held, progress, tables)

@@ -19,7 +19,7 @@ SIZES = """
 --supernet.checkpoint-every 6
 --search.initial-population 4 --search.generations 2 --search.tournament 2 --search.children 2
 --scoring.fine-tune-rows 200 --scoring.valid-rows 100
---race.passes 12 --race.promoted-share 1 --race.handmade dlrm --race.from-supernet 1
+--race.generations 1 --race.promoted-share 1 --race.handmade dlrm --race.from-supernet 1
 --race.supernet-rows 0 --race.random 1
 --race.children 1 --race.finalists 1 --race.handmade-finalists 1 --race.tuning-trials 1
 --race.recipe.batch-size 64 --race.workers 1

@@ -14,8 +14,8 @@ import dataclasses
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -26,6 +26,9 @@ from pipeline.data.formats.features import text_hashes
 from pipeline.data.formats.prepared import OUT_OF_VOCABULARY_ROW
 from pipeline.data.schema import Schema
 from pipeline.run.files import atomic_write
+
+if TYPE_CHECKING:
+    import duckdb
 
 FIRST_ROW = OUT_OF_VOCABULARY_ROW + 1
 """Row of the most frequent value."""
@@ -46,8 +49,10 @@ class Resources:
 
 
 @contextlib.contextmanager
-def database(resources: Resources) -> Iterator[duckdb.DuckDBPyConnection]:
+def database(resources: Resources) -> "Iterator[duckdb.DuckDBPyConnection]":
     """A DuckDB in memory, held to its resources."""
+    import duckdb  # here, for only `prepare` counts: its binding prints what it leaks whenever a process ends
+
     shutil.rmtree(resources.spill, ignore_errors=True)  # of a run that was killed
     connection = duckdb.connect(
         config={
@@ -127,7 +132,7 @@ class VocabularySize:
 
 
 def merge_counts(
-    connection: duckdb.DuckDBPyConnection,
+    connection: "duckdb.DuckDBPyConnection",
     counts: list[Path],
     column: int,
     whole_numbers: bool,

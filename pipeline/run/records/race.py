@@ -86,7 +86,7 @@ class RaceResult:
     space: str
     """Name of the search space that was mutated."""
     budget_rows: int
-    """Rows that the race and the finalists' trainings might train on together."""
+    """Rows that `--minutes` were converted into, for the race and the finalists' trainings together; 0: none given."""
     rows: int
     """Rows that the race trained on."""
     trials: int

@@ -14,7 +14,7 @@ from pipeline.run.records.recipe import TrainingRecipe
 from pipeline.session import Session, open_session
 
 RACE = RaceConfig(
-    passes=12.0,
+    generations=1,
     handmade=("dlrm", "logistic_regression"),
     from_supernet=0,
     random=2,

@@ -11,7 +11,7 @@ from pipeline.run.records.recipe import TrainingRecipe
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("passes", 0.0),
+        ("generations", -1),
         ("max_rows", 0),
         ("valid_rows", 0),
         ("screening_share", 0.0),

@@ -10,9 +10,11 @@ import pytest
 from modules.space import OPEN, canonical
 from modules.space.handmade import handmade
 from pipeline.race import contest as contest_file
+from pipeline.race.budget import MOST_RECIPE_PASSES, RECIPE_PASSES, expected_rows, finals_rows, rows_to_the_end
 from pipeline.race.config import starting_recipe
-from pipeline.race.contest import Contest, Request, operations
-from pipeline.race.rounds import find_recipe, reserved_rows, run_finals, run_generations, screen_entrants
+from pipeline.race.contest import Contest, Request
+from pipeline.race.cost import operations
+from pipeline.race.rounds import find_recipe, run_finals, run_generations, screen_entrants
 from pipeline.race.trial_training import Job, Outcome
 from pipeline.run.records.race import Finalist, Trial
 from pipeline.run.records.recipe import Recipe
@@ -77,8 +79,8 @@ def play(contest: Contest) -> tuple[Recipe, tuple[Finalist, ...]]:
 
 @pytest.fixture
 def long(session: Session) -> Session:
-    """A session with a budget for several generations."""
-    return with_race(session, passes=80.0, children=4)
+    """A session with several generations."""
+    return with_race(session, generations=6, children=4)
 
 
 def test_the_same_race_twice(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,14 +141,42 @@ def test_luck_does_not_change_the_recipe(long: Session, monkeypatch: pytest.Monk
 
 
 def test_the_budget_holds(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows trained in the race and reserved for the trainings to the end stay within the budget, and most of it is
-    used."""
-    contest = held(long, monkeypatch)
+    """Given --minutes, rows trained in the race and reserved for the trainings to the end stay within the budget, and
+    most of it is used."""
+    contest = held(dataclasses.replace(long, config=dataclasses.replace(long.config, minutes=0.8)), monkeypatch)
     recipe, _ = play(contest)
-    retrain = long.config.retrain
-    more_seeds = retrain.seeds - 1  # a finalist's best trial is its first
-    to_the_end = 2 * contest.config.retrained * more_seeds * recipe.epochs * long.dataset.rows("train")
+    to_the_end = rows_to_the_end(contest, recipe)
     assert 0.6 * contest.budget_rows < contest.rows_used + to_the_end <= contest.budget_rows
+    assert contest.rows_used <= expected_rows(contest, recipe)
+
+
+@pytest.mark.parametrize("generations", [0, 3])
+def test_as_many_generations_as_asked_for(long: Session, monkeypatch: pytest.MonkeyPatch, generations: int) -> None:
+    """Without --minutes there are race.generations generations, however many passes the recipe takes."""
+    contest = held(with_race(long, generations=generations), monkeypatch)
+    play(contest)
+    rounds = {trial.round for trial in contest.trials if trial.round.startswith("generation")}
+    assert rounds == {f"generation {number}" for number in range(1, generations + 1)}
+    assert contest.budget_rows == 0
+
+
+def test_each_kind_has_finalists(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every hand-made model is better than every searched one, searched ones reach the finals all the same."""
+    is_better = {handmade(name, long.shape) for name in long.config.race.handmade}
+    contest = held(long, monkeypatch, lambda job: 0.4 if job.architecture in is_better else 0.5)
+    _, found = play(contest)
+    assert {one.kind for one in found} == {"searched", "handmade"}
+
+
+@pytest.mark.parametrize("helps", [False, True])
+def test_recipes_are_varied_while_it_helps(long: Session, monkeypatch: pytest.MonkeyPatch, helps: bool) -> None:
+    """Variations end soon where they do not help, and go on for longer, though not for ever, where they do."""
+    contest = held(long, monkeypatch, lambda job: 0.5 * (0.9**job.index if helps else 1.0))
+    find_recipe(contest)
+    limit = (MOST_RECIPE_PASSES if helps else RECIPE_PASSES) * contest.rows_of_pass
+    last = max(int(trial.round.split()[1]) for trial in contest.trials)
+    before = sum(trial.rows for trial in contest.trials if trial.round != f"recipes {last}")
+    assert before < limit <= contest.rows_used
 
 
 def test_minutes_become_rows(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +330,7 @@ def test_failed_trainings_never_win(long: Session, monkeypatch: pytest.MonkeyPat
     failed = {trial.contender for trial in contest.trials if trial.valid_log_loss is None and not trial.is_whole}
     assert failed and not failed & {one.name for one in found}
     assert not any(set(entry.origin.split()) & failed for entry in contest.entries)
-    nothing = held(with_race(long, passes=1.0), monkeypatch, lambda _: None)
+    nothing = held(with_race(long, generations=0), monkeypatch, lambda _: None)
     assert play(nothing)[1] == ()
 
 
@@ -311,9 +341,11 @@ def test_the_reserve(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, race = session.dataset.rows("train"), session.config.race
     finals = (race.finalists + race.handmade_finalists + 2 * race.tuning_trials) * 3 * rows
     seeds = session.config.retrain.seeds
-    assert reserved_rows(contest, recipe) == finals + 2 * (seeds - 1) * 3 * rows  # the best trial is the first seed
+    assert finals_rows(contest, recipe) == finals
+    assert rows_to_the_end(contest, recipe) == 2 * (seeds - 1) * 3 * rows  # the best trial is the first seed
     contest.rows_of_pass //= 2
-    assert reserved_rows(contest, recipe) == pytest.approx(finals / 2 + 2 * seeds * 3 * rows, abs=finals / rows)
+    assert finals_rows(contest, recipe) == pytest.approx(finals / 2, abs=finals / rows)
+    assert rows_to_the_end(contest, recipe) == 2 * seeds * 3 * rows
 
 
 @pytest.mark.parametrize("leads", [False, True])

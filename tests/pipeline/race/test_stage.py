@@ -147,7 +147,7 @@ def test_finalists_keep_their_best_training(session: Session, left: Path) -> Non
 @pytest.mark.slow
 def test_a_small_logs_supernet(session: Session) -> None:
     """On a log under race.supernet_rows a race needs no supernet, and takes the winners of one that was searched."""
-    config = dataclasses.replace(session.config.race, from_supernet=1, passes=1.0, tuning_trials=0)
+    config = dataclasses.replace(session.config.race, from_supernet=1, generations=0, tuning_trials=0)
     own = dataclasses.replace(session, config=dataclasses.replace(session.config, race=config))
     assert not config.wants_supernet(session.dataset.rows("train"))
     race(own, HereWorkers(own))
@@ -173,7 +173,7 @@ def test_on_fewer_rows_nothing_is_kept(session: Session) -> None:
 
 def test_together(session: Session, tmp_path: Path) -> None:
     """With race.trained together the ranks of the run train, without other processes."""
-    together = dataclasses.replace(session.config.race, trained="together", passes=1.0, tuning_trials=0)
+    together = dataclasses.replace(session.config.race, trained="together", generations=0, tuning_trials=0)
     own = dataclasses.replace(session, config=dataclasses.replace(session.config, race=together))
     team = Workers(own)
     team._started = lambda: 1 / 0  # type: ignore[assignment,method-assign,return-value]

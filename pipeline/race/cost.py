@@ -1,0 +1,22 @@
+"""What a contender costs in training, roughly: it limits searched ones and orders trainings, the longest first."""
+
+from modules.space import Architecture, InputShape, elementwise_operations, multiply_accumulates
+from pipeline.run.records.recipe import Recipe
+from pipeline.session import Session
+from pipeline.training.standalone import with_recipe
+
+ELEMENTWISE_COST = 30
+"""Multiply-accumulates that take as long as an elementwise operation in training on a CPU (DECISIONS.md)."""
+A_ROW = 500_000
+"""Multiply-accumulates that take as long as what a row costs whatever the network, which is read and looked up in steps
+of a few hundred (DECISIONS.md)."""
+
+
+def operations(architecture: Architecture, shape: InputShape) -> int:
+    """Multiply-accumulates per row, with elementwise operations counted by what they take."""
+    return multiply_accumulates(architecture, shape) + ELEMENTWISE_COST * elementwise_operations(architecture, shape)
+
+
+def training_cost(session: Session, architecture: Architecture, recipe: Recipe, row_share: float = 1.0) -> float:
+    """What a training takes, in numbers that order trainings: the longest are to start first."""
+    return row_share * recipe.epochs * (operations(architecture, with_recipe(session, recipe).shape) + A_ROW)
