@@ -31,6 +31,7 @@ def find_recipe(contest: Contest) -> Recipe:
     recipes = first_recipes(contest.config, contest.session.config.model.embedding_width)
     batch_size = fitting_batch(contest.config.recipe.batch_size, contest.rows_of_pass, contest.ranks_of_batch)
     recipes = [dataclasses.replace(recipe, batch_size=batch_size) for recipe in recipes]
+    contest.expect(expected_rows(contest, recipes[0]))
     best = _best(contest.train("recipes 1", [Request(entry, recipe) for recipe in recipes]))
     contest.set_budget()
     number, first = 2, list[Recipe]()
