@@ -155,13 +155,14 @@ def _good(session: Session) -> list[tuple[bool, Architecture]]:
 def _jobs(session: Session, networks: Sequence[Architecture], form: Recipe) -> dict[str, Job]:
     """Every training from scratch, by what it is: on all rows with each seed, and on each share of them."""
     config, jobs = session.config.rank_study, dict[str, Job]()
+    whole = min(1.0, session.config.race.max_rows / session.dataset.rows("train"))
     for index, architecture in enumerate(networks):
         for seed in range(config.seeds):
             name = f"network {index}, seed {seed}"
-            jobs[name] = Job(len(jobs), name, architecture, form, 1.0)
+            jobs[name] = Job(len(jobs), name, architecture, form, whole)
         for share in _shares(session, form):
             name = f"network {index}, share {share:g}"
-            jobs[name] = Job(len(jobs), name, architecture, form, share)
+            jobs[name] = Job(len(jobs), name, architecture, form, share * whole)
     return jobs
 
 

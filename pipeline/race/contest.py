@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy
 
 from modules.space import Architecture, canonical, multiply_accumulates, parameter_count
-from pipeline.race.cost import operations
+from pipeline.race.cost import cost_of_a_row, operations
 from pipeline.race.entry import Entry, loss
 from pipeline.race.outcomes import train_all
 from pipeline.race.recipes import search_form
@@ -45,7 +45,7 @@ class Request:
 
 
 class Contest:
-    """Entries, trials and the budget."""
+    """Entries, trials, and what they took."""
 
     def __init__(self, session: Session, team: Workers) -> None:
         config = session.config
@@ -53,12 +53,11 @@ class Contest:
         self.generator: numpy.random.Generator = session.numpy_generator("race")
         self.entries: list[Entry] = []
         self.trials: list[Trial] = []
-        self.rows_used = 0
+        self.rows_used, self.cost_used, self.seconds_used = 0, 0.0, 0.0
+        self.minutes = session.config.minutes
         self.rows_of_pass = min(session.dataset.rows("train"), config.race.max_rows)
-        self.budget_rows = 0  # of --minutes; 0: none
         self.ranks_of_batch = session.processes.world_size if config.race.trained == "together" else 1
         self._team = team
-        self._seconds = 0.0
         self._networks: set[Architecture] = set()
         is_quiet = not session.processes.is_first
         self._bar = progress_bar(total=None, desc="race", unit="row", unit_scale=True, disable=is_quiet)
@@ -110,15 +109,20 @@ class Contest:
         self._bar.refresh()
         return found
 
-    def set_budget(self) -> None:
-        """Given `--minutes`, convert them into rows by the time that the trainings so far took (their files say it)."""
-        minutes = self.session.config.minutes
-        if minutes and self._seconds > 0:
-            at_once = 1
-            if self.config.trained == "apart":
-                at_once = worker_count(self.session) * self.session.processes.world_size
-            rate = at_once * BUSY_SHARE * self.rows_used / self._seconds
-            self.budget_rows = int(self.session.processes.on_first(lambda: 60 * minutes * rate))
+    def wall_s(self, cost: float) -> float:
+        """Wall-clock seconds in which all workers train so much, by what the trainings so far took; infinite if all
+        failed."""
+        if not self.cost_used:
+            return math.inf
+        at_once = 1
+        if self.config.trained == "apart":
+            at_once = worker_count(self.session) * self.session.processes.world_size
+        return cost / self.cost_used * self.seconds_used / (at_once * BUSY_SHARE)
+
+    @property
+    def share_of_rows(self) -> float:
+        """Share of the log's training rows that a pass of the race has."""
+        return self.rows_of_pass / self.session.dataset.rows("train")
 
     def expect(self, rows: int) -> None:
         """Tell the progress bar how many rows the race is going to train on."""
@@ -163,7 +167,7 @@ class Contest:
     def _job(self, index: int, request: Request) -> Job:
         has_all_rows = self.rows_of_pass == self.session.dataset.rows("train")
         entry, is_kept = request.entry, request.is_kept and has_all_rows
-        architecture, share = entry.architecture, request.row_share
+        architecture, share = entry.architecture, request.row_share * self.share_of_rows
         return Job(index, entry.name, architecture, request.recipe, share, is_kept, request.max_table_mb)
 
     def _record(self, round_name: str, request: Request, outcome: Outcome) -> Trial:
@@ -190,5 +194,6 @@ class Contest:
         entry.trials.append(trial)
         self.trials.append(trial)
         self.rows_used += outcome.rows
-        self._seconds += outcome.seconds
+        self.cost_used += outcome.rows * cost_of_a_row(self.session, entry.architecture, request.recipe)
+        self.seconds_used += outcome.seconds
         return trial

@@ -17,6 +17,11 @@ def operations(architecture: Architecture, shape: InputShape) -> int:
     return multiply_accumulates(architecture, shape) + ELEMENTWISE_COST * elementwise_operations(architecture, shape)
 
 
+def cost_of_a_row(session: Session, architecture: Architecture, recipe: Recipe) -> int:
+    """What a row takes in training, in multiply-accumulates."""
+    return operations(architecture, with_recipe(session, recipe).shape) + A_ROW
+
+
 def training_cost(session: Session, architecture: Architecture, recipe: Recipe, row_share: float = 1.0) -> float:
-    """What a training takes, in numbers that order trainings: the longest are to start first."""
-    return row_share * recipe.epochs * (operations(architecture, with_recipe(session, recipe).shape) + A_ROW)
+    """What a training takes, in numbers that order those of one log: the longest are to start first."""
+    return row_share * recipe.epochs * cost_of_a_row(session, architecture, recipe)

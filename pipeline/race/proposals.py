@@ -25,7 +25,8 @@ REFERENCE = "dlrm"
 
 
 def enter_all(contest: Contest, winners: Winners | None) -> None:
-    """Let everyone take part who does not yet."""
+    """Let everyone take part, the contender that tries the first recipes before all others."""
+    reference(contest)
     for name in contest.config.handmade:
         _enter_handmade(contest, name)
     config, session = contest.config, contest.session
@@ -46,17 +47,25 @@ def enter_all(contest: Contest, winners: Winners | None) -> None:
 def reference(contest: Contest) -> Entry:
     """The contender that tries the first recipes: the narrowed form where the space holds hand-made models."""
     names = contest.config.handmade or (REFERENCE,)
-    return _enter_handmade(contest, REFERENCE if REFERENCE in names else names[0])[-1]
+    name = REFERENCE if REFERENCE in names else names[0]
+    if not contest.entries:
+        _enter_handmade(contest, name)
+    own = [one for one in contest.entries if (one.kind, one.name) == ("handmade", name) or one.origin == narrower(name)]
+    return own[-1]
 
 
-def _enter_handmade(contest: Contest, name: str) -> list[Entry]:
+def narrower(name: str) -> str:
+    """Where a hand-made model's narrowed form comes from."""
+    return f"{name} made narrower"
+
+
+def _enter_handmade(contest: Contest, name: str) -> None:
     """Let a hand-made model take part, then the same made narrower: those that did not yet."""
     own = handmade(name, contest.session.shape)
-    found = [contest.enter(name, "handmade", "hand-made", own)]
+    contest.enter(name, "handmade", "hand-made", own)
     if _holds(contest.space, own):
         small = narrow(own, NARROW_WIDTH, contest.space)
-        found.append(contest.enter(contest.next_name(), "searched", f"{name} made narrower", small))
-    return [entry for entry in found if entry is not None]
+        contest.enter(contest.next_name(), "searched", narrower(name), small)
 
 
 def children(contest: Contest, trials: list[Trial]) -> list[Entry]:

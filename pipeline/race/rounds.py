@@ -8,12 +8,11 @@ get as many further trials: recipes of their own, or larger networks where a han
 import dataclasses
 from collections.abc import Sequence
 
-from pipeline.race.budget import expected_rows, is_there_room, promotions, recipe_rows
+from pipeline.race.budget import PROBE, expected_rows, fit_minutes, is_there_room, may_vary, promotions
 from pipeline.race.contest import Contest, Request
 from pipeline.race.entry import Entry, loss
-from pipeline.race.proposals import children, enter_all, grown, reference
+from pipeline.race.proposals import children, grown, reference
 from pipeline.race.recipes import first_recipes, fitting_batch, next_steps, screening_share, variations, with_width
-from pipeline.run.records.candidates import Winners
 from pipeline.run.records.race import Finalist, Trial
 from pipeline.run.records.recipe import WIDTH_STEP, Recipe
 from pipeline.training.table_widths import widths_by_size
@@ -29,13 +28,13 @@ def find_recipe(contest: Contest) -> Recipe:
     """The recipe that the race goes on with: the best of the first ones and of its neighbours, for one contender."""
     entry = reference(contest)
     recipes = first_recipes(contest.config, contest.session.config.model.embedding_width)
+    fit_minutes(contest, entry, recipes[0], recipes[-1])
     batch_size = fitting_batch(contest.config.recipe.batch_size, contest.rows_of_pass, contest.ranks_of_batch)
     recipes = [dataclasses.replace(recipe, batch_size=batch_size) for recipe in recipes]
     contest.expect(expected_rows(contest, recipes[0]))
     best = _best(contest.train("recipes 1", [Request(entry, recipe) for recipe in recipes]))
-    contest.set_budget()
     number, first = 2, list[Recipe]()
-    while contest.rows_used < recipe_rows(contest, has_helped=bool(first)):
+    while may_vary(contest, has_helped=bool(first)):
         contest.expect(expected_rows(contest, best.recipe))
         tried = {trial.recipe for trial in entry.trials}
         wanted = dict.fromkeys([*first, *variations(best.recipe, contest.config)])
@@ -78,9 +77,8 @@ def _best(trials: list[Trial]) -> Trial:
     return min(trials, key=lambda trial: (loss(trial), trial.index))
 
 
-def screen_entrants(contest: Contest, recipe: Recipe, winners: Winners | None) -> None:
+def screen_entrants(contest: Contest, recipe: Recipe) -> None:
     """Train everyone on a share of the rows, and on all of them the best, some of each kind, and what was given."""
-    enter_all(contest, winners)
     short, config = contest.search_form(recipe), contest.config
     screened = _screen(contest, "entrants", contest.entries, short)
     promoted = _promoted(contest, screened, short)
@@ -101,7 +99,8 @@ def _screen(contest: Contest, round_name: str, entries: Sequence[Entry], form: R
 def _promoted(contest: Contest, screened: list[Trial], form: Recipe) -> list[Entry]:
     """The best share of those just screened, as far as they are among the best share of all screened so far."""
     share = screening_share(form, contest.config.screening_share)
-    everyone = contest.ranked(trial for trial in contest.trials if (trial.recipe, trial.row_share) == (form, share))
+    compared = [trial for trial in contest.trials if trial.round != PROBE]
+    everyone = contest.ranked(trial for trial in compared if (trial.recipe, trial.row_share) == (form, share))
     new = {trial.index for trial in screened}
     good = [entry for trial, entry in everyone[: promotions(contest, len(everyone))] if trial.index in new]
     return good[: promotions(contest, len(screened))]

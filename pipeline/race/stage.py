@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Sequence
 
 from pipeline.race.contest import Contest
+from pipeline.race.proposals import enter_all
 from pipeline.race.rounds import find_recipe, run_finals, run_generations, screen_entrants
 from pipeline.run.folder import RunFolder
 from pipeline.run.records.candidates import Winners
@@ -25,10 +26,10 @@ def race(session: Session, team: Workers | None = None) -> RaceResult:
         session.write(path, found)
     found = session.read(path, RaceResult)
     session.processes.on_first(lambda: _clear(session.folder, found.finalists))
-    budget = f" (budget with the finalists' trainings {found.budget_rows / 1e6:.1f} M)" if found.budget_rows else ""
+    is_part = found.rows_of_pass < session.dataset.rows("train")
+    part = f", {found.rows_of_pass:,} of the training rows a pass" if is_part else ""
     session.say(
-        f"race       {found.trials} trainings from scratch, {found.rows / 1e6:.1f} M rows{budget}; "
-        f"{found.failed} failed"
+        f"race       {found.trials} trainings from scratch, {found.rows / 1e6:.1f} M rows{part}; {found.failed} failed"
     )
     for finalist in found.finalists:
         session.say(line(finalist))
@@ -62,8 +63,9 @@ def _race(session: Session, team: Workers | None) -> tuple[RaceResult, Contest]:
     winners = session.read(session.folder.winners, Winners) if wants else None
     with workers(session, team) as own:
         contest = Contest(session, own)
+        enter_all(contest, winners)
         recipe = find_recipe(contest)
-        screen_entrants(contest, recipe, winners)
+        screen_entrants(contest, recipe)
         run_generations(contest, recipe)
         finalists = run_finals(contest, recipe)
         contest.close()
@@ -73,7 +75,7 @@ def _race(session: Session, team: Workers | None) -> tuple[RaceResult, Contest]:
     result = RaceResult(
         track=session.config.race.track,
         space=session.space.name,
-        budget_rows=contest.budget_rows,
+        rows_of_pass=contest.rows_of_pass,
         rows=contest.rows_used,
         trials=len(contest.trials),
         failed=sum(trial.valid_log_loss is None for trial in contest.trials),

@@ -46,7 +46,7 @@ class Job:
     recipe: Recipe
     """How."""
     row_share: float
-    """Share of the race's training rows that each pass has."""
+    """Share of the log's training rows that each pass has."""
     is_kept: bool = False
     """Whether it is trained as a stage of the run, which leaves its weights: all rows then, and `row_share` is 1."""
     max_table_mb: float = 0.0
@@ -135,9 +135,9 @@ def _passes(session: Session, job: Job, network: Subnet, trainee: Trainee) -> It
 
 def _stream(session: Session, job: Job) -> tuple[int, Iterator[Batch]]:
     """Steps of a pass, and the batches of all passes: whole ones, or the same first batches each time."""
-    race, recipe = session.config.race, job.recipe
+    recipe = job.recipe
     whole = session.dataset.rows("train")
-    rows = min(whole, math.ceil(job.row_share * min(whole, race.max_rows)))
+    rows = min(whole, round(job.row_share * whole))
     processes = session.processes
 
     def stream(epochs: int) -> Stream:

@@ -27,7 +27,7 @@ class Trial:
     recipe: Recipe
     """How it was trained."""
     row_share: float
-    """Share of the training rows that each pass had, above 0 to 1."""
+    """Share of the race's training rows that each pass had, above 0 to 1."""
     rows: int
     """Rows trained on, all passes together."""
     valid_log_loss: float | None
@@ -85,8 +85,8 @@ class RaceResult:
     """one_pass or tuned: which recipes were open to all contenders."""
     space: str
     """Name of the search space that was mutated."""
-    budget_rows: int
-    """Rows that `--minutes` were converted into, for the race and the finalists' trainings together; 0: none given."""
+    rows_of_pass: int
+    """Training rows of a pass of the race: all, or as many as `--minutes` or race.max_rows leave."""
     rows: int
     """Rows that the race trained on."""
     trials: int

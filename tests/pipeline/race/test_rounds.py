@@ -1,80 +1,22 @@
 """pipeline/race/rounds.py and what it stands on: who is trained when, decided on outcomes that a test makes up."""
 
-import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import numpy
 import pytest
 
 from modules.space import OPEN, canonical
 from modules.space.handmade import handmade
-from pipeline.race import contest as contest_file
-from pipeline.race.budget import MOST_RECIPE_PASSES, RECIPE_PASSES, expected_rows, finals_rows, rows_to_the_end
 from pipeline.race.config import starting_recipe
-from pipeline.race.contest import Contest, Request
+from pipeline.race.contest import Request
 from pipeline.race.cost import operations
-from pipeline.race.rounds import find_recipe, run_finals, run_generations, screen_entrants
-from pipeline.race.trial_training import Job, Outcome
-from pipeline.run.records.race import Finalist, Trial
-from pipeline.run.records.recipe import Recipe
+from pipeline.race.proposals import enter_all
+from pipeline.race.rounds import find_recipe, run_finals, screen_entrants
+from pipeline.race.trial_training import Job
+from pipeline.run.records.race import Trial
 from pipeline.session import Session
 from pipeline.training.table_widths import widths_by_size
-
-Losses = Callable[[Job], float | None]
-
-
-def made_up(job: Job) -> float | None:
-    """A log loss that follows from the network and the recipe: wide embeddings are good, so are fresh tables; every
-    seventh network fails."""
-    network = numpy.frombuffer(repr(canonical(job.architecture)).encode(), numpy.uint8).astype(numpy.uint64)
-    luck = int((network * numpy.arange(1, 1 + len(network), dtype=numpy.uint64)).sum() % numpy.uint64(1000))
-    if luck % 7 == 0:
-        return None
-    recipe = job.recipe
-    return 0.5 + luck / 1e5 - 0.01 * (recipe.tables == "fresh") - 0.001 * min(recipe.embedding_width, 16)
-
-
-def held(session: Session, monkeypatch: pytest.MonkeyPatch, losses: Losses = made_up) -> Contest:
-    """A contest whose trainings are made up."""
-
-    def train_all(
-        _: object, __: object, jobs: list[Job], progress: Callable[[Outcome], None], ___: object
-    ) -> list[Outcome]:
-        rows = session.dataset.rows("train")
-        narrow = (4,) * session.dataset.schema.num_categories
-        found = [
-            Outcome(
-                job,
-                losses(job),
-                "" if losses(job) else "bad",
-                int(job.row_share * job.recipe.epochs * rows),
-                1.0,
-                1.0,
-                narrow if job.max_table_mb else (),
-            )
-            for job in jobs
-        ]
-        for outcome in found:
-            progress(outcome)
-        return found
-
-    monkeypatch.setattr(contest_file, "train_all", train_all)
-    return Contest(session, None)  # type: ignore[arg-type]
-
-
-def with_race(session: Session, **changes: object) -> Session:
-    """The session with other settings of the race."""
-    race = dataclasses.replace(session.config.race, **changes)  # type: ignore[arg-type]
-    return dataclasses.replace(session, config=dataclasses.replace(session.config, race=race))
-
-
-def play(contest: Contest) -> tuple[Recipe, tuple[Finalist, ...]]:
-    """All rounds."""
-    recipe = find_recipe(contest)
-    screen_entrants(contest, recipe, None)
-    run_generations(contest, recipe)
-    return recipe, run_finals(contest, recipe)
+from tests.pipeline.race.made_up import held, made_up, play, with_race
 
 
 @pytest.fixture
@@ -140,26 +82,6 @@ def test_luck_does_not_change_the_recipe(long: Session, monkeypatch: pytest.Monk
     assert len(contest.trials) > 3 and recipe == contest.trials[2].recipe
 
 
-def test_the_budget_holds(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given --minutes, rows trained in the race and reserved for the trainings to the end stay within the budget, and
-    most of it is used."""
-    contest = held(dataclasses.replace(long, config=dataclasses.replace(long.config, minutes=0.8)), monkeypatch)
-    recipe, _ = play(contest)
-    to_the_end = rows_to_the_end(contest, recipe)
-    assert 0.6 * contest.budget_rows < contest.rows_used + to_the_end <= contest.budget_rows
-    assert contest.rows_used <= expected_rows(contest, recipe)
-
-
-@pytest.mark.parametrize("generations", [0, 3])
-def test_as_many_generations_as_asked_for(long: Session, monkeypatch: pytest.MonkeyPatch, generations: int) -> None:
-    """Without --minutes there are race.generations generations, however many passes the recipe takes."""
-    contest = held(with_race(long, generations=generations), monkeypatch)
-    play(contest)
-    rounds = {trial.round for trial in contest.trials if trial.round.startswith("generation")}
-    assert rounds == {f"generation {number}" for number in range(1, generations + 1)}
-    assert contest.budget_rows == 0
-
-
 def test_each_kind_has_finalists(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where every hand-made model is better than every searched one, searched ones reach the finals all the same."""
     is_better = {handmade(name, long.shape) for name in long.config.race.handmade}
@@ -168,32 +90,12 @@ def test_each_kind_has_finalists(long: Session, monkeypatch: pytest.MonkeyPatch)
     assert {one.kind for one in found} == {"searched", "handmade"}
 
 
-@pytest.mark.parametrize("helps", [False, True])
-def test_recipes_are_varied_while_it_helps(long: Session, monkeypatch: pytest.MonkeyPatch, helps: bool) -> None:
-    """Variations end soon where they do not help, and go on for longer, though not for ever, where they do."""
-    contest = held(long, monkeypatch, lambda job: 0.5 * (0.9**job.index if helps else 1.0))
-    find_recipe(contest)
-    limit = (MOST_RECIPE_PASSES if helps else RECIPE_PASSES) * contest.rows_of_pass
-    last = max(int(trial.round.split()[1]) for trial in contest.trials)
-    before = sum(trial.rows for trial in contest.trials if trial.round != f"recipes {last}")
-    assert before < limit <= contest.rows_used
-
-
-def test_minutes_become_rows(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With --minutes the budget follows from the seconds that the first trainings took, for all workers at once."""
-    config = dataclasses.replace(session.config, minutes=0.5)
-    contest = held(dataclasses.replace(session, config=config), monkeypatch)
-    find_recipe(contest)
-    first = contest.trials[:3]
-    rate = sum(trial.rows for trial in first) / 3.0  # rows in a second, of one worker
-    assert contest.budget_rows == pytest.approx(30 * rate * contest_file.BUSY_SHARE, rel=1e-6)
-
-
 def test_everyone_takes_part_once(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """No network is entered twice, names are unique within a kind, and all entrants are screened on the same share."""
     contest = held(long, monkeypatch)
+    enter_all(contest, None)
     recipe = find_recipe(contest)
-    screen_entrants(contest, recipe, None)
+    screen_entrants(contest, recipe)
     networks = [canonical(entry.architecture) for entry in contest.entries]
     assert len(set(networks)) == len(networks)
     names = [(entry.kind, entry.name) for entry in contest.entries]
@@ -206,8 +108,9 @@ def test_everyone_takes_part_once(long: Session, monkeypatch: pytest.MonkeyPatch
 def test_the_best_screened_are_promoted(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Searched contenders that were trained on whole passes had a better screening than those that were not."""
     contest = held(with_race(long, random=12), monkeypatch)
+    enter_all(contest, None)
     recipe = find_recipe(contest)
-    screen_entrants(contest, recipe, None)
+    screen_entrants(contest, recipe)
     losses = {(trial.kind, trial.contender): trial.valid_log_loss for trial in contest.trials if not trial.is_whole}
     promoted = {(trial.kind, trial.contender) for trial in contest.trials if trial.round == "promotion"}
     chosen = [loss for key, loss in losses.items() if loss is not None and key in promoted and key[0] == "searched"]
@@ -271,8 +174,9 @@ def test_larger_networks_where_a_hand_made_one_leads(long: Session, monkeypatch:
     origins = dict[str, str]()
     own = with_race(long, max_mega_operations=0.05, tuning_trials=2, handmade=("dlrm",))
     contest = held(own, monkeypatch, losses)
+    enter_all(contest, None)
     recipe = find_recipe(contest)
-    screen_entrants(contest, recipe, None)
+    screen_entrants(contest, recipe)
     before = {entry.name for entry in contest.entries}
     train = contest.train
 
@@ -332,20 +236,6 @@ def test_failed_trainings_never_win(long: Session, monkeypatch: pytest.MonkeyPat
     assert not any(set(entry.origin.split()) & failed for entry in contest.entries)
     nothing = held(with_race(long, generations=0), monkeypatch, lambda _: None)
     assert play(nothing)[1] == ()
-
-
-def test_the_reserve(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is kept back is what the finals and the trainings to the end train on at most."""
-    contest = held(session, monkeypatch)
-    recipe = dataclasses.replace(find_recipe(contest), epochs=3)
-    rows, race = session.dataset.rows("train"), session.config.race
-    finals = (race.finalists + race.handmade_finalists + 2 * race.tuning_trials) * 3 * rows
-    seeds = session.config.retrain.seeds
-    assert finals_rows(contest, recipe) == finals
-    assert rows_to_the_end(contest, recipe) == 2 * (seeds - 1) * 3 * rows  # the best trial is the first seed
-    contest.rows_of_pass //= 2
-    assert finals_rows(contest, recipe) == pytest.approx(finals / 2, abs=finals / rows)
-    assert rows_to_the_end(contest, recipe) == 2 * seeds * 3 * rows
 
 
 @pytest.mark.parametrize("leads", [False, True])
