@@ -1,11 +1,13 @@
 """Export a trained model: python -m pipeline.export [named run] [--run NAME] [--export.model NAME] [--export.ensemble]
 
 By default the best model of results.json, of any kind. Reads its checkpoints into unsharded tables, in one process and
-without the ranks that wrote them, and writes model.pt (TorchScript) and model.json.
+without the ranks that wrote them, and writes model.pt (TorchScript), model.json and what encodes raw rows for it.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed.checkpoint as dcp
@@ -13,10 +15,12 @@ from torch import Tensor, nn
 
 from pipeline.run.checkpoint import Checkpoints, verify
 from pipeline.run.files import sha256
-from pipeline.run.records.codec import read_record
-from pipeline.run.records.model_card import ModelCard, Provenance
+from pipeline.run.records.codec import read_record, to_plain
+from pipeline.run.records.model_card import ModelCard, Provenance, RawRowsCard
 from pipeline.run.records.results import ModelResult, Results
 from pipeline.run.tensor_files import TensorReader, TensorsOnly
+from pipeline.serving.raw_export import examples, is_written, write_encoder
+from pipeline.serving.raw_rows import RawRows
 from pipeline.serving.torchscript_model import TrainedParts, write_model
 from pipeline.session import Session, run_program
 from pipeline.training.standalone import Contender, rebuild
@@ -79,7 +83,16 @@ def _export(session: Session, contenders: list[Contender], checkpoints: list[Pat
         TrainedParts(read_unsharded(contender.session, contender.network, checkpoint), contender.network)
         for contender, checkpoint in zip(contenders, checkpoints, strict=True)
     ]
-    write_model(trainings, session.dataset.schema.to_json(), provenance, session.folder.model)
+    schema, folder = session.dataset.schema, session.folder.path
+    written = write_encoder(folder, provenance.numbering)
+    inputs: tuple[dict[str, Any], ...] = ({}, {"table_rows": list(schema.table_sizes)})
+    document = {"schema": schema.to_json(), "numbering": provenance.numbering, "inputs": inputs}
+    encoder = RawRows({**document, "raw_rows": to_plain(written)}, folder)
+
+    def described(model: nn.Module) -> RawRowsCard:
+        return dataclasses.replace(written, examples=examples(encoder, session.dataset, model))
+
+    write_model(trainings, schema.to_json(), provenance, session.folder.model, described)
 
 
 def read_unsharded(session: Session, network: nn.Module, checkpoint: Path) -> dict[str, Tensor]:
@@ -105,7 +118,7 @@ def _is_complete(session: Session, wanted: Provenance) -> bool:
     card = read_record(path, ModelCard, session.space)
     described = (card.architecture, card.recipe, card.seeds, card.metrics)
     asked = (wanted.architecture, wanted.recipe, wanted.seeds, wanted.metrics)
-    return described == asked and card.model.sha256 == sha256(model)
+    return described == asked and card.model.sha256 == sha256(model) and is_written(model.parent, card.raw_rows)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from pipeline.data.config import DataConfig
 from pipeline.data.formats.all_formats import find_files
@@ -81,6 +82,21 @@ class Dataset:
     def label_ratio(self, split: str) -> float:
         """Share of clicks."""
         return self._mean(split, [self.schema.label], lambda columns: columns[0])
+
+    def raw_rows(self, split: str, count: int) -> list[dict[str, Any]]:
+        """The first rows of a split as the log has them, by column: numbers, text, None where missing (or NaN).
+
+        None of a prepared log, whose columns are model inputs already.
+        """
+        chosen, names = self._split(split), [*self.schema.numbers, *self.schema.categories]
+        found: list[dict[str, Any]] = []
+        for unit in np.flatnonzero(chosen.counts) if chosen.reader.prepared is None else ():
+            table, picked = chosen.reader.columns(int(unit), names), chosen.select(int(unit))
+            part = table.slice(0, count) if picked is None else table.take(pa.array(picked[:count]))
+            found += part.slice(0, count - len(found)).to_pylist()
+            if len(found) == count:
+                break
+        return [{name: None if value != value else value for name, value in row.items()} for row in found]
 
     def check_labels(self) -> None:
         """Raises ValueError unless the train and the valid split have both labels each: nothing is learned from one.

@@ -18,7 +18,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from pipeline.run.files import atomic_write, sha256
 from pipeline.run.records.codec import write_record
-from pipeline.run.records.model_card import ModelCard, ModelFile, Provenance
+from pipeline.run.records.model_card import ModelCard, ModelFile, Provenance, RawRowsCard
 
 TOLERANCE = 1e-6
 """Largest difference in probability between the model in training and model.pt in another process."""
@@ -135,13 +135,15 @@ def write_model(
     schema_json: dict[str, Any],
     provenance: Provenance,
     path: str | os.PathLike[str],
+    raw_rows: Callable[[nn.Module], RawRowsCard] | None = None,
 ) -> None:
     """Write `path` (model.pt) and, beside it, the same name ending in .json.
 
     trainings: one, or several whose logits the model averages; their tables in the schema's order. provenance: what
-    model.json says beside inputs and output. model.pt appears only after a fresh process has loaded it and given the
-    same probabilities; otherwise RuntimeError, and the files that were there before stay. The same weights give the
-    same bytes. A run killed between the two files leaves a model.json whose sha256 is not model.pt's: export again.
+    model.json says beside inputs and output; `raw_rows(model)`: what it says of the files that encode raw rows.
+    model.pt appears only after a fresh process has loaded it and given the same probabilities; otherwise RuntimeError,
+    and the files that were there before stay. The same weights give the same bytes. A run killed between the two files
+    leaves a model.json whose sha256 is not model.pt's: export again.
     """
     target = Path(path)
     parts = [TrainedParts(one.tables, copy.deepcopy(one.interaction).cpu().float()) for one in trainings]
@@ -152,7 +154,8 @@ def write_model(
         torch.jit.save(scripted, handle)
         handle.flush()
         _verify(model, handle.name)
-    write_record(target.with_suffix(".json"), _card(model, schema_json, provenance, target))
+    card = _card(model, schema_json, provenance, target, raw_rows(model) if raw_rows is not None else None)
+    write_record(target.with_suffix(".json"), card)
 
 
 def script_file(source: str, target: str) -> None:
@@ -213,7 +216,13 @@ def _run_python(arguments: Sequence[str], environment: dict[str, str], what: str
     return process.stdout
 
 
-def _card(model: ExportedModel, schema_json: dict[str, Any], provenance: Provenance, path: Path) -> ModelCard:
+def _card(
+    model: ExportedModel,
+    schema_json: dict[str, Any],
+    provenance: Provenance,
+    path: Path,
+    raw_rows: RawRowsCard | None,
+) -> ModelCard:
     """model.json: what a server must know to feed model.pt, and what this model is."""
     inputs: tuple[dict[str, Any], ...] = (
         {
@@ -239,6 +248,7 @@ def _card(model: ExportedModel, schema_json: dict[str, Any], provenance: Provena
         output={"type": "float32", "shape": ["batch"], "meaning": f"probability that {schema_json['label']} is 1"},
         schema=schema_json,
         numbering=provenance.numbering,
+        raw_rows=raw_rows,
         architecture=provenance.architecture,
         recipe=provenance.recipe,
         seeds=provenance.seeds,

@@ -89,6 +89,40 @@ def test_ten_thousand_rows_in_a_fresh_process(copied: TinyRun, tmp_path: Path, o
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
+RAW_SERVER = """
+import json, sys
+import torch
+sys.path.insert(0, sys.argv[1])
+from raw_rows import RawRows
+rows, model = RawRows.load(sys.argv[1] + "/model.json"), torch.jit.load(sys.argv[1] + "/model.pt")
+dense, ids, errors = rows.encode_all(json.load(open(sys.argv[2])))
+assert not errors and not {"pipeline", "modules", "torchrec", "pyarrow"} & set(sys.modules)
+print(json.dumps(model(torch.tensor(dense), torch.tensor(ids)).tolist()))
+"""
+
+
+@pytest.mark.slow
+def test_raw_rows_in_a_fresh_process(copied: TinyRun, tmp_path: Path) -> None:
+    """A process without this project turns the log's raw test rows into the trained model's probabilities, within 1e-6;
+    model.json's examples are the first of them."""
+    with join("cpu") as processes, open_session(copied.config, processes) as session:
+        raw = session.dataset.raw_rows("test", 1000)
+        batches = list(session.dataset.stream("test", 1000, drop_last=False))
+    model = torch.jit.load(str(copied.path / "model.pt"))
+    expected = torch.cat([model(batch.dense, batch.ids) for batch in batches])[: len(raw)]
+    (tmp_path / "rows.json").write_text(json.dumps(raw))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-P", "-W", "ignore", "-c", RAW_SERVER, str(copied.path), str(tmp_path / "rows.json")]
+    printed = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True).stdout
+    found = torch.tensor(json.loads(printed))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    described = card(copied).raw_rows
+    assert described is not None and [one.row for one in described.examples] == raw[: len(described.examples)]
+    torch.testing.assert_close(
+        torch.tensor([one.probability for one in described.examples]), found[: len(described.examples)]
+    )
+
+
 @pytest.mark.slow
 def test_each_model_is_exported_by_its_name(copied: TinyRun) -> None:
     """Whatever its kind and embedding width, by name or title; an export of another model than the one that is there is
@@ -173,13 +207,14 @@ def test_unsharded_tables_are_the_trained_ones(copied: TinyRun) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changed", ["model.pt", "model.json"])
+@pytest.mark.parametrize("changed", ["model.pt", "model.json", "raw_rows.py"])
 def test_exported_again_when_the_files_do_not_belong_together(copied: TinyRun, changed: str) -> None:
     """A model.pt that is not the one model.json describes, or a model.json of another training, is exported anew: the
     same bytes."""
-    expected = {name: (copied.path / name).read_bytes() for name in ("model.pt", "model.json")}
-    if changed == "model.pt":
-        (copied.path / changed).write_bytes(expected[changed][:-1])
+    files = ("model.pt", "model.json", "raw_rows.py", "vocabulary.bin")
+    expected = {name: (copied.path / name).read_bytes() for name in files if (copied.path / name).exists()}
+    if changed != "model.json":
+        (copied.path / changed).write_bytes((copied.path / changed).read_bytes()[:-1])
     else:
         card = json.loads(expected[changed])
         (copied.path / changed).write_text(json.dumps({**card, "seeds": [17]}))

@@ -21,6 +21,36 @@ class ModelFile:
 
 
 @dataclass(frozen=True)
+class RawExample:
+    """A row of the log's test split, for whoever writes an encoder of their own."""
+
+    row: dict[str, Any]
+    """Raw values by column; null where missing."""
+    dense: tuple[float, ...]
+    """The dense inputs [I] that they become."""
+    ids: tuple[int, ...]
+    """The table rows [F]."""
+    probability: float
+    """What model.pt answers."""
+
+
+@dataclass(frozen=True)
+class RawRowsCard:
+    """The files beside model.pt that turn raw rows into its inputs."""
+
+    code: ModelFile
+    """raw_rows.py: the encoder, which needs nothing but Python."""
+    vocabulary: ModelFile | None
+    """vocabulary.bin: for each column of `vocabulary_values`, in their order, the 64-bit keys of its values, ascending
+    (a whole number itself, of a text its hash), then their table rows as 32-bit numbers; all little-endian. None where
+    no column has a vocabulary."""
+    vocabulary_values: dict[str, int]
+    """Values of each such column."""
+    examples: tuple[RawExample, ...]
+    """The first test rows; none of a prepared log, which has no raw values any more."""
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Which model was exported, and how it was made."""
 
@@ -40,7 +70,7 @@ class Provenance:
 class ModelCard:
     """model.json: what a server must know to feed model.pt, and what this model is."""
 
-    FORMAT: ClassVar[int] = 2
+    FORMAT: ClassVar[int] = 3
 
     model: ModelFile
     """The file described."""
@@ -52,6 +82,8 @@ class ModelCard:
     """The data's schema."""
     numbering: dict[str, Any]
     """How raw values become ids."""
+    raw_rows: RawRowsCard | None
+    """What does that; None where a model was exported without it."""
     architecture: Architecture
     """Its network."""
     recipe: Recipe

@@ -11,7 +11,7 @@ import pytest
 from modules.space import NASREC_FULL, NASREC_SMALL, OPEN, InputShape, SearchSpace, single_operator_any_connection
 from modules.space.handmade import handmade
 from pipeline.run.records.codec import read_record, write_record
-from pipeline.run.records.model_card import ModelCard, ModelFile
+from pipeline.run.records.model_card import ModelCard, ModelFile, RawExample, RawRowsCard
 from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import Metrics, SplitMetrics
 
@@ -22,6 +22,12 @@ HANDMADE = ModelCard(
     output={"type": "float32", "shape": [None]},
     schema={"name": "small", "table_sizes": [10]},
     numbering={"kind": "hashed", "sizes": {"t": None}},
+    raw_rows=RawRowsCard(
+        code=ModelFile("raw_rows.py", "1e" * 32, 10),
+        vocabulary=ModelFile("vocabulary.bin", "2d" * 32, 12),
+        vocabulary_values={"user": 1},
+        examples=(RawExample({"a": 3, "user": "ü", "item": None}, (1.5,), (2, 0), 0.25),),
+    ),
     architecture=handmade("dlrm", InputShape(13, 26, 16)),
     recipe=Recipe(embedding_width=32, epochs=3, tables="fresh", table_learning_rate=0.1 + 0.2),
     seeds=(2, 0),
@@ -45,7 +51,7 @@ def changed(path: Path, **changes: Any) -> None:
 def test_what_is_written_is_read(tmp_path: Path, space: SearchSpace) -> None:
     """Searched or hand-made, evaluated or not, the card is equal to itself after its file."""
     path = tmp_path / "model.json"
-    for card in (card_of(space), HANDMADE, dataclasses.replace(HANDMADE, metrics=None)):
+    for card in (card_of(space), HANDMADE, dataclasses.replace(HANDMADE, metrics=None, raw_rows=None)):
         write_record(path, card)
         assert read_record(path, ModelCard, space) == card
 
