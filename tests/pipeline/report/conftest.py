@@ -249,6 +249,7 @@ def model_card(best: ModelResult, shape: InputShape) -> dict[str, Any]:
             "categories": [f"cat_{index}" for index in range(shape.fields)],
             "table_sizes": [10_000] * shape.fields,
         },
+        "raw_rows": None,
         "numbering": {},
         "architecture": best.architecture.to_json(),
         "recipe": to_plain(best.recipe),
@@ -303,7 +304,7 @@ def write_run(
     write_lines(paths.race_trials, raced)
     rows, failed = sum(one.rows for one in raced), sum(one.valid_log_loss is None for one in raced)
     finalists = (*found, *by_hand)
-    write_record(paths.race, RaceResult("tuned", space.name, 11_200_000, rows, len(raced), failed, finalists))
+    write_record(paths.race, RaceResult("tuned", space.name, 160_000, rows, len(raced), failed, finalists))
     write_json(
         folder / "winners.json",
         {
