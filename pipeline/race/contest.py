@@ -57,6 +57,9 @@ class Contest:
         self.minutes = session.config.minutes
         self.rows_of_pass = min(session.dataset.rows("train"), config.race.max_rows)
         self.ranks_of_batch = session.processes.world_size if config.race.trained == "together" else 1
+        ranks = session.processes.world_size
+        workers = session.processes.on_first(lambda: worker_count(session)) * ranks  # rank 0's: all decide alike
+        self._at_once = workers if config.race.trained == "apart" else 1
         self._team = team
         self._networks: set[Architecture] = set()
         is_quiet = not session.processes.is_first
@@ -114,10 +117,7 @@ class Contest:
         failed."""
         if not self.cost_used:
             return math.inf
-        at_once = 1
-        if self.config.trained == "apart":
-            at_once = worker_count(self.session) * self.session.processes.world_size
-        return cost / self.cost_used * self.seconds_used / (at_once * BUSY_SHARE)
+        return cost / self.cost_used * self.seconds_used / (self._at_once * BUSY_SHARE)
 
     @property
     def share_of_rows(self) -> float:
