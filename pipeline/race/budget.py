@@ -6,6 +6,7 @@ trainings so far took for what they cost. The seconds are the outcomes' own, so 
 before.
 """
 
+import dataclasses
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from statistics import mean
 from pipeline.race.contest import Contest, Request
 from pipeline.race.cost import cost_of_a_row
 from pipeline.race.entry import Entry
-from pipeline.race.recipes import screening_share
+from pipeline.race.recipes import fitting_batch, screening_share
 from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import ModelKind
 
@@ -33,6 +34,8 @@ LEAST_ROWS = 10_000
 """Rows of a pass that minutes leave at least."""
 LEAST_SHARE = 0.1
 """Share of the training rows that they leave at least."""
+ROUNDS = 4
+"""Times that the rows are computed: fewer rows have smaller batches, which cost more a row."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,24 @@ def fit_minutes(contest: Contest, entry: Entry, recipe: Recipe, short: Recipe) -
     if not contest.minutes:
         return
     share = min(contest.config.screening_share, PROBE_ROWS / contest.rows_of_pass)
-    contest.train(PROBE, [Request(entry, short, share)])
+    contest.train(PROBE, [Request(entry, fitting(contest, short), share)])
     if not contest.cost_used:
         return  # it failed
-    passes = trainings(contest, [entry], recipe, RECIPE_PASSES)
-    search = passes + entrants(contest, recipe) + generation(contest, recipe)
-    scaled = contest.wall_s((search + finals(contest, recipe)).cost)
-    left = 60 * contest.minutes - contest.wall_s(contest.cost_used + to_the_end(contest, recipe).cost)
-    rows = math.ceil(max(left / scaled, LEAST_SHARE) * contest.rows_of_pass)
-    contest.rows_of_pass = min(max(rows, LEAST_ROWS), contest.rows_of_pass)
+    whole = contest.rows_of_pass
+    for _ in range(ROUNDS):
+        recipe = fitting(contest, recipe)
+        passes = trainings(contest, [entry], recipe, RECIPE_PASSES)
+        search = passes + entrants(contest, recipe) + generation(contest, recipe)
+        scaled = contest.wall_s((search + finals(contest, recipe)).cost) / contest.rows_of_pass
+        left = 60 * contest.minutes - contest.wall_s(contest.cost_used + to_the_end(contest, recipe).cost)
+        rows = math.ceil(max(left / scaled, LEAST_SHARE * whole))
+        contest.rows_of_pass = min(max(rows, LEAST_ROWS), whole)
+
+
+def fitting(contest: Contest, recipe: Recipe) -> Recipe:
+    """The recipe with the batch that suits the rows of a pass."""
+    size = fitting_batch(contest.config.recipe.batch_size, contest.rows_of_pass, contest.ranks_of_batch)
+    return dataclasses.replace(recipe, batch_size=size)
 
 
 def may_vary(contest: Contest, has_helped: bool) -> bool:

@@ -8,11 +8,11 @@ get as many further trials: recipes of their own, or larger networks where a han
 import dataclasses
 from collections.abc import Sequence
 
-from pipeline.race.budget import PROBE, expected_rows, fit_minutes, is_there_room, may_vary, promotions
+from pipeline.race.budget import PROBE, expected_rows, fit_minutes, fitting, is_there_room, may_vary, promotions
 from pipeline.race.contest import Contest, Request
 from pipeline.race.entry import Entry, loss
 from pipeline.race.proposals import children, grown, reference
-from pipeline.race.recipes import first_recipes, fitting_batch, next_steps, screening_share, variations, with_width
+from pipeline.race.recipes import first_recipes, next_steps, screening_share, variations, with_width
 from pipeline.run.records.race import Finalist, Trial
 from pipeline.run.records.recipe import WIDTH_STEP, Recipe
 from pipeline.training.table_widths import widths_by_size
@@ -29,8 +29,7 @@ def find_recipe(contest: Contest) -> Recipe:
     entry = reference(contest)
     recipes = first_recipes(contest.config, contest.session.config.model.embedding_width)
     fit_minutes(contest, entry, recipes[0], recipes[-1])
-    batch_size = fitting_batch(contest.config.recipe.batch_size, contest.rows_of_pass, contest.ranks_of_batch)
-    recipes = [dataclasses.replace(recipe, batch_size=batch_size) for recipe in recipes]
+    recipes = [fitting(contest, recipe) for recipe in recipes]
     contest.expect(expected_rows(contest, recipes[0]))
     best = _best(contest.train("recipes 1", [Request(entry, recipe) for recipe in recipes]))
     number, first = 2, list[Recipe]()

@@ -22,7 +22,7 @@ from pipeline.race.trial_training import Job
 from pipeline.session import Session
 from tests.pipeline.race.made_up import held, play, with_race
 
-COST_A_SECOND = 1e8
+COST_A_SECOND = 3e8
 """What a made-up worker trains in a second."""
 
 

@@ -119,6 +119,15 @@ def test_the_best_screened_are_promoted(long: Session, monkeypatch: pytest.Monke
     assert any(kind == "handmade" for kind, _ in promoted)
 
 
+def test_no_more_rows_than_the_race_may_have(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With race.max_rows a whole pass of the race is a share of the log's rows, and nothing is trained on more."""
+    rows = long.dataset.rows("train")
+    contest = held(with_race(long, max_rows=rows // 4), monkeypatch)
+    play(contest)
+    assert contest.rows_of_pass == rows // 4
+    assert max(trial.rows / trial.recipe.epochs for trial in contest.trials if trial.is_whole) == rows // 4
+
+
 def test_children_are_of_the_space(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every child can be proposed by the search of the space, and says whose child it is."""
     contest = held(long, monkeypatch)

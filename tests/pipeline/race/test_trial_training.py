@@ -67,9 +67,6 @@ def test_a_share_of_the_rows(session: Session) -> None:
     whole, quarter = (run_job(session, job(session, 2, share)) for share in (1.0, 0.25))
     assert quarter.rows == pytest.approx(0.25 * whole.rows, abs=64)
     assert quarter.valid_log_loss != whole.valid_log_loss
-    capped = dataclasses.replace(session.config.race, max_rows=session.dataset.rows("train") // 4)
-    smaller = dataclasses.replace(session, config=dataclasses.replace(session.config, race=capped))
-    assert run_job(smaller, job(session, 2)).rows == quarter.rows
 
 
 def test_a_training_that_diverges_is_an_outcome(session: Session) -> None:
