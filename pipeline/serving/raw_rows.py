@@ -9,9 +9,9 @@ but Python (not this project, not torch, not numpy).
     probability = model(torch.tensor(dense), torch.tensor(ids))  # [B]; that of a row in `errors` means nothing
 
 The rules stand in model.json (numbering), and are written out here once more, since this file has to stand alone; tests
-hold it to training's own (pipeline/data/formats/features.py in the project). vocabulary.bin beside it holds the vocabularies of the columns that have one.
-A row's values are numbers, text, or None where they are missing; text may also hold a number. Whatever else is in a row
-is an error of that row.
+hold it to training's own (pipeline/data/formats/features.py in the project). vocabulary.bin beside it holds the
+vocabularies of the columns that have one. A row's values are numbers, text, or None where they are missing; text may
+also hold a number. Whatever else is in a row is an error of that row.
 
 B rows, I dense inputs, F fields.
 """
