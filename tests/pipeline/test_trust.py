@@ -187,6 +187,7 @@ KNOWN = {
     # a program for another process, and words of documentation
     ("pipeline/serving/torchscript_model.py", "model = torch.jit.load(sys.argv[1], map_location="),
     ("pipeline/serving/torchscript_model.py", 'model = torch.jit.load("model.pt")'),
+    ("pipeline/serving/raw_rows.py", 'rows, model = RawRows.load("model.json"), torch.j'),
     # through the reader of numbers
     ("pipeline/run/checkpoint.py", "dcp.load(without_empty(tensors), storage_reader=T"),
     ("pipeline/export.py", "dcp.load(wanted, storage_reader=TensorReader(chec"),
