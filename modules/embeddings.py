@@ -23,6 +23,9 @@ from modules.table_plan import TablePlan, plan_request, plan_tables
 SEEDS_BETWEEN_FILLINGS = 1_000_003
 """How far apart the seeds of a table's fillings are, so that runs of neighbouring seeds share none."""
 
+UNKNOWN_ROW = 1
+"""Row of values that training did not meet, where a vocabulary numbers them. It begins at zero, the middle of what rows
+begin with, since training may never reach it. (Where values are hashed it is a row like all others.)"""
 ROWS_A_CHUNK = 65_536
 """Rows of a table filled from one seed, so that a shard can be filled without drawing the rows before it."""
 
@@ -78,7 +81,8 @@ def _planned_by_first(tables: Sequence[EmbeddingBagConfig], device: torch.device
 
 @torch.no_grad()
 def fill_tables(sharded: nn.Module, seed: int) -> None:
-    """Draw every local shard's rows: uniform in ±1/√D, a function of (seed, table name, row, column) alone."""
+    """Draw every local shard's rows: uniform in ±1/√D, a function of (seed, table name, row, column) alone; the row of
+    unknown values is zero."""
     for name, table in sharded.state_dict().items():
         shards = (
             [(shard.tensor, shard.metadata.shard_offsets) for shard in table.local_shards()]
@@ -114,6 +118,8 @@ def _fill_shard(tensor: Tensor, name: str, first_row: int, first_column: int, wi
         rows.uniform_(-(width**-0.5), width**-0.5, generator=generator)
         part = rows[start - chunk * ROWS_A_CHUNK : stop - chunk * ROWS_A_CHUNK]
         tensor[start - first_row : stop - first_row] = part[:, first_column : first_column + tensor.shape[1]].to(tensor)
+    if first_row <= UNKNOWN_ROW < last_row:
+        tensor[UNKNOWN_ROW - first_row] = 0.0
 
 
 def draw_tables_anew(sharded: nn.Module, seed: int, times: int) -> None:

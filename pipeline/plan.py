@@ -20,6 +20,7 @@ from modules.space import InputShape
 from modules.space.search_space import SPACES
 from modules.table_plan import plan_request, plan_tables
 from pipeline.config import NAMED_RUNS, RunConfig
+from pipeline.data.generate.logs import generated_schema
 from pipeline.data.schema import BUILT_IN, Schema
 from pipeline.data.storage.paths import path_manager
 from pipeline.planning.dense_part import DRAWN_STEPS, DensePart, dense_part
@@ -142,7 +143,7 @@ def schema_of(own: PlanConfig, run: RunConfig, named: str) -> Schema:
             )
         schema = Schema.load(beside)
     else:
-        schema = BUILT_IN.get(named, BUILT_IN["criteo"])
+        schema = BUILT_IN.get(named) or generated_schema()
     if own.table_rows:
         if len(own.table_rows) != schema.num_categories:
             raise ValueError(

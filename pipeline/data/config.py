@@ -23,15 +23,15 @@ class DataConfig:
     """Days the generated rows are spread over, evenly; the distributions drift from day to day. Only without --path."""
     seed: int = 0
     """Seed of the generated data (2^63 - 1 at most). Only without --path."""
-    max_table_rows: int = 20_000
+    max_table_rows: int = 1_000_000
     """No embedding table gets more rows (row 0 = missing included). Larger ones of the schema are hashed into these; a
     vocabulary keeps its most frequent values. A run says which tables it caps. Raise it for data of production size:
     Criteo Terabyte's largest table has 48,937,458 rows."""
     numbering: Literal["auto", "hash", "vocabulary"] = "auto"
     """How values of a raw log become table rows. vocabulary: a row for each value of the training rows, which are
     counted when the run first opens the data. hash: whole numbers by modulo, text by a hash, so that some values share
-    a row. auto: vocabulary for logs of at most 5 million rows of which hash would merge values, else hash. A prepared
-    log is numbered already."""
+    a row. auto: vocabulary for text, and for whole numbers of long ranges, in logs of at most 5 million rows; else
+    hash. A prepared log is numbered already."""
     min_count: int = 1
     """Values that fewer training rows hold share row 1 of their table with unknown ones. For a vocabulary only."""
     max_bad_rows: int = 0

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pipeline.data.config import DataConfig
 from pipeline.data.formats.all_formats import find_files
 from pipeline.data.formats.reader import Format, Reader, check_bad_lines, write_quarantine
-from pipeline.data.generate.logs import PROBABILITY_COLUMN, GenerateConfig, generate
+from pipeline.data.generate.logs import PROBABILITY_COLUMN, GenerateConfig, generate, generated_schema
 from pipeline.data.numbering import numbering, vocabulary_numbering
 from pipeline.data.schema import Schema
 from pipeline.data.splits import SPLITS, Split, make_splits
@@ -213,8 +213,10 @@ def _schema_for(config: DataConfig, files: list[str], kind: Format) -> Schema:
                 "columns; leave data.schema out"
             )
         return own
-    if config.schema or not config.path:
-        return Schema.load(config.schema or "criteo")
+    if not config.path:
+        return generated_schema()
+    if config.schema:
+        return Schema.load(config.schema)
     beside = f"{config.path.rstrip('/')}/schema.json"
     if path_manager().isfile(beside):
         return Schema.load(beside)

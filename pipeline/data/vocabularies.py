@@ -41,6 +41,8 @@ from pipeline.run.files import read_json, write_json
 MAX_COUNTED_ROWS = 5_000_000
 """Rows, in all splits together, of the largest log that data.numbering auto counts: its text is parsed once more, some
 seconds per million rows. A larger one is better prepared (`python -m pipeline.data.prepare --numbering vocabulary`)."""
+MOST_UNCOUNTED = 20_000
+"""Rows of a table up to which whole numbers stay as they are: a longer range is mostly numbers that never occur."""
 FOLDER = "vocabulary"
 """Under the run's data folder."""
 MEMORY_BYTES = 1 << 30
@@ -74,7 +76,8 @@ def vocabulary_columns(config: DataConfig, schema: Schema, splits: Mapping[str, 
     if config.numbering != "auto":
         return schema.categories if config.numbering == "vocabulary" else ()
     rows = sum(int(split.counts.sum()) for split in splits.values())
-    chosen = _merged(schema, config.max_table_rows) if rows <= MAX_COUNTED_ROWS else ()
+    limit = min(config.max_table_rows, MOST_UNCOUNTED)
+    chosen = _merged(schema, limit) if rows <= MAX_COUNTED_ROWS else ()
     if not chosen and config.min_count != 1:
         raise ValueError(
             f"data.min_count is {config.min_count}, but {config.path!r} ({rows:,} rows) is not numbered by a "
@@ -83,11 +86,11 @@ def vocabulary_columns(config: DataConfig, schema: Schema, splits: Mapping[str, 
     return chosen
 
 
-def _merged(schema: Schema, max_table_rows: int) -> tuple[str, ...]:
-    """The categories that would have several values in one table row: text, which is hashed, and whole numbers whose
-    table is capped. Other whole numbers stay as they are."""
+def _merged(schema: Schema, most_rows: int) -> tuple[str, ...]:
+    """The categories that would have several values in one table row, or rows that no value has: text, which is hashed,
+    and whole numbers whose table would have more than so many rows. Other whole numbers stay as they are."""
     sizes = dict(zip(schema.categories, schema.table_sizes, strict=True))
-    as_they_are = {*schema.hours, *(column for column in schema.integer_ids if sizes[column] <= max_table_rows)}
+    as_they_are = {*schema.hours, *(column for column in schema.integer_ids if sizes[column] <= most_rows)}
     return tuple(column for column in schema.categories if column not in as_they_are)
 
 

@@ -13,7 +13,7 @@ from torch.nn.functional import embedding
 from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor
 from torchrec.distributed import DistributedModelParallel
 
-from modules.embeddings import ROWS_A_CHUNK, _fill_shard, embed, set_learning_rate, shard_embeddings
+from modules.embeddings import ROWS_A_CHUNK, UNKNOWN_ROW, _fill_shard, embed, set_learning_rate, shard_embeddings
 from pipeline.run.processes import join
 
 Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
@@ -135,6 +135,12 @@ def test_a_shard_is_a_part_of_the_whole(data: st.DataObject) -> None:
     part = torch.empty(last - first, right - left)
     _fill_shard(part, "t", first, left, width, seed=3)
     assert torch.equal(part, whole(rows, width)[first:last, left:right])
+
+
+def test_unknown_values_begin_at_zero(sharded: DistributedModelParallel) -> None:
+    """Row 1 of every table, which a vocabulary gives to values that training did not meet, is zero; no other row is."""
+    for table in whole_tables(sharded).values():
+        assert [row for row, values in enumerate(table) if not values.any()] == [UNKNOWN_ROW]
 
 
 def whole(rows: int, width: int, filled: dict[tuple[int, int], Tensor] = {}) -> Tensor:  # noqa: B006  made once

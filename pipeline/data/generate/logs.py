@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.data.config import DataConfig
 from pipeline.data.generate.planted import CARDINALITIES, PlantedModel, RawRows
-from pipeline.data.schema import BUILT_IN
+from pipeline.data.schema import BUILT_IN, Schema
 from pipeline.data.storage.paths import COMPRESSIONS, locked
 from pipeline.run.files import atomic_write, read_json, write_json
 
@@ -89,6 +89,11 @@ def generate(config: GenerateConfig) -> list[str]:
             logger.info("generated %d rows over %d days in %s", config.rows, len(files), folder)
         write_json(folder / MANIFEST, {"settings": settings, "complete": True, "files": names})
         return files
+
+
+def generated_schema() -> Schema:
+    """Criteo's, with tables no larger than the values that are drawn."""
+    return BUILT_IN["criteo"].with_max_rows(max(CARDINALITIES))
 
 
 def _ours(folder: Path, settings: dict[str, Any]) -> bool:

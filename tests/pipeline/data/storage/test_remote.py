@@ -56,7 +56,7 @@ def put_log(server: Any, kind: str) -> DataConfig:
         str(SCHEMA.to_json()).replace("'", '"').replace("False", "false").encode()
     )
     server.objects["logs/clicks/deeper/other.parquet"] = b""
-    return DataConfig(path="s3://logs/clicks", max_table_rows=2**31 - 1)
+    return DataConfig(path="s3://logs/clicks", max_table_rows=2**31 - 1, numbering="hash")
 
 
 @pytest.mark.parametrize("kind", ["parquet", "tsv.gz"])
@@ -160,7 +160,8 @@ def test_http(s3: Any, tmp_path: Path, fault: str) -> None:
     put_log(s3, "tsv.gz")
     s3.fault = lambda request, number: fault if number % 3 == 0 else ""
     SCHEMA.save(tmp_path / "schema.json")
-    config = DataConfig(f"{s3.url}/logs/clicks/day_0.tsv.gz", str(tmp_path / "schema.json"), max_table_rows=2**31 - 1)
+    path, schema = f"{s3.url}/logs/clicks/day_0.tsv.gz", str(tmp_path / "schema.json")
+    config = DataConfig(path, schema, max_table_rows=2**31 - 1, numbering="hash")
     assert delivered(open_dataset(config, str(tmp_path))) == list(range(ROWS))
     s3.fault = lambda request, number: ""
     with pytest.raises(ValueError, match="does not exist"):
@@ -172,7 +173,7 @@ def test_fsspec(tmp_path: Path) -> None:
     with path_manager().open("memory://store/log.parquet", "wb") as handle:
         handle.write(parquet_bytes())
     try:
-        config = DataConfig(path="memory://store", max_table_rows=2**31 - 1)
+        config = DataConfig(path="memory://store", max_table_rows=2**31 - 1, numbering="hash")
         assert delivered(open_dataset(config, str(tmp_path))) == list(range(ROWS))
     finally:
         fsspec.filesystem("memory").rm("/store", recursive=True)
