@@ -18,6 +18,16 @@ def starting_recipe(batch_size: int = 512) -> TrainingRecipe:
     )
 
 
+_FROM_ONE = (
+    "max_rows",
+    "valid_rows",
+    "children",
+    "proposed",
+    "tournament",
+    "population",
+    "finalists",
+    "retrained",
+)
 _FROM_ZERO = (
     "generations",
     "from_supernet",
@@ -72,6 +82,9 @@ class RaceConfig:
     """Random architectures that take part, at least 0."""
     children: int = 8
     """Mutations of leading contenders that a generation screens, at least 1."""
+    proposed: int = 64
+    """Mutations that a generation draws, of which those are screened that promise most by what was screened before
+    (pipeline/race/predictor.py), at least 1; up to `children`: all are."""
     tournament: int = 3
     """Whole-trained contenders that compete to be a child's parent, at least 1."""
     population: int = 10
@@ -97,7 +110,16 @@ class RaceConfig:
     """Processes of a rank that train contenders at the same time (apart, on CPU); 0: one a core of the rank's."""
 
     def __post_init__(self) -> None:
-        for name in ("max_rows", "valid_rows", "children", "tournament", "population", "finalists", "retrained"):
+        for name in (
+            "max_rows",
+            "valid_rows",
+            "children",
+            "proposed",
+            "tournament",
+            "population",
+            "finalists",
+            "retrained",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"race.{name} is {getattr(self, name)}; it must be at least 1")
         for name in _FROM_ZERO:

@@ -78,14 +78,17 @@ class Contest:
 
         What a user gives takes part in any case; without `is_limited` a searched one may cost what it likes.
         """
-        network = canonical(architecture)
-        costs_too_much = is_limited and operations(architecture, self.session.shape) > self._most_operations()
-        if kind != "given" and (network in self._networks or (kind == "searched" and costs_too_much)):
+        if kind != "given" and not self.admits(architecture, is_limited and kind == "searched"):
             return None
-        self._networks.add(network)
+        self._networks.add(canonical(architecture))
         entry = Entry(name, kind, origin, architecture, score)
         self.entries.append(entry)
         return entry
+
+    def admits(self, architecture: Architecture, is_limited: bool = True) -> bool:
+        """Whether a searched network may take part: it does not yet, and it costs no more than it may, if limited."""
+        costs_too_much = is_limited and operations(architecture, self.session.shape) > self._most_operations()
+        return canonical(architecture) not in self._networks and not costs_too_much
 
     def _most_operations(self) -> float:
         """What a searched contender may cost: the limit, or as much as a hand-made one that leads the whole trainings.

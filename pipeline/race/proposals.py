@@ -1,11 +1,12 @@
 """Who takes part: hand-made models, the supernet's best, random networks, architecture files, children of leaders."""
 
-from modules.space import Architecture, SearchSpace, mutate, single_operator_any_connection
+from modules.space import Architecture, SearchSpace, canonical, mutate, single_operator_any_connection
 from modules.space.handmade import handmade
 from modules.space.union import narrow, unite, widen
 from pipeline.race.contest import Contest
 from pipeline.race.cost import operations
 from pipeline.race.entry import Entry
+from pipeline.race.predictor import promising
 from pipeline.run.architecture_files import read_architectures
 from pipeline.run.records.candidates import Winners
 from pipeline.run.records.race import Trial
@@ -14,7 +15,7 @@ NARROW_WIDTH = 128
 """Widest dense output of a narrowed hand-made model."""
 UNION_SHARE = 0.25
 """Share of children that are the union of two parents."""
-MUTATIONS = (1, 1, 2)
+MUTATIONS = (1, 1, 2, 3)
 """Mutations of a child, one of these numbers as likely as another."""
 GROWTH = (4, 2)
 """How many times as wide the layers of a grown network are, the first that is not too costly."""
@@ -68,18 +69,35 @@ def _enter_handmade(contest: Contest, name: str) -> None:
         contest.enter(contest.next_name(), "searched", narrower(name), small)
 
 
-def children(contest: Contest, trials: list[Trial]) -> list[Entry]:
-    """New contenders made from those that lead in these trials: mutations, and unions of two."""
+def children(contest: Contest, trials: list[Trial], screened: list[Trial]) -> list[Entry]:
+    """New contenders made from those that lead in these trials: mutations, and unions of two.
+
+    Many are drawn, and those enter that promise most by what was screened so far.
+    """
     config, space = contest.config, contest.space
     leaders = [entry for _, entry in contest.ranked(trials) if _holds(space, entry.architecture)]
-    parents, born = leaders[: config.population], list[Entry]()
+    parents = leaders[: config.population]
+    possible: dict[Architecture, tuple[Architecture, str]] = {}
     for _ in range(ATTEMPTS):
-        if len(born) == config.children:
+        if len(possible) == max(config.proposed, config.children):
             break
         child, origin = _child(contest, parents)
-        if child is not None and (entry := contest.enter(contest.next_name(), "searched", origin, child)):
-            born.append(entry)
-    return born
+        if child is not None and contest.admits(child):
+            possible.setdefault(canonical(child), (child, origin))
+    drawn = list(possible.values())
+    chosen = [drawn[place] for place in _chosen(contest, screened, [child for child, _ in drawn])]
+    born = [contest.enter(contest.next_name(), "searched", origin, child) for child, origin in chosen]
+    return [entry for entry in born if entry is not None]
+
+
+def _chosen(contest: Contest, screened: list[Trial], drawn: list[Architecture]) -> list[int]:
+    """Places of those that are to be screened; rank 0 predicts, so that all ranks agree to the last bit."""
+    of = contest.ranked(screened)
+    known = [(entry.architecture, trial.valid_log_loss) for trial, entry in of if trial.valid_log_loss is not None]
+    shape, seed = contest.session.shape, len(contest.trials)
+    return contest.session.processes.on_first(
+        lambda: promising(known, drawn, contest.config.children, shape, seed),
+    )
 
 
 def grown(contest: Contest, best: Entry, handmade: Entry) -> Entry | None:

@@ -97,12 +97,17 @@ def _screen(contest: Contest, round_name: str, entries: Sequence[Entry], form: R
 
 def _promoted(contest: Contest, screened: list[Trial], form: Recipe) -> list[Entry]:
     """The best share of those just screened, as far as they are among the best share of all screened so far."""
-    share = screening_share(form, contest.config.screening_share)
-    compared = [trial for trial in contest.trials if trial.round != PROBE]
-    everyone = contest.ranked(trial for trial in compared if (trial.recipe, trial.row_share) == (form, share))
+    everyone = contest.ranked(_screened(contest, form))
     new = {trial.index for trial in screened}
     good = [entry for trial, entry in everyone[: promotions(contest, len(everyone))] if trial.index in new]
     return good[: promotions(contest, len(screened))]
+
+
+def _screened(contest: Contest, form: Recipe) -> list[Trial]:
+    """The trainings on part of the rows that compare with one another."""
+    share = screening_share(form, contest.config.screening_share)
+    compared = [trial for trial in contest.trials if trial.round != PROBE]
+    return [trial for trial in compared if (trial.recipe, trial.row_share) == (form, share)]
 
 
 def _train_whole(
@@ -128,7 +133,7 @@ def run_generations(contest: Contest, recipe: Recipe) -> None:
     short, number = contest.search_form(recipe), 1
     while is_there_room(contest, recipe, number):
         contest.expect(expected_rows(contest, recipe, number - 1))
-        born = children(contest, contest.trained_alike(short))
+        born = children(contest, contest.trained_alike(short), _screened(contest, short))
         if not born:
             break  # the space is used up
         screened = _screen(contest, f"generation {number}", born, short)
