@@ -5,6 +5,7 @@ and writes evaluation.json and evaluation.html: overall beside the export's own 
 """
 
 import argparse
+import os
 import shlex
 import sys
 import tempfile
@@ -70,9 +71,12 @@ def log_name(path: str) -> str:
 
 
 def _check_free(folder: Path, overwrite: bool) -> None:
-    """Raise ValueError where something is there that is not to be replaced."""
+    """Raise ValueError where something is there that is not to be replaced, or nothing can be written."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"output {folder} is a file; give a folder")
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(nearest, os.W_OK):
+        raise ValueError(f"{nearest} cannot be written into; give another --output")
     there = [name for name in (RECORD, PAGE, QUARANTINE) if (folder / name).exists()]
     if there and not overwrite:
         raise ValueError(f"{folder} has {' and '.join(there)} already; give another --output, or --overwrite")

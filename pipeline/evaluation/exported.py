@@ -62,12 +62,16 @@ class Exported:
         """(dense [B, I] float32, ids [B, F] int64) → logit [B] float32.
 
         An export older than its method `logit` gives a probability in float32, of which the logit is taken. Raises
-        ValueError for an answer that is not finite or no probability.
+        ValueError for inputs that it refuses, and for an answer that is not finite or no probability.
         """
-        if hasattr(self.network, "logit"):
-            found: Tensor = self.network.logit(dense, ids).double()
-        else:
-            probability = self.network(dense, ids).double()
+        has_logit = hasattr(self.network, "logit")
+        try:
+            found: Tensor = (self.network.logit if has_logit else self.network)(dense, ids).double()
+        except (RuntimeError, torch.jit.Error) as error:  # the second is what a model itself raises
+            reason = str(error).strip().splitlines()[-1]
+            raise ValueError(f"{self.path} refuses rows as model.json describes them ({reason}); {AGAIN}") from error
+        if not has_logit:
+            probability = found
             if not bool(((probability >= 0) & (probability <= 1)).all()):
                 raise ValueError(f"{self.path} answers with what is no probability; {AGAIN}")
             found = torch.logit(probability.clamp(2.0**-126, _NEAREST_ONE))

@@ -79,7 +79,9 @@ def test_a_trained_run(finished: TinyRun, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_where_it_is_written(made: Making, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_it_is_written(
+    made: Making, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By default beside the model, by the log's name; what is there is not replaced unless that is asked for, and then
     the same evaluation gives the same bytes. The model may be its folder, and be named by --model."""
     for name in ("model.pt", "model.json"):
@@ -95,6 +97,9 @@ def test_where_it_is_written(made: Making, tmp_path: Path, capsys: pytest.Captur
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and f"{folder} has {RECORD} and {PAGE} already" in error
     assert main([*arguments, "--overwrite"]) == 0 and (folder / RECORD).read_bytes() == record
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert main([*arguments, "--output", str(tmp_path / "new" / "er")]) == 1
+    assert f"{tmp_path} cannot be written into; give another --output" in capsys.readouterr().err
     (tmp_path / "file").write_text("mine")
     assert main([*arguments, "--output", str(tmp_path / "file")]) == 1
     assert (tmp_path / "file").read_text() == "mine" and "is a file; give a folder" in capsys.readouterr().err
@@ -150,8 +155,8 @@ def test_bad_lines(made: Making, tmp_path: Path) -> None:
     [
         (["model.pt"], "data.path is empty"),
         (["model.pt", "--data.path", "x", "--groups.values", "0"], "groups.values is 0"),
-        (["model.pt", "--data.path", "x", "--model", "other.pt"], "other.pt"),
-        (["--data.path", "x"], "MODEL"),
+        (["model.pt", "--data.path", "x", "--model", "other.pt"], "Unrecognized options"),
+        (["--data.path", "x"], "Required options"),
         (["model.pt", "--data.path", "x", "--data.max-table-rows", "9"], "max-table-rows"),
     ],
 )

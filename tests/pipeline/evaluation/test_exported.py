@@ -62,6 +62,8 @@ def test_logits(made: Making) -> None:
     assert export.logits(dense, ids).std() > 0.1
     with pytest.raises(ValueError, match="answers a row with what is no finite number"):
         export.logits(torch.full_like(dense, torch.nan), ids)
+    with pytest.raises(ValueError, match=r"model\.pt refuses rows as model\.json describes them \(.*table t_cat_0 has"):
+        export.logits(dense, ids + 10**6)
 
 
 class Old(nn.Module):

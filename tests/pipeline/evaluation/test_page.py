@@ -10,6 +10,9 @@ import pytest
 from pipeline.evaluation.page import write_page
 from pipeline.evaluation.pictures import NAMED_FILES, files_picture, reliability_picture
 from tests.pipeline.evaluation.made_up import TEST, evaluation
+from tests.pipeline.test_browse import CHROMIUM, READABLE, InBrowser, in_browser
+
+assert in_browser, "the browser of the other pages' tests"
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}$\\frac{$_^ \\input{x}"
 
@@ -78,3 +81,15 @@ def test_pictures_of_any_number_of_files(count: int, test: object) -> None:
     svg = files_picture(found).svg
     assert svg.count("(1,000 rows)") == 3 * count and ("number of the file" in svg) == (count > NAMED_FILES)
     assert reliability_picture(found).svg.count(" predicted, ") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here to open the page in")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_readable_in_a_browser(tmp_path: Path, in_browser: InBrowser, width: int) -> None:
+    """On a telephone and on a desk no text is under 11 pixels, in pictures neither, and nothing but what can be
+    scrolled to reaches beyond the window."""
+    text = page_of(tmp_path, files=tuple(0.4 + n / 100 for n in range(9)))
+    (tmp_path / "evaluation.html").write_text(text.replace("<details>", "<details open>"))
+    inner, texts, small, beyond = in_browser(tmp_path / "evaluation.html", READABLE, width)
+    assert inner == width and texts > 50 and (small, beyond) == ([], [])
