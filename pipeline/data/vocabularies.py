@@ -106,11 +106,11 @@ def open_vocabularies(
             (folder / "sizes.json").unlink(missing_ok=True)  # the files are replaced before it is there again
             found = {"settings": settings, **_count(train, _part(schema, columns), config, folder)}
             write_json(folder / "sizes.json", found)
-        indices = {column: VocabularyIndex(_index_path(folder, column)) for column in columns}
+        indices = {column: VocabularyIndex.open(_index_path(folder, column)) for column in columns}
     return Vocabularies(
         _with_sizes(schema.with_max_rows(config.max_table_rows), columns, found["kept"]),
         _with_sizes(schema, columns, found["frequent"]),
-        {column: functools.partial(_rows, indices[column], column in schema.hours) for column in columns},
+        {column: functools.partial(vocabulary_rows, indices[column], column in schema.hours) for column in columns},
     )
 
 
@@ -190,11 +190,11 @@ def _plain(column: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
 
 
-def _rows(index: VocabularyIndex, hour: bool, column: pa.Array) -> npt.NDArray[np.int32]:
-    """Table rows [n] of a raw column."""
+def vocabulary_rows(index: VocabularyIndex, hour: bool, column: pa.Array) -> npt.NDArray[np.int32]:
+    """Table rows [n] of a raw column, be it of text, of whole numbers, or a dictionary of either."""
     if pt.is_dictionary(column.type):
         # Each distinct value is looked up once; row 0 in front of them serves the nulls.
-        rows = np.concatenate([np.zeros(1, np.int32), _rows(index, hour, column.dictionary)])
+        rows = np.concatenate([np.zeros(1, np.int32), vocabulary_rows(index, hour, column.dictionary)])
         return rows[pc.fill_null(column.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64) + 1]
     return index.rows(category_values(column, hour))
 

@@ -44,14 +44,14 @@ def write_encoder(folder: Path, numbering: Mapping[str, Any]) -> RawRowsCard:
     if files:
         with atomic_write(folder / VOCABULARY) as handle:
             for column, name in files.items():
-                keys, rows = _vocabulary(name if "://" in name else str(folder / name))
+                keys, rows = read_vocabulary(name if "://" in name else str(folder / name))
                 handle.write(keys.astype("<u8").tobytes() + rows.astype("<i4").tobytes())
                 counts[column] = len(keys)
     code, vocabulary = (_described(folder / name) for name in (CODE, VOCABULARY if files else CODE))
     return RawRowsCard(code, vocabulary if files else None, counts, ())
 
 
-def _vocabulary(path: str) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]:
+def read_vocabulary(path: str) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]:
     """The keys of a column's values, ascending, and the row of each."""
     try:
         with open_binary(path) as handle:

@@ -103,6 +103,14 @@ class ExportedModel(nn.Module):
     def forward(self, dense: Tensor, ids: Tensor) -> Tensor:
         """(dense [B, I] float32, as model.json describes; ids [B, F] int64) -> probability of a click [B].
 
+        Raises what `logit` does.
+        """
+        return torch.sigmoid(self.logit(dense, ids))
+
+    @torch.jit.export
+    def logit(self, dense: Tensor, ids: Tensor) -> Tensor:
+        """The same inputs -> log(p / (1 - p)) of the probability [B], which keeps what float32 loses near 1.
+
         Raises ValueError (`torch.jit.Error` from TorchScript, saying the same) for other shapes or types and for an id
         outside its table, naming row, field and value.
         """
@@ -127,7 +135,7 @@ class ExportedModel(nn.Module):
         for number, interaction in enumerate(self.interactions):
             own = sparse[:, :, number * self.width : (number + 1) * self.width]  # [B, U, g]
             logit = logit + interaction(dense, own.contiguous())
-        return torch.sigmoid(logit / len(self.interactions))
+        return logit / len(self.interactions)
 
 
 def write_model(

@@ -96,6 +96,14 @@ class Evaluation:
             if logit is not None:
                 raise Diverged(f"a logit is {logit}: the model has diverged; train it with a lower learning rate")
 
+    def sorted_logits(self) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """The float32 logits of clicked and of other rows added on this rank, each ascending. Raises Diverged."""
+        self._check_finite([self._not_finite])
+        clicked, not_clicked = _joined(self._clicked), _joined(self._not_clicked)
+        clicked.sort()
+        not_clicked.sort()
+        return clicked, not_clicked
+
     def own_metrics(self) -> Metrics:
         """The metrics of the rows added on this rank alone; it raises what `metrics` does."""
         self._check_finite([self._not_finite])

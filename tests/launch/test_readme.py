@@ -11,6 +11,7 @@ from torchx.cli.argparse_util import ArgOnceAction, torchxconfig
 
 from launch.program import SCHEDULER
 from launch.torchx_cli import CmdRunFile
+from pipeline.evaluate_model import EvaluateConfig
 from pipeline.plan import PlanConfig
 from pipeline.session import read_command_line
 
@@ -65,6 +66,13 @@ def test_plans(line: str) -> None:
     """Each plan's settings are understood, the run's among them."""
     own, others = tyro.cli(PlanConfig, args=shlex.split(line)[3:], return_unknown_args=True)
     assert own.world_size and read_command_line("plan", list(others)).run == "criteo_terabyte"
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if line.startswith("python -m pipeline.evaluate_model")])
+def test_evaluations(line: str) -> None:
+    """Each evaluation's settings are understood."""
+    config = tyro.cli(EvaluateConfig, args=shlex.split(line)[3:])
+    assert config.model and config.data.path
 
 
 def test_there_are_commands() -> None:

@@ -188,6 +188,8 @@ KNOWN = {
     ("pipeline/serving/torchscript_model.py", "model = torch.jit.load(sys.argv[1], map_location="),
     ("pipeline/serving/torchscript_model.py", 'model = torch.jit.load("model.pt")'),
     ("pipeline/serving/raw_rows.py", 'rows, model = RawRows.load("model.json"), torch.j'),
+    # a model that its user asks to have run, and is told so
+    ("pipeline/evaluation/exported.py", "network = torch.jit.load(str(path), map_location="),
     # through the reader of numbers
     ("pipeline/run/checkpoint.py", "dcp.load(without_empty(tensors), storage_reader=T"),
     ("pipeline/export.py", "dcp.load(wanted, storage_reader=TensorReader(chec"),

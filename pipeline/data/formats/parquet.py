@@ -138,7 +138,7 @@ class ParquetReader:
                 )
             if own_size < size:
                 ids[index] = column = column if column.flags.writeable else column.copy()
-                _fold(column, own_size)
+                fold(column, own_size)
         return ids
 
     def _bad_label(self, unit: int, row: int, found: object, expected: str) -> ValueError:
@@ -207,11 +207,11 @@ def _take(values: npt.NDArray[Any], order: npt.NDArray[np.int64], out: npt.NDArr
         out[:] = values[order]
 
 
-def _fold(ids: npt.NDArray[np.int32], table_size: int) -> None:
+def fold(ids: npt.NDArray[np.int32], table_size: int) -> None:
     """Table rows into a smaller table, in place; 0 (missing) stays.
 
     >>> ids = np.arange(8, dtype=np.int32)
-    >>> _fold(ids, 4)
+    >>> fold(ids, 4)
     >>> ids
     array([0, 1, 2, 3, 1, 2, 3, 1], dtype=int32)
     """

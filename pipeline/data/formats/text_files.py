@@ -62,6 +62,12 @@ def inspect_file(path: str, schema: Schema) -> TextFile:
     return TextFile(path, tuple(names), len(line) + len(end), 2, crlf)
 
 
+def first_fields(path: str, schema: Schema) -> list[str]:
+    """The columns of the first line: the header, where the schema says that there is one. Damage is a ValueError."""
+    line = _beginning(path).removeprefix(BYTE_ORDER_MARK).partition(b"\n")[0].removesuffix(b"\r")
+    return split_fields(line.decode("utf-8", "backslashreplace"), schema)
+
+
 def split_fields(line: str, schema: Schema) -> list[str]:
     """The columns of one line."""
     if may_quote(schema):

@@ -126,7 +126,7 @@ def remove_leftovers(path: Path) -> None:
 def _indices(task: FileTask) -> dict[str, VocabularyIndex]:
     if not task.vocabulary:
         return {}
-    return {column: VocabularyIndex(index_path(task.folder, column)) for column in task.schema.categories}
+    return {column: VocabularyIndex.open(index_path(task.folder, column)) for column in task.schema.categories}
 
 
 def _checked_blocks(task: FileTask, bad: list[BadLine]) -> Iterator[pa.RecordBatch]:

@@ -210,11 +210,16 @@ def _write_index(keys: npt.NDArray[np.uint64], index: Path, target: Path) -> Non
 
 
 class VocabularyIndex:
-    """The rows of a column's values, looked up in files mapped into memory."""
+    """The rows of a column's values, looked up in arrays that may be mapped into memory."""
 
-    def __init__(self, index: Path) -> None:
-        self._keys: npt.NDArray[np.uint64] = np.load(index.with_suffix(".keys.npy"), mmap_mode="r")
-        self._rows: npt.NDArray[np.int32] = np.load(index.with_suffix(".rows.npy"), mmap_mode="r")
+    def __init__(self, keys: npt.NDArray[np.uint64], rows: npt.NDArray[np.int32]) -> None:
+        """`keys` [V], ascending, as `category_keys` makes them; `rows` [V]: the table row of each."""
+        self._keys, self._rows = keys, rows
+
+    @classmethod
+    def open(cls, index: Path) -> "VocabularyIndex":
+        """The index that `merge_counts` wrote."""
+        return cls(*(np.load(index.with_suffix(f".{name}.npy"), mmap_mode="r") for name in ("keys", "rows")))
 
     def rows(self, values: pa.Array) -> npt.NDArray[np.int32]:
         """Table rows [n]: 0 missing, 1 out of the vocabulary."""

@@ -21,6 +21,7 @@
 | `codesign.json` | `codesign.Codesign` | codesign |
 | `codesign_measurements.json` | `codesign.LogLosses` | codesign |
 | `model.json` | `model_card.ModelCard` | export |
+| `evaluations/<log>/evaluation.json` | `evaluation.ModelEvaluation` | evaluate_model |
 
 `codec` turns records into JSON and back.
 """

@@ -102,6 +102,15 @@ def test_fresh_process_with_torch_and_fbgemm_alone(exported: Path, tmp_path: Pat
     torch.testing.assert_close(torch.load(files[2]), expected, rtol=0, atol=1e-6)
 
 
+def test_logits(exported: Path) -> None:
+    """Its method `logit` gives what the probability is the sigmoid of, also where that is 1 in float32."""
+    dense, ids = random_inputs(ROWS)
+    model = torch.jit.load(str(exported))
+    found = model.logit(dense, ids)
+    torch.testing.assert_close(found, torchrec_logit(embedding_tables(), network()), rtol=1e-5, atol=1e-5)
+    assert torch.equal(model(dense, ids), found.sigmoid())
+
+
 @pytest.mark.slow
 def test_same_weights_give_the_same_bytes(exported: Path, tmp_path: Path) -> None:
     """Exported again, under another name and after other things were scripted here, model.pt is byte-identical."""

@@ -126,6 +126,24 @@ def test_diverged_logits(bad: float) -> None:
         evaluation.metrics()
 
 
+@given(ROWS)
+def test_sorted_logits(rows: list[tuple[float, int]]) -> None:
+    """Those of clicked and of other rows, each ascending, before and after the metrics are asked for; rows that come
+    later are among them."""
+    evaluation = Evaluation()
+    for logit, label in rows:
+        evaluation.add(torch.tensor([logit]), torch.tensor([float(label)]))
+        evaluation.sorted_logits()
+    for _ in range(2):
+        clicked, not_clicked = evaluation.sorted_logits()
+        assert clicked.tolist() == sorted(logit for logit, label in rows if label)
+        assert not_clicked.tolist() == sorted(logit for logit, label in rows if not label)
+        evaluation.own_metrics()
+    evaluation.add(torch.tensor([float("nan")]), torch.tensor([0.0]))
+    with pytest.raises(Diverged):
+        evaluation.sorted_logits()
+
+
 def test_no_rows() -> None:
     """Without rows there is nothing to say."""
     with pytest.raises(ValueError, match="no rows"):

@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from pipeline.data.formats.text import TextReader
-from pipeline.data.formats.text_files import inspect_file
+from pipeline.data.formats.text_files import first_fields, inspect_file
 from pipeline.data.schema import Schema
 
 PLAIN = Schema("log", "y", ("n", "m"), ("a", "b"), (100, 100), ("b",), columns=("y", "n", "skip", "m", "a", "b"))
@@ -187,3 +187,13 @@ def test_click_counts(tmp_path: Path) -> None:
     assert read(write(tmp_path, ["3\t1\tx\t2\tabc\t5"]), schema).num_rows == 1
     with pytest.raises(ValueError, match="expected a number of clicks"):
         read(write(tmp_path, ["-3\t1\tx\t2\tabc\t5"]), schema)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+def test_first_fields(tmp_path: Path, suffix: str) -> None:
+    """The columns of the first line, quoted ones too, without a byte order mark or the end of the line."""
+    path = tmp_path / f"log.csv{suffix}"
+    path.write_bytes(packed(b'\xef\xbb\xbfy,"n,1",m\r\n1,2,3\r\n', suffix))
+    assert first_fields(str(path), HEADED) == ["y", "n,1", "m"]
+    path.write_bytes(packed(b"1\t2", suffix))
+    assert first_fields(str(path), PLAIN) == ["1", "2"]

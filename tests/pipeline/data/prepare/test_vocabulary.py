@@ -77,7 +77,7 @@ def test_brute_force(tmp_path_factory: pytest.TempPathFactory, logs: list[list[R
         }
         raw = block([*rows, (None, None, None), ("new", 77, 14010177)]).column(column)
         expected = [0 if v is None else ranked.index(v) + 2 if v in ranked else 1 for v in plain]
-        assert VocabularyIndex(index).rows(category_values(raw, column == 2)).tolist() == [*expected, 0, 1]
+        assert VocabularyIndex.open(index).rows(category_values(raw, column == 2)).tolist() == [*expected, 0, 1]
 
 
 def test_the_most_frequent_are_kept(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_the_most_frequent_are_kept(tmp_path: Path) -> None:
     with database(resources(tmp_path)) as connection:
         size = merge_counts(connection, [path], 0, False, 1, 5, tmp_path / "v", tmp_path / "index")
     assert (size.seen, size.kept) == (5, 3)
-    found = VocabularyIndex(tmp_path / "index").rows(pa.array(["a", "b", "c", "d", "e", ""]))
+    found = VocabularyIndex.open(tmp_path / "index").rows(pa.array(["a", "b", "c", "d", "e", ""]))
     assert found.tolist() == [2, 3, 4, 1, 1, 0]
 
 

@@ -1,0 +1,236 @@
+"""A newer log read by an exported model's own rules: what serving would feed the model, beside the raw values.
+
+Every value is numbered as the model numbers it: by its vocabularies, in which values that it does not know have row 1,
+or by its hash, into the sizes of model.json and from there into the model's tables.
+
+n rows of a piece, I dense inputs, F fields.
+"""
+
+import dataclasses
+from collections.abc import Generator, Mapping
+from pathlib import Path
+
+import numpy
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.data.formats.all_formats import find_files
+from pipeline.data.formats.features import Columns, LabelError, Lookup, Rows, decode
+from pipeline.data.formats.parquet import PARQUET, fold
+from pipeline.data.formats.prepared import OUT_OF_VOCABULARY_ROW
+from pipeline.data.formats.reader import BadLine, Format, Reader, Unit, check_bad_lines
+from pipeline.data.formats.text_files import first_fields
+from pipeline.data.numbering import numbering
+from pipeline.data.schema import Schema
+from pipeline.data.storage.paths import open_arrow, path_manager
+from pipeline.evaluation.exported import Exported
+from pipeline.serving.raw_export import read_vocabulary
+
+
+@dataclasses.dataclass(frozen=True)
+class LogConfig:
+    """The newer click log. All of its rows are scored, whatever its files are called."""
+
+    path: str = ""
+    """A file, folder or glob of click logs: TSV or CSV (plain, .gz, .zst) or Parquet; local, s3://, gs://, hdfs://,
+    http:// and what fsspec knows. A prepared log is one that was numbered as the model's was."""
+    schema: str = ""
+    """How its columns are laid out, where that is not as in the model's log: criteo, criteo_terabyte, avazu, kdd2012,
+    or a JSON file. Empty: schema.json in the folder, else the model's."""
+    max_bad_rows: int = 0
+    """Lines of raw text, in all files together, that may be malformed: they are set aside in quarantine.jsonl beside
+    the evaluation. 0: the first one is an error."""
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise ValueError("data.path is empty; give the newer log on which the model is evaluated")
+        if not 0 <= self.max_bad_rows <= 2**40:
+            raise ValueError(f"data.max_bad_rows is {self.max_bad_rows}; use 0 to {2**40}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """Some rows of one file."""
+
+    file: str
+    """Its path."""
+    dense: npt.NDArray[numpy.float32]
+    """[n, I] as the model takes them."""
+    ids: npt.NDArray[numpy.int64]
+    """[n, F] rows of the model's tables."""
+    label: npt.NDArray[numpy.float32]
+    """[n], 0 or 1."""
+    values: Mapping[str, pa.Array]
+    """Raw values [n] by category; of a prepared log its table rows."""
+    missing: Mapping[str, npt.NDArray[numpy.bool_]]
+    """Where a category has no value [n]."""
+    unknown: Mapping[str, npt.NDArray[numpy.bool_]]
+    """Where the model does not know the value [n], of the categories that have a vocabulary."""
+
+
+class NewerLog:
+    """The log, opened."""
+
+    def __init__(self, reader: Reader, export: Exported, lookups: Mapping[str, Lookup]) -> None:
+        """`lookups`: those of a raw log, as the export gives them."""
+        self._reader, self._export, self._lookups = reader, export, lookups
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether its columns are model inputs already."""
+        return self._reader.prepared is not None
+
+    @property
+    def bad_lines(self) -> list[BadLine]:
+        """The lines that were set aside."""
+        return self._reader.bad_lines
+
+    @property
+    def rows(self) -> int:
+        """Of all files."""
+        return sum(unit.rows for unit in self._reader.units)
+
+    @property
+    def units(self) -> int:
+        """Pieces that `pieces` gives."""
+        return len(self._reader.units)
+
+    def pieces(self) -> Generator[Piece, None, None]:
+        """All rows in the order of the files, a unit at a time. Bad rows are a ValueError that names them."""
+        for number, unit in enumerate(self._reader.units):
+            yield self._prepared_piece(number, unit) if self.is_prepared else self._raw_piece(number, unit)
+
+    def _raw_piece(self, number: int, unit: Unit) -> Piece:
+        schema = self._reader.schema
+        (batch,) = self._reader.columns(number, list(schema.inputs)).combine_chunks().to_batches()
+        try:
+            rows = decode(batch, schema, lookups=self._lookups)
+        except LabelError as error:
+            row = unit.first_row - self._first_row(unit.path) + error.row
+            raise ValueError(
+                f"{unit.path}: row {row} (from 0), column {schema.label!r}: found label {error.found!r}, expected "
+                f"{error.expected}; repair or remove the row"
+            ) from error
+        return self._piece(unit, rows, {column: batch.column(column) for column in schema.categories})
+
+    def _prepared_piece(self, number: int, unit: Unit) -> Piece:
+        rows = self._reader.read(number, None)
+        return self._piece(
+            unit,
+            rows,
+            {
+                name: pa.array(ids, mask=ids == 0)
+                for name, ids in zip(self._reader.schema.categories, rows.ids, strict=True)
+            },
+        )
+
+    def _piece(self, unit: Unit, rows: Rows | Columns, values: Mapping[str, pa.Array]) -> Piece:
+        export = self._export
+        by_column = dict(zip(export.schema.categories, rows.ids, strict=True))
+        missing = {column: ids == 0 for column, ids in by_column.items()}
+        unknown = {column: by_column[column] == OUT_OF_VOCABULARY_ROW for column in export.vocabularies}
+        ids = numpy.stack(list(by_column.values()), axis=1)  # [n, F], a copy
+        for column, (wanted, own) in enumerate(zip(export.schema.table_sizes, export.table_rows, strict=True)):
+            if own < wanted:
+                fold(ids[:, column], own)
+        dense = numpy.stack(list(rows.dense), axis=1)
+        label = numpy.asarray(rows.label, numpy.float32)
+        return Piece(unit.path, dense, ids.astype(numpy.int64), label, values, missing, unknown)
+
+    def _first_row(self, path: str) -> int:
+        return next(unit.first_row for unit in self._reader.units if unit.path == path)
+
+
+def open_log(config: LogConfig, export: Exported, scratch: Path) -> NewerLog:
+    """The log opened for a model; `scratch` keeps line counts.
+
+    Raises ValueError naming the file for one that lacks what the model needs, or the label, or is prepared otherwise.
+    """
+    files, kind = find_files(config.path)
+    own = kind.own_schema(files[0])
+    if own is not None:
+        if config.schema:
+            raise ValueError(
+                f"data.schema is {config.schema!r}, but {files[0]} is prepared and says itself what it holds"
+            )
+        if config.max_bad_rows:
+            raise ValueError(f"data.max_bad_rows is {config.max_bad_rows}, but {files[0]} has no lines; leave it out")
+        return _open_prepared(files, kind, own, export, scratch)
+    schema = _reading_schema(config, export)
+    for path in files:
+        _check_label(path, kind, schema)
+    reader = kind.open(files, schema, scratch, config.max_bad_rows)
+    if config.max_bad_rows:
+        check_bad_lines(reader.bad_lines, config.max_bad_rows)
+    return NewerLog(reader, export, export.lookups)
+
+
+def _reading_schema(config: LogConfig, export: Exported) -> Schema:
+    """The model's columns, laid out as the log has them."""
+    beside = f"{config.path.rstrip('/')}/schema.json"
+    source = config.schema or (beside if path_manager().isfile(beside) else "")
+    if not source:
+        return export.schema
+    own, model = Schema.load(source), export.schema
+    for column in (*model.numbers, *model.categories):
+        found, wanted = _role(own, column), _role(model, column)
+        if found != wanted:
+            raise ValueError(
+                f"schema {source!r}: column {column!r} is {found}, and {wanted} to the model {export.path}"
+            )
+    layout = {"label": own.label, "columns": own.columns, "delimiter": own.delimiter, "count_label": own.count_label}
+    return dataclasses.replace(model, name=own.name, **layout)  # type: ignore[arg-type]
+
+
+def _role(schema: Schema, column: str) -> str:
+    """What a column is, in words."""
+    if column in schema.numbers:
+        return "a decimal number" if column in schema.floats else "a whole number"
+    if column not in schema.categories:
+        return "absent"
+    kinds = {"a category of whole numbers": schema.integer_ids, "a category of times": schema.hours}
+    return next((kind for kind, columns in kinds.items() if column in columns), "a category of text")
+
+
+def _check_label(path: str, kind: Format, schema: Schema) -> None:
+    """Raise ValueError where a file has no column of labels. A damaged one is left to its reader."""
+    if kind is PARQUET:
+        try:
+            has_label = schema.label in pq.read_schema(open_arrow(path)).names
+        except (pa.ArrowException, OSError):
+            return
+    else:
+        names = first_fields(path, schema)
+        has_label = schema.label in names if not schema.columns else len(names) != len(schema.columns) - 1
+    if not has_label and (kind is PARQUET or names != [""]):
+        raise ValueError(
+            f"{path} has no labels (column {schema.label!r}), and a model cannot be judged without; give a log with "
+            "labels, or a data.schema that names their column"
+        )
+
+
+def _open_prepared(files: list[str], kind: Format, own: Schema, export: Exported, scratch: Path) -> NewerLog:
+    """A prepared log. Raises ValueError unless it is numbered as the model's log was."""
+    model = export.schema
+    advice = "give the raw log, or prepare it as the model's was"
+    roles = ("integers", "floats", "categories", "integer_ids", "hours", "table_sizes")
+    other = [role for role in roles if getattr(own, role) != getattr(model, role)]
+    if other:
+        raise ValueError(
+            f"{files[0]}: is prepared with other {', '.join(other)} than the model {export.path}; {advice}"
+        )
+    reader = kind.open(files, own, scratch, 0)
+    rules = numbering(own, reader.prepared, files[0].rpartition("/")[0])
+    vocabularies: dict[str, str] = rules.get("vocabulary_files", {})
+    if set(vocabularies) != set(export.vocabularies):
+        raise ValueError(
+            f"{files[0]}: is prepared by {rules['kind']}, and the model numbers by {export.card.numbering['kind']}; "
+            f"{advice}"
+        )
+    for column, path in vocabularies.items():
+        keys, rows = read_vocabulary(path)
+        own_keys, own_rows = export.vocabularies[column]
+        if not (numpy.array_equal(keys, own_keys) and numpy.array_equal(rows, own_rows)):
+            raise ValueError(f"{path}: is another vocabulary than the model's of column {column!r}; {advice}")
+    return NewerLog(reader, export, {})
