@@ -15,8 +15,8 @@ class DataConfig:
     """A file, folder or glob of click logs: Criteo TSV or CSV (plain, .gz, .zst) or Parquet, raw or prepared; local,
     s3://, gs://, hdfs://, http:// and what fsspec knows. Empty: generated data."""
     schema: str = ""
-    """criteo, criteo_terabyte, avazu, kdd2012, or a JSON file. Empty: schema.json in the folder, else inferred
-    (Parquet with a column `label`)."""
+    """criteo, criteo_terabyte, avazu, avazu_by_time, kdd2012, or a JSON file. Empty: schema.json in the folder, else
+    inferred (Parquet with a column `label`)."""
     rows: int = 200_000
     """Rows to generate (80 % train, 10 % valid, 10 % test). Only without --path."""
     days: int = 7

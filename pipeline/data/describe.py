@@ -18,6 +18,7 @@ from pipeline.data.config import DataConfig
 from pipeline.data.dataset import SPLITS, Dataset, open_dataset
 from pipeline.data.formats.all_formats import find_files
 from pipeline.data.formats.parquet import PARQUET
+from pipeline.data.formats.prepared import TIME_COLUMN
 from pipeline.data.formats.reader import BadLine, Format
 from pipeline.data.formats.text_lines import read_blocks
 from pipeline.data.profile import LogProfile, profile_parquet, profile_text, top_in_words
@@ -177,6 +178,8 @@ def _role(schema: Schema, name: str, left_out: dict[str, str]) -> str:
     if name == schema.timestamp:
         input_role = _role(dataclasses.replace(schema, timestamp=""), name, {})
         return "timestamp" if name not in schema.inputs else f"{input_role}; timestamp"
+    if name == TIME_COLUMN and schema.timestamp:
+        return f"the times of {schema.timestamp!r}"
     if name == schema.label:
         return "label"
     if name in schema.numbers:

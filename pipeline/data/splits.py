@@ -104,7 +104,8 @@ def split_rule(asked: str, files: list[str], schema: Schema) -> str:
     if asked == "time" and not schema.timestamp:
         raise ValueError(
             f"data.split is time, but schema {schema.name!r} names no timestamp; give a data.schema that does "
-            '("timestamp": the column that says when a row was logged), and prepare a prepared log again with it'
+            '(avazu_by_time, or a JSON file with "timestamp", the column that says when a row was logged), and prepare '
+            "a prepared log again with it"
         )
     return asked
 

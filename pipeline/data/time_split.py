@@ -15,7 +15,6 @@ n rows of the click log.
 import dataclasses
 import itertools
 import logging
-import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +30,7 @@ from pipeline.data.formats.reader import Reader
 from pipeline.data.formats.times import LEAST_TIMES, MEASURES, in_words, sortable
 from pipeline.data.splits import SPLITS, Split, ten_parts
 from pipeline.data.storage.paths import locked
-from pipeline.run.files import atomic_write, read_json, write_json
+from pipeline.run.files import atomic_write, read_json, scratch_file, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +114,7 @@ def _divide(reader: Reader, folder: Path) -> dict[str, Any]:
     """Writes the part of each row; the rows and the first and last time of each part, and the file's checksum."""
     rows, crc32 = _rows(reader), 0
     logger.info("reading the times of %d rows", rows)
-    with tempfile.TemporaryFile(dir=folder) as scratch:
+    with scratch_file(folder) as scratch:
         measure = _write_keys(reader, scratch)
         keys = SortedKeys(scratch, rows)
         cuts = find_cuts(keys, reader.schema.timestamp)

@@ -54,8 +54,8 @@ def test_a_bare_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_a_timestamp(tmp_path: Path, suffix: str) -> None:
-    """A bare file with a column of times is proposed to be split by it; that, its role and the cuts are said, and a file
-    of times here and there is described with the line that has none."""
+    """A bare file with a column of times is proposed to be split by it; that, its role and the cuts are said, and so is
+    the line that has no time."""
     path, written = tmp_path / f"shop.{suffix}", tmp_path / "schema.json"
     clicks = [f"2024-05-{1 + row % 28:02}T17:03:{row % 60:02}" for row in range(400)]
     columns = {

@@ -123,6 +123,13 @@ def test_timestamp() -> None:
     assert both.used == both.inputs == Schema.from_json(small()).used
 
 
+def test_avazu_by_time() -> None:
+    """Avazu's own columns, the hour both a category and the timestamp; plain Avazu is split by row."""
+    avazu, by_time = BUILT_IN["avazu"], BUILT_IN["avazu_by_time"]
+    assert (avazu.timestamp, by_time.timestamp) == ("", "hour") and "hour" in by_time.hours
+    assert by_time.used == avazu.used and by_time.table_sizes == avazu.table_sizes
+
+
 def test_cap() -> None:
     """A cap shortens the longer tables only; below two rows it is refused."""
     schema = Schema.from_json(small())

@@ -33,7 +33,7 @@ RANGES = st.tuples(st.integers(0, 300), st.integers(0, 300)).map(lambda pair: (m
 def test_rows_of_a_split(sizes: list[int], tenths: tuple[int, int], rows: tuple[int, int] | None) -> None:
     """Counts and selected rows are those found by looking at each row, and do not depend on the units."""
     reader: Any = Numbers(sizes)
-    split = Split("train", reader, tenths, *([rows] if rows else []))
+    split = Split("train", reader, tenths, rows) if rows else Split("train", reader, tenths)
     low, high = rows or (0, 10**9)
     tenth = mixed_row_numbers(0, sum(sizes)) % np.uint64(10)
     expected = [n for n in range(sum(sizes)) if low <= n < high and tenths[0] <= tenth[n] < tenths[1]]

@@ -1,4 +1,4 @@
-"""pipeline/data/time_split.py: earlier rows train, later ones are judged on; against sorting by numpy, in all formats."""
+"""pipeline/data/time_split.py: earlier rows train, later ones are judged on; against numpy's sort, in all formats."""
 
 import dataclasses
 import datetime
@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from pipeline.data import DataConfig, Schema, open_dataset, time_split
 from pipeline.data.dataset import QUARANTINE, SPLITS, Dataset
+from pipeline.data.describe import DescribeConfig, describe
 from pipeline.data.formats.parquet import ParquetReader
 from pipeline.data.prepare.config import PrepareConfig
 from pipeline.data.prepare.prepare import prepare
@@ -103,8 +104,8 @@ def write(folder: Path, suffix: str, times: list[Any], schema: Schema = SCHEMA) 
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "csv.zst", "parquet"])
 @pytest.mark.parametrize("kind", ["seconds", "decimals", "nanoseconds", "hours", "text", "moments"])
 def test_against_sorting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, kind: str) -> None:
-    """Every row is where a stable sort puts it, whatever the times are and wherever units are cut; no training row is as
-    late as one of validation, nor one of validation as one of test."""
+    """Every row is where a stable sort puts it, whatever the times are and wherever units are cut; no training row is
+    as late as one of validation, nor one of validation as one of test."""
     monkeypatch.setattr(time_split, "CHUNK_ROWS", 100)
     monkeypatch.setattr("pipeline.data.formats.text_units.UNIT_BYTES", 1000)
     times = draw_times(kind)
@@ -172,7 +173,12 @@ def test_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     times, home = draw_times("seconds"), tmp_path / "home"
     config = write(tmp_path / "log", "parquet", times)
     real, read = ParquetReader.times, list[int]()
-    monkeypatch.setattr(ParquetReader, "times", lambda reader, unit: read.append(unit) or real(reader, unit))
+
+    def noted(reader: ParquetReader, unit: int) -> pa.Array:
+        read.append(unit)
+        return real(reader, unit)
+
+    monkeypatch.setattr(ParquetReader, "times", noted)
 
     def is_read_again(config: DataConfig = config) -> bool:
         read.clear()
@@ -338,7 +344,7 @@ def test_what_auto_chooses(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize("numbering", ["hash", "vocabulary"])
-def test_a_timestamp_that_is_an_input(tmp_path: Path, suffix: str, numbering: str) -> None:
+def test_a_timestamp_that_is_an_input(tmp_path: Path, suffix: str, numbering: Any) -> None:
     """A column may be an input as well: the hour of YYMMDDHH is a category, and the time orders the rows."""
     both = dataclasses.replace(SCHEMA, categories=("row", "when"), table_sizes=(10_000, 25), hours=("when",))
     times = draw_times("hours")
@@ -351,6 +357,16 @@ def test_a_timestamp_that_is_an_input(tmp_path: Path, suffix: str, numbering: st
     if numbering == "hash":
         assert hours == [1 + hour for hour in expected]
     assert len(set(zip(hours, expected, strict=True))) == len(set(expected))
+
+
+@pytest.mark.parametrize("max_bad_rows", [0, 2])
+def test_a_text_category_that_is_a_timestamp(tmp_path: Path, max_bad_rows: int) -> None:
+    """Dates of 8 digits as text, which are parsed as words of 8 bytes, are a category and the times."""
+    both = dataclasses.replace(SCHEMA, categories=("row", "when"), table_sizes=(10_000, 10_001))
+    times: list[Any] = [date.strftime("%Y%m%d") for date in draw_times("moments")]
+    config = write(tmp_path / "log", "csv", times, both)
+    found = rows_of(open_dataset(dataclasses.replace(config, max_bad_rows=max_bad_rows), str(tmp_path / "home")))
+    assert found == split_by_hand(times)
 
 
 def _prepared(config: DataConfig, folder: Path, schema: Path) -> DataConfig:
@@ -367,6 +383,7 @@ def test_prepared(tmp_path: Path, kind: str) -> None:
     for split in ("time", "auto"):
         dataset = open_dataset(dataclasses.replace(prepared, split=split), str(tmp_path / "home"))
         assert rows_of(dataset) == split_by_hand(times)
+    assert "the times of 'when'" in describe(DescribeConfig(prepared))
     times[7] = "never"
     worse = _prepared(write(tmp_path / "log", "csv", times), tmp_path / "worse", tmp_path / "log" / "schema.json")
     assert sum(map(len, rows_of(open_dataset(worse, str(tmp_path / "home"))).values())) == ROWS - 1
@@ -387,7 +404,7 @@ def test_prepared_without_times(tmp_path: Path) -> None:
     plain = dataclasses.replace(SCHEMA, timestamp="")
     config = write(tmp_path / "log", "csv", draw_times("seconds"), plain)
     prepared = _prepared(config, tmp_path / "prepared", tmp_path / "log" / "schema.json")
-    with pytest.raises(ValueError, match=r"names no timestamp; .* and prepare a prepared log again with it"):
+    with pytest.raises(ValueError, match=r"names no timestamp; .* and prepare a prepared log again"):
         open_dataset(prepared, str(tmp_path / "home"))
     SCHEMA.save(tmp_path / "asked.json")
     with pytest.raises(ValueError, match=r"was prepared as 'log', with other columns; .*prepare the raw log again"):
