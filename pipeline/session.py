@@ -234,6 +234,8 @@ def open_session(config: RunConfig, processes: Processes) -> Iterator[Session]:
         processes.on_first(dataset.check_labels)
         processes.on_first(lambda: _claim(config, folder, files))
         session = Session(config, folder, processes, dataset)
+        if dataset.split_in_words:
+            session.say(f"data       split {dataset.split_in_words}")
         _say_capped(session)
         yield session
 

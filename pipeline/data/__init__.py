@@ -12,7 +12,7 @@ The way of a row from its file to a batch, with the file of this package that ea
       │  formats/features.py       raw columns → dense values, table rows (ids), labels
       ▼
     rows of a unit
-      │  splits.py                 which of them train, validate or test
+      │  splits.py                 which of them train, validate or test (time_split.py: by formats/times.py's times)
       │  stream/position.py        which of them each rank gets at each step, and where a resumed run continues
       │  stream/batch_stream.py    in which order: the Stream, which the training loop iterates over
       │  stream/read_ahead.py      read before they are due and cut into batches, in a thread (stream/background.py)

@@ -15,8 +15,8 @@ class DataConfig:
     """A file, folder or glob of click logs: Criteo TSV or CSV (plain, .gz, .zst) or Parquet, raw or prepared; local,
     s3://, gs://, hdfs://, http:// and what fsspec knows. Empty: generated data."""
     schema: str = ""
-    """criteo, criteo_terabyte, avazu, kdd2012, or a JSON file. Empty: schema.json in the folder, else inferred
-    (Parquet with a column `label`)."""
+    """criteo, criteo_terabyte, avazu, avazu_by_time, kdd2012, or a JSON file. Empty: schema.json in the folder, else
+    inferred (Parquet with a column `label`)."""
     rows: int = 200_000
     """Rows to generate (80 % train, 10 % valid, 10 % test). Only without --path."""
     days: int = 7
@@ -39,11 +39,13 @@ class DataConfig:
     Otherwise all lines are parsed once when the files are first opened, before the first batch; up to this many are set
     aside in data/quarantine.jsonl of the run's folder, and one more is an error. Rows are numbered without them, the
     same for every rank, epoch and resumed run. A run that was begun with another number cannot be resumed."""
-    split: Literal["auto", "file_names", "random_80_10_10", "mlperf_days"] = "auto"
+    split: Literal["auto", "file_names", "random_80_10_10", "in_order", "time", "mlperf_days"] = "auto"
     """mlperf_days: files named day_0, day_1, …; train on all days but the last, validate on the first half of the last
     (Criteo Terabyte: day 23), test on its second half, as MLPerf does. random_80_10_10: by row, hashed, as the
-    published splits of Criteo Kaggle and Avazu. file_names: files named train, valid and test. auto: by file names
-    where they speak of splits, else random_80_10_10."""
+    published splits of Criteo Kaggle and Avazu. time: by the schema's timestamp, the earliest 80 % of the rows train,
+    the next 10 % validate, the last 10 % test, cut where the time changes: rows of one time stay together. in_order:
+    the same shares in the order of the files and their rows. file_names: files named train, valid and test. auto: by
+    file names where they speak of splits, else by time where the schema names a timestamp, else random_80_10_10."""
     read_ahead_mb: int = 96
     """Memory of a process for rows read ahead of training, in MiB: open and coming row groups, finished batches. Half
     of it is the shuffle's window. A batch's own row groups are held even if they take more."""

@@ -1,5 +1,6 @@
 """A click log opened: its schema, its splits and their streams."""
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +16,10 @@ from pipeline.data.formats.reader import Format, Reader, check_bad_lines, write_
 from pipeline.data.generate.logs import PROBABILITY_COLUMN, GenerateConfig, generate, generated_schema
 from pipeline.data.numbering import numbering, vocabulary_numbering
 from pipeline.data.schema import Schema
-from pipeline.data.splits import SPLITS, Split, make_splits
+from pipeline.data.splits import SPLITS, Split, make_splits, split_rule
 from pipeline.data.storage.paths import locked, path_manager
 from pipeline.data.stream.batch_stream import Stream
+from pipeline.data.time_split import split_by_time
 from pipeline.data.vocabularies import open_vocabularies, vocabulary_columns
 
 logger = logging.getLogger(__name__)
@@ -36,11 +38,14 @@ class Dataset:
         config: DataConfig,
         full_schema: Schema,
         numbering: dict[str, Any],
+        split_in_words: str,
     ) -> None:
         """`full_schema` has the tables as large as the log wants them, `schema` as data.max_table_rows lets them be."""
         self.schema, self._full_schema, self._config = schema, full_schema, config
         self.numbering = numbering
         """How raw values became the ids of the streams, for whoever serves the model."""
+        self.split_in_words = split_in_words
+        """Where a split by time was cut, for the terminal; empty for other splits."""
         self._splits = splits
         for name, split in splits.items():
             if not split.counts.sum():
@@ -164,22 +169,29 @@ def open_dataset(config: DataConfig, folder: str) -> Dataset:
     files, kind = find_files(config.path or _generate(config, home))
     full_schema = _schema_for(config, files, kind)
     schema = full_schema.with_max_rows(config.max_table_rows)
+    rule = split_rule(config.split, files, full_schema)
+    # Rows without a time are as good as others where no split needs it.
+    read_schema = schema if rule == "time" else dataclasses.replace(schema, timestamp="")
 
     def open_files(some: list[str]) -> Reader:
-        return kind.open(some, schema, home / "lines", config.max_bad_rows)
+        return kind.open(some, read_schema, home / "lines", config.max_bad_rows)
 
-    splits = make_splits(config.split, files, open_files)
+    if rule == "time":
+        splits, split_in_words = split_by_time(open_files(files), config, home)
+    else:
+        splits, split_in_words = make_splits(rule, files, open_files), ""
     _set_aside(config, splits, home)
     reader = splits["train"].reader
     columns = vocabulary_columns(config, full_schema, splits)
     if not columns:
         rules = numbering(schema, reader.prepared, reader.units[0].path.rpartition("/")[0])
-        return Dataset(schema, splits, config, full_schema, rules)
+        return Dataset(schema, splits, config, full_schema, rules, split_in_words)
     vocabularies = open_vocabularies(splits["train"], full_schema, columns, config, home)
+    numbered_schema = dataclasses.replace(vocabularies.schema, timestamp=read_schema.timestamp)
     for split in splits.values():
-        split.reader.number(vocabularies.schema, vocabularies.lookups)
+        split.reader.number(numbered_schema, vocabularies.lookups)
     rules = vocabulary_numbering(vocabularies.schema, home.name, columns)
-    return Dataset(vocabularies.schema, splits, config, vocabularies.full_schema, rules)
+    return Dataset(vocabularies.schema, splits, config, vocabularies.full_schema, rules, split_in_words)
 
 
 def _generate(config: DataConfig, home: Path) -> str:
@@ -207,10 +219,11 @@ def _schema_for(config: DataConfig, files: list[str], kind: Format) -> Schema:
     """What the files carry, else the schema asked for, else schema.json beside the files, else what columns say."""
     own = kind.own_schema(files[0])
     if own is not None:
-        if config.schema and Schema.load(config.schema).inputs != own.inputs:
+        asked = Schema.load(config.schema) if config.schema else own
+        if asked.inputs != own.inputs or asked.timestamp not in ("", own.timestamp):
             raise ValueError(
                 f"data.schema is {config.schema!r}, but {files[0]} was prepared as {own.name!r}, with other "
-                "columns; leave data.schema out"
+                "columns; leave data.schema out, or prepare the raw log again with it"
             )
         return own
     if not config.path:

@@ -18,11 +18,13 @@ from pipeline.data.config import DataConfig
 from pipeline.data.dataset import SPLITS, Dataset, open_dataset
 from pipeline.data.formats.all_formats import find_files
 from pipeline.data.formats.parquet import PARQUET
+from pipeline.data.formats.prepared import TIME_COLUMN
 from pipeline.data.formats.reader import BadLine, Format
 from pipeline.data.formats.text_lines import read_blocks
 from pipeline.data.profile import LogProfile, profile_parquet, profile_text, top_in_words
 from pipeline.data.propose import Proposal, propose
 from pipeline.data.schema import Schema
+from pipeline.data.splits import split_rule
 
 CHECKED_ROWS = 5_000_000
 """Rows of text up to which every line is checked; of longer logs so many of the beginning are."""
@@ -62,6 +64,8 @@ def describe(config: DescribeConfig) -> str:
             raise ValueError(f"{option} is for a schema that is proposed here, and {data.path!r} has one; leave it out")
         if data.path and kind is not PARQUET:
             schema = proposal.schema if proposal is not None else Schema.load(data.schema or f"{data.path}/schema.json")
+            if split_rule(data.split, files, schema) != "time":
+                schema = dataclasses.replace(schema, timestamp="")  # as a run reads it
             if problem := _bad_lines(files, schema, data.max_bad_rows):
                 return "\n".join([*lines, *problem])
         dataset = open_dataset(data, config.folder or scratch)
@@ -129,7 +133,7 @@ def _splits(dataset: Dataset) -> list[str]:
         oracle = dataset.oracle_log_loss(split)
         best = "" if oracle is None else f", best possible log loss {oracle:.4f}"
         lines.append(f"{split:>6}: {dataset.rows(split):>13,} rows, {dataset.label_ratio(split):.4f} clicks{best}")
-    return [*lines, ""]
+    return [*lines, *([f"(split {dataset.split_in_words})"] if dataset.split_in_words else []), ""]
 
 
 def _columns(dataset: Dataset, profile: LogProfile | None, proposal: Proposal | None) -> list[str]:
@@ -138,7 +142,7 @@ def _columns(dataset: Dataset, profile: LogProfile | None, proposal: Proposal | 
     rows_of = dict(zip(schema.categories, schema.table_sizes, strict=True))
     found = {} if profile is None else {column.name: column for column in profile.columns}
     left_out = {} if proposal is None else proposal.left_out
-    names = [*schema.inputs, *(name for name in found if name not in schema.inputs)]
+    names = [*schema.used, *(name for name in found if name not in schema.used)]
     lines = [("column", "role", "table rows", "missing", "distinct", "range", "most frequent")]
     for name in names:
         column, table = found.get(name), f"{rows_of[name]:,}" if name in rows_of else ""
@@ -170,7 +174,12 @@ def _columns(dataset: Dataset, profile: LogProfile | None, proposal: Proposal | 
 
 
 def _role(schema: Schema, name: str, left_out: dict[str, str]) -> str:
-    """What a column is to a model."""
+    """What a column is to a model, or to the split."""
+    if name == schema.timestamp:
+        input_role = _role(dataclasses.replace(schema, timestamp=""), name, {})
+        return "timestamp" if name not in schema.inputs else f"{input_role}; timestamp"
+    if name == TIME_COLUMN and schema.timestamp:
+        return f"the times of {schema.timestamp!r}"
     if name == schema.label:
         return "label"
     if name in schema.numbers:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.data.formats.text_files import damaged, decompressed
@@ -22,8 +23,10 @@ SAMPLE_ROWS = 500_000
 SHOWN_VALUES = 3
 """Most frequent values of a column."""
 
-Kind = Literal["whole numbers", "numbers", "text", "lists", "nothing"]
-"""numbers: some have decimals; nothing: no value at all."""
+Kind = Literal["whole numbers", "numbers", "times", "text", "lists", "nothing"]
+"""numbers: some have decimals; times: ISO-8601, all with a zone or all without; nothing: no value at all."""
+_ISO_TIME = r"\d{4}-\d{2}-\d{2}([ T]\d{2}(:\d{2}(:\d{2}(\.\d{1,9})?)?)?)?"
+_ZONE = r"(Z|[+-]\d{2}(:?\d{2})?)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,8 @@ class ColumnProfile:
     """Of numbers."""
     top: tuple[tuple[str, int], ...]
     """The most frequent values and how many rows hold each, the most frequent first."""
+    rises: bool = False
+    """Whether numbers or times never fall from one row to the next, and do not all equal."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,12 +152,15 @@ def _profile(connection: duckdb.DuckDBPyConnection, name: str, kind: str, rows: 
         SELECT count({value}), count(TRY_CAST({value} AS DOUBLE)), count(DISTINCT {value}),
                count(TRY_CAST({value} AS BIGINT)) FILTER (WHERE regexp_full_match({value}, '[+-]?[0-9]+')),
                count(*) FILTER (WHERE regexp_full_match({value}, '[+-]?[0-9]+')),
+               count(*) FILTER (WHERE regexp_full_match({value}, '{_ISO_TIME}')),
+               count(*) FILTER (WHERE regexp_full_match({value}, '{_ISO_TIME}{_ZONE}')),
                min({number}), max({number})
         FROM log"""
-    ((present, numbers, distinct, whole, digits, lowest, highest),) = connection.execute(query).fetchall()
+    (found,) = connection.execute(query).fetchall()
+    present, numbers, distinct, whole, digits, local, zoned, lowest, highest = found
     counted = f"SELECT {value} AS value, count(*) AS n FROM log GROUP BY 1 HAVING value IS NOT NULL"
     top = connection.execute(f"{counted} ORDER BY n DESC, value LIMIT {SHOWN_VALUES}").fetchall()
-    kind_of_values = _kind(present, numbers, whole, digits)
+    kind_of_values = _kind(present, numbers, whole, digits, max(local, zoned))
     is_number = kind_of_values in ("whole numbers", "numbers")
     return ColumnProfile(
         name,
@@ -162,11 +170,21 @@ def _profile(connection: duckdb.DuckDBPyConnection, name: str, kind: str, rows: 
         lowest=lowest if is_number else None,
         highest=highest if is_number else None,
         top=tuple((str(text), int(count)) for text, count in top),
+        rises=distinct > 1 and _rises(connection, kind_of_values, number if is_number else value),
     )
 
 
-def _kind(present: int, numbers: int, whole: int, digits: int) -> Kind:
-    """What all values are, of which so many are there, are numbers, whole numbers of 64 bits, and digits alone.
+def _rises(connection: duckdb.DuckDBPyConnection, kind: Kind, value: str) -> bool:
+    """Whether no number or time is less than the one before it; ISO-8601 times are compared as texts."""
+    if kind == "text":
+        return False
+    table: Any = connection.execute(f"SELECT {value} AS value FROM log").to_arrow_table()
+    column = table["value"].drop_null()
+    return bool(pc.all(pc.greater_equal(column.slice(1), column.slice(0, len(column) - 1))).as_py())
+
+
+def _kind(present: int, numbers: int, whole: int, digits: int, times: int) -> Kind:
+    """What all values are, of which so many are there, are numbers, whole numbers of 64 bits, digits alone, and times.
 
     Digits that 64 bits do not hold are names, not quantities.
     """
@@ -174,6 +192,8 @@ def _kind(present: int, numbers: int, whole: int, digits: int) -> Kind:
         return "nothing"
     if whole == present:
         return "whole numbers"
+    if times == present:
+        return "times"
     return "numbers" if numbers == present and digits == whole else "text"
 
 

@@ -7,6 +7,7 @@ JSON file to be changed.
 import dataclasses
 import re
 
+from pipeline.data.formats.times import LEAST_TIME, LEAST_TIMES, TIMESTAMP_NAMES
 from pipeline.data.profile import ColumnProfile, LogProfile
 from pipeline.data.schema import BUILT_IN, MAX_TABLE_ROWS, MIN_HASHED_ROWS, Schema
 
@@ -27,8 +28,6 @@ TIME_NAME = re.compile(r"(^|_)(time|timestamp|ts|date|datetime|epoch)($|_)", re.
 """Names of columns that hold a time."""
 FEW_VALUES = 20
 """Whole numbers with at most so many distinct values are categories, whatever their name."""
-LEAST_TIME = 10_000_000
-"""Whole numbers from here on, in a column named so, are times (seconds since 1970 of April of that year, or a date)."""
 UNIQUE_SHARE = 0.9
 """A column other than a number with so many distinct values a row is a row's name."""
 UNIQUE_ROWS = 1_000
@@ -53,7 +52,13 @@ def propose(log: LogProfile, name: str, label: str = "") -> Proposal:
     if known := _known(log, label):
         return Proposal(known, {})
     label = _label(log, label)
-    roles = {column.name: _role(column, log.rows) for column in log.columns if column.name != label}
+    timestamp = _timestamp([column for column in log.columns if column.name != label])
+    roles = {
+        column.name: _role(column, log.rows, is_typed=not log.delimiter)
+        for column in log.columns
+        if column.name != label
+    }
+    roles |= {timestamp: "timestamp"} if timestamp else {}
     of = {column.name: column for column in log.columns}
     left_out = {column: reason.removeprefix("-") for column, reason in roles.items() if reason.startswith("-")}
     categories = [column for column, role in roles.items() if role in ("whole id", "text id")]
@@ -72,6 +77,7 @@ def propose(log: LogProfile, name: str, label: str = "") -> Proposal:
         columns=() if log.has_header else tuple(of),
         delimiter=log.delimiter or "\t",
         floats=tuple(column for column, role in roles.items() if role == "float"),
+        timestamp=timestamp,
     )
     return Proposal(schema, left_out)
 
@@ -102,21 +108,49 @@ def _label(log: LogProfile, asked: str) -> str:
     raise ValueError(f"which column is the label cannot be told: of {names}, {found}; give --label NAME")
 
 
+def _timestamp(columns: list[ColumnProfile]) -> str:
+    """The column that says when a row was logged; empty if none surely does.
+
+    A column of times in every row: the one with the likeliest name, else one that rises from row to row.
+    """
+    times = [column for column in columns if _holds_times(column) and not column.missing]
+    named = {column.name.lower(): column.name for column in times}
+    found = [named[name] for name in TIMESTAMP_NAMES if name in named]
+    return next(iter([*found, *(column.name for column in times if column.rises)]), "")
+
+
+def _holds_times(column: ColumnProfile) -> bool:
+    """Whether a column is named as a time and has dates, numbers as large as times, or numbers that rise."""
+    if not TIME_NAME.search(column.name) or column.distinct < LEAST_TIMES:
+        return False
+    if column.kind in ("whole numbers", "numbers"):
+        assert column.lowest is not None
+        return column.rises or column.lowest >= LEAST_TIME
+    return column.kind == "times"
+
+
 def _is_binary(column: ColumnProfile) -> bool:
     is_whole = column.kind in ("whole numbers", "numbers")
     return is_whole and not column.missing and column.distinct == 2 and (column.lowest, column.highest) == (0, 1)
 
 
-def _role(column: ColumnProfile, rows: int) -> str:
-    """integer, float, "whole id", "text id", or, behind a dash, why the column is left out."""
+def _role(column: ColumnProfile, rows: int, is_typed: bool) -> str:
+    """integer, float, "whole id", "text id", or, behind a dash, why the column is left out.
+
+    `is_typed`: times may be of a type of their own, which is none of a category's.
+    """
     is_unique = rows >= UNIQUE_ROWS and column.distinct >= UNIQUE_SHARE * rows
     if column.kind in ("nothing", "lists"):
         return "-it holds " + {"nothing": "no value", "lists": "lists, which are not read"}[column.kind]
     if column.distinct == 1 and not column.missing:
         return "-it holds one value alone"
+    if TIME_NAME.search(column.name) and column.kind == "numbers" and (column.lowest or 0) >= LEAST_TIME:
+        return "-it looks like a time"
     if column.kind == "numbers":
         return "float"
-    if column.kind == "text":
+    if column.kind == "times" and is_typed:
+        return "-it holds times"
+    if column.kind in ("text", "times"):
         return "-nearly every row has a text of its own" if is_unique else "text id"
     assert column.lowest is not None and column.highest is not None
     if TIME_NAME.search(column.name) and column.lowest >= LEAST_TIME:
@@ -128,7 +162,7 @@ def _role(column: ColumnProfile, rows: int) -> str:
 
 def _table_rows(column: ColumnProfile) -> int:
     """Rows of a category's table: of whole numbers their range, so that none meet; text is hashed or counted."""
-    if column.kind == "text":
+    if column.kind in ("text", "times"):
         return 1 + max(column.distinct, MIN_HASHED_ROWS)
     assert column.lowest is not None and column.highest is not None
     return max(2, min(MAX_TABLE_ROWS, int(column.highest - column.lowest) + 2))

@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -35,10 +36,27 @@ def atomic_write(path: str | os.PathLike[str], text: bool = False) -> Iterator[I
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError) and error.errno in _OUT_OF_SPACE:
-            reason = _OUT_OF_SPACE[error.errno]
-            raise OSError(error.errno, f"{reason} while writing; free some space and run again", str(target)) from error
+        _name_full_disk(error, target)
         raise
+
+
+@contextlib.contextmanager
+def scratch_file(folder: Path) -> Iterator[IO[bytes]]:
+    """Yields a binary file in `folder` that can be written and read, without a name: it is gone when the block ends, or
+    the process, however it ends. A full disk is an OSError naming the folder."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as handle:
+            yield handle
+    except OSError as error:
+        _name_full_disk(error, folder)
+        raise
+
+
+def _name_full_disk(error: BaseException, target: Path) -> None:
+    """Raises an error with a reason and a path in the place of one by a full disk."""
+    if isinstance(error, OSError) and error.errno in _OUT_OF_SPACE and error.filename is None:
+        reason = _OUT_OF_SPACE[error.errno]
+        raise OSError(error.errno, f"{reason} while writing; free some space and run again", str(target)) from error
 
 
 def sync_folder(folder: Path) -> None:

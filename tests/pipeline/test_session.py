@@ -128,6 +128,20 @@ def test_capped_tables_are_said(tmp_path: Path, capfd: pytest.CaptureFixture[str
     assert capfd.readouterr().out == ""
 
 
+def test_a_split_by_time_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """One line says that the log is split by time, though nobody asked, and where."""
+    lines = [f"{row % 2},{row % 7},2024-05-{1 + row // 4:02}" for row in range(100)]
+    (tmp_path / "log.csv").write_text("\n".join(["label,item,day", *lines]) + "\n")
+    schema = {"label": "label", "integers": [], "categories": ["item"], "table_sizes": [9], "integer_ids": ["item"]}
+    (tmp_path / "schema.json").write_text(json.dumps({**schema, "delimiter": ",", "timestamp": "day"}))
+    arguments = f"--runs {tmp_path}/runs --run a --supernet.batch-size 8 --race.recipe.batch-size 8".split()
+    arguments += ["--data.path", str(tmp_path / "log.csv"), "--data.schema", str(tmp_path / "schema.json")]
+    assert run_program(nothing, "program", arguments) == 0
+    (line,) = capfd.readouterr().out.splitlines()
+    train = "80 rows 2024-05-01 00:00:00 to 2024-05-20 00:00:00 train"
+    assert line.startswith(f"data       split by time, column 'day': {train}, 8 rows 2024-05-21")
+
+
 @pytest.mark.slow
 def test_another_configuration(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
     """The same run with other settings is refused, saying which differ; nothing in its folder changes."""

@@ -21,8 +21,9 @@ import pyarrow.types as pt
 
 from pipeline.data.formats.features import NO_LOOKUPS, Columns, LabelError, Lookup, Rows, decode
 from pipeline.data.formats.parquet_schema import infer_schema
-from pipeline.data.formats.prepared import Prepared, arrow_schema, read_prepared
+from pipeline.data.formats.prepared import TIME_COLUMN, Prepared, arrow_schema, read_prepared
 from pipeline.data.formats.reader import BadLine, Format, Unit
+from pipeline.data.formats.times import TimeError, is_text, measure_of_type, times
 from pipeline.data.memory_pool import scratch_memory
 from pipeline.data.schema import Schema
 from pipeline.data.storage.paths import check_same_columns, open_arrow
@@ -80,6 +81,14 @@ class ParquetReader:
         except (pa.ArrowException, OSError) as error:
             reason = " ".join(str(error).split())  # Arrow's may have several lines
             raise ValueError(f"{path}: row group {index} cannot be read: {reason}; write it again") from error
+
+    def times(self, unit: int) -> pa.Array:
+        """When the row group's rows were logged."""
+        name = TIME_COLUMN if self.prepared else self.schema.timestamp
+        try:
+            return times(self.columns(unit, [name])[name].combine_chunks())
+        except TimeError as error:
+            raise self._bad_value(unit, error.row, self.schema.timestamp, repr(error.found), error.expected) from error
 
     def has_column(self, name: str) -> bool:
         """Whether the files hold a column beside the schema's."""
@@ -142,10 +151,13 @@ class ParquetReader:
         return ids
 
     def _bad_label(self, unit: int, row: int, found: object, expected: str) -> ValueError:
+        return self._bad_value(unit, row, self.schema.label, f"label {found!r}", expected)
+
+    def _bad_value(self, unit: int, row: int, column: str, found: str, expected: str) -> ValueError:
         path = self.units[unit].path
         row += sum(other.rows for other in self.units[:unit] if other.path == path)
         return ValueError(
-            f"{path}: row {row} (from 0), column {self.schema.label!r}: found label {found!r}, expected {expected}; "
+            f"{path}: row {row} (from 0), column {column!r}: found {found}, expected {expected}; "
             "repair or remove the row"
         )
 
@@ -236,7 +248,7 @@ def _open_checked(schema: Schema, path: str) -> pq.ParquetFile:
     file = _open_parquet(path)
     arrow = file.schema_arrow
     prepared = _prepared_columns(schema) if read_prepared(file.metadata, path) else None
-    for column in schema.inputs:
+    for column in _columns_needed(schema, prepared):
         found = arrow.get_all_field_indices(column)
         if len(found) != 1:
             raise ValueError(
@@ -245,7 +257,7 @@ def _open_checked(schema: Schema, path: str) -> pq.ParquetFile:
             )
         if prepared is None:
             _check_type(path, column, arrow.field(column).type, schema)
-        elif not arrow.field(column).equals(prepared.field(column)):
+        elif column != TIME_COLUMN and not arrow.field(column).equals(prepared.field(column)):
             raise ValueError(
                 f"{path}: is prepared, but its column {arrow.field(column)} is not {prepared.field(column)}; "
                 "prepare it again"
@@ -256,6 +268,12 @@ def _open_checked(schema: Schema, path: str) -> pq.ParquetFile:
     return pq.ParquetFile(
         open_arrow(path), metadata=file.metadata, read_dictionary=text, page_checksum_verification=True
     )
+
+
+def _columns_needed(schema: Schema, prepared: pa.Schema | None) -> tuple[str, ...]:
+    if prepared is None:
+        return schema.used
+    return (*schema.inputs, TIME_COLUMN) if schema.timestamp else schema.inputs
 
 
 @functools.lru_cache(maxsize=8)
@@ -275,7 +293,11 @@ def _check_type(path: str, column: str, found: pa.DataType, schema: Schema) -> N
     value_type = found.value_type if pt.is_dictionary(found) else found
     whole_number = pt.is_integer(found) or pt.is_boolean(found)
     hint = "write it with that type, or change the schema"
-    if column == schema.label or column in schema.numbers:
+    if column == schema.timestamp and not is_text(found) and measure_of_type(found) is None:
+        good, expected = False, "numbers, timestamps, dates or ISO-8601 text"
+    elif column not in schema.inputs:
+        good, expected = True, "times"
+    elif column == schema.label or column in schema.numbers:
         good, expected = whole_number or pt.is_floating(found), "a number"
     elif column in (*schema.integer_ids, *schema.hours):
         good, expected = pt.is_integer(value_type), "a whole number"

@@ -1,9 +1,9 @@
 """Prepared Parquet: columns that are model inputs already, so that reading is all there is to do.
 
 The columns, in this order and without nulls: the label as int8, 0 or 1; the numbers as float32 by the rules of
-`features.py`, missing -1.0; the categories as int32 rows of their tables, 0 = missing. Each file says so in its
-key-value metadata, where the schema (with the tables' true sizes) stands as JSON. Written by `python -m
-pipeline.data.prepare`, read by `parquet.py`.
+`features.py`, missing -1.0; the categories as int32 rows of their tables, 0 = missing; where the schema names a
+timestamp, the rows' times in one of the types of `times.py`. Each file says so in its key-value metadata, where the
+schema (with the tables' true sizes) stands as JSON. Written by `python -m pipeline.data.prepare`, read by `parquet.py`.
 """
 
 import dataclasses
@@ -34,6 +34,8 @@ WRITER_OPTIONS: dict[str, Any] = {
 row to read; without dictionaries both double. Pages carry checksums, so that a flipped bit is an error and never an id.
 One page per column, where the default is 20,000 rows: zstd asks for the processor's kind at every page, which traps
 on a virtual machine, and four pages cost a fifth more to read."""
+TIME_COLUMN = "pipeline_time"
+"""The rows' times: the timestamp's own name may be that of an input, too."""
 OUT_OF_VOCABULARY_ROW = 1
 """In a click log numbered by a vocabulary: row of the values that were seen too seldom, or never."""
 _VERSION = 1
@@ -49,8 +51,9 @@ class Prepared:
     """Whatever else the writer noted."""
 
 
-def arrow_schema(schema: Schema, **details: Any) -> pa.Schema:
-    """The columns of a prepared file with its metadata; `details` are JSON values on how it was made.
+def arrow_schema(schema: Schema, times: pa.DataType | None = None, **details: Any) -> pa.Schema:
+    """The columns of a prepared file with its metadata; `times` is the type of its times, if it has any, and `details`
+    are JSON values on how it was made.
 
     >>> arrow_schema(Schema("shop", "bought", ("price",), ("user",), (50,))).types
     [DataType(int8), DataType(float), DataType(int32)]
@@ -60,6 +63,10 @@ def arrow_schema(schema: Schema, **details: Any) -> pa.Schema:
         *(pa.field(name, pa.float32(), nullable=False) for name in schema.numbers),
         *(pa.field(name, pa.int32(), nullable=False) for name in schema.categories),
     ]
+    if times is not None:
+        if TIME_COLUMN in schema.used:
+            raise ValueError(f"column {TIME_COLUMN!r} has the name of a prepared file's times; give it another")
+        fields.append(pa.field(TIME_COLUMN, times, nullable=False))
     document = {"version": _VERSION, "schema": schema.to_json(), **details}
     return pa.schema(fields, {METADATA_KEY: json.dumps(document, sort_keys=True).encode()})
 

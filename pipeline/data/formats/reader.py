@@ -80,6 +80,10 @@ class Reader(Protocol):
     def columns(self, unit: int, names: list[str]) -> pa.Table:
         """Some columns of a unit as they are stored."""
 
+    def times(self, unit: int) -> pa.Array:
+        """When the rows of a unit were logged, by the schema's timestamp: of one of the types of `times.py`, without
+        nulls. A row without a time is a ValueError with its file, line or row, and column."""
+
     def has_column(self, name: str) -> bool:
         """Whether the files hold a column, be it one of the schema's or not."""
 

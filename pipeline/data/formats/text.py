@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from pipeline.data.formats.features import NO_LOOKUPS, Lookup, Rows, decode
 from pipeline.data.formats.reader import BadLine, Format, Unit
-from pipeline.data.formats.text_files import damaged, inspect_file
+from pipeline.data.formats.text_files import check_same_times, damaged, inspect_file
 from pipeline.data.formats.text_lines import LineParser
 from pipeline.data.formats.text_units import (
     SCRATCH,
@@ -37,6 +37,7 @@ from pipeline.data.formats.text_units import (
     is_seekable,
     line_ranges,
 )
+from pipeline.data.formats.times import times
 from pipeline.data.memory_pool import POOL
 from pipeline.data.schema import Schema
 from pipeline.data.storage.paths import COMPRESSIONS, check_same_columns, locked
@@ -60,7 +61,8 @@ class TextReader:
         files = [inspect_file(path, schema) for path in paths]
         for file in files:
             check_same_columns(file.path, list(file.columns), files[0].path, list(files[0].columns))
-        self._columns = files[0].columns
+            check_same_times(file, files[0])
+        self._columns, self._times = files[0].columns, files[0].times
         self._parsers = {file.path: LineParser(file, schema, use_threads=False) for file in files}
         with locked(folder), ThreadPoolExecutor(min(len(files), os.cpu_count() or 1)) as pool:
             blocks = list(pool.map(functools.partial(find_blocks, folder=folder), files))
@@ -119,6 +121,11 @@ class TextReader:
         if table.num_rows != self.units[unit].rows:
             raise self._changed(unit)
         return table
+
+    def times(self, unit: int) -> pa.Array:
+        """When the unit's rows were logged; parsing refuses lines without a time."""
+        name = self.schema.timestamp
+        return times(self.columns(unit, [name])[name].combine_chunks(), self._times)
 
     def has_column(self, name: str) -> bool:
         """Whether the files hold a column, be it one of the schema's or not."""

@@ -1,8 +1,9 @@
 """Lines of raw text → rows: the one place that says which lines are rows, for streams and for `prepare` alike.
 
 Arrow parses many lines at once; only where it refuses, or their bytes are not in order, is each line looked at by
-itself. A line is a row when its bytes are in order (below), Arrow alone accepts it and its label is one, so that it
-does not matter which lines stand beside it.
+itself. A line is a row when its bytes are in order (below), Arrow alone accepts it, its label is one, and the schema's
+timestamp, if there is one, is a time in the measure of the file's first, so that it does not matter which lines stand
+beside it.
 
 The bytes of a line: UTF-8 without a byte order mark, no NUL, no carriage return, at most MAX_LINE_BYTES, not blank, no
 quotation mark left open. Files whose first line ends in CR LF may end any line so; elsewhere the CR would belong to the
@@ -27,6 +28,7 @@ from pipeline.data.formats.text_files import (
     may_quote,
     split_fields,
 )
+from pipeline.data.formats.times import MEASURES, NUMBER, WHOLE, ZONED, TimeError, is_time, times
 from pipeline.data.schema import Schema
 
 BLOCK_BYTES = 8 * 2**20
@@ -40,6 +42,7 @@ _PLAIN_INTEGER = re.compile(rb"-?[0-9]{1,18}|")
 _PLAIN_DECIMAL = re.compile(rb"-?[0-9]{1,15}(\.[0-9]{1,15})?|")
 _INTEGER = re.compile(r"[+-]?\d{1,19}")
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
+_PLAIN_TIME = rb"(19|20)\d{2}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])[ T]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?"
 _TEXT = pa.string()
 
 
@@ -75,16 +78,19 @@ class LineParser:
         whole = (schema.label, *schema.integers, *schema.integer_ids, *schema.hours)
         self._whole_places = [file.columns.index(name) for name in whole]
         self._float_places = [file.columns.index(name) for name in schema.floats]
-        self._types = dict.fromkeys(schema.inputs, _TEXT)
+        self._types = dict.fromkeys(schema.used, _TEXT)
         self._types |= {name: pa.int64() for name in whole} | {name: pa.float64() for name in schema.floats}
+        self._words = {name for name in schema.categories if self._types[name] is _TEXT}
+        self._time_place = file.columns.index(schema.timestamp) if schema.timestamp else None
+        self._plain_time = _plain_time(file.times)
 
     def parse(self, lines: bytes, names: Sequence[str] | None = None, words: bool = False) -> pa.RecordBatch | None:
-        """The named columns (None: the schema's inputs) of the lines, or None if one of the lines is not a row.
+        """The named columns (None: all that the schema uses) of the lines, or None if one of the lines is not a row.
 
         With `words`, the texts come as `WORD` if all have 8 bytes, which saves a third of the time; a file in which
         some have not is tried once.
         """
-        names = self._schema.inputs if names is None else names
+        names = self._schema.used if names is None else names
         if self._file.crlf:
             lines = _without_cr(lines)
         if not lines:
@@ -111,7 +117,7 @@ class LineParser:
                 bad.append(BadLine(self._file.path, number, reason, shown))
             else:
                 good.append(line + b"\n")
-        names = self._schema.inputs
+        names = self._schema.used
         rows = self._arrow(b"".join(good), names, _TEXT) if good else self._no_rows(names)
         assert rows is not None and rows.num_rows == len(good), "Arrow refuses lines together that it accepts alone"
         return Block(rows, bad)
@@ -125,7 +131,7 @@ class LineParser:
         )
         conversion = pa.csv.ConvertOptions(
             include_columns=list(names),
-            column_types={name: text if kind is _TEXT else kind for name, kind in self._types.items()},
+            column_types={name: text if name in self._words else kind for name, kind in self._types.items()},
             null_values=[""],
             strings_can_be_null=True,
             check_utf8=False,  # done
@@ -136,7 +142,9 @@ class LineParser:
             (rows,) = pa.csv.read_csv(pa.py_buffer(lines), options, parsing, conversion).to_batches()
             if self._schema.label in names:
                 label_values(rows.column(self._schema.label), self._schema.count_label)
-        except (pa.ArrowInvalid, LabelError):
+            if self._schema.timestamp in names and self._schema.timestamp:
+                times(rows.column(self._schema.timestamp), self._file.times)
+        except (pa.ArrowInvalid, LabelError, TimeError):
             return None
         if self._may_quote and rows.num_rows != lines.count(b"\n") + (not lines.endswith(b"\n")):
             return None  # an open quotation mark swallows the end of its line
@@ -150,14 +158,16 @@ class LineParser:
         last = lines[lines.rfind(b"\n", 0, len(lines) - 1) + 1 :].removesuffix(b"\n")
         if not self._may_quote or b'"' not in last:
             return False
-        return self._arrow((last + b"\n") * 2, self._schema.inputs, _TEXT) is None
+        return self._arrow((last + b"\n") * 2, self._schema.used, _TEXT) is None
 
     def _is_plain_row(self, line: bytes) -> bool:
-        """Whether the line is surely a row: unquoted ASCII with short decimal numbers."""
+        """Whether the line is surely a row: unquoted ASCII with short decimal numbers and an ordinary time."""
         if not line.isascii() or len(line) > MAX_LINE_BYTES or b"\0" in line or b"\r" in line or b'"' in line:
             return False
         fields = line.split(self._delimiter)
         if len(fields) != len(self._file.columns) or fields[self._whole_places[0]] not in (b"0", b"1"):
+            return False
+        if self._time_place is not None and not self._plain_time.fullmatch(fields[self._time_place]):
             return False
         return all(_PLAIN_INTEGER.fullmatch(fields[place]) for place in self._whole_places) and all(
             _PLAIN_DECIMAL.fullmatch(fields[place]) for place in self._float_places
@@ -172,17 +182,25 @@ class LineParser:
                 return f"{name} at byte {line.index(byte)} of the line"
         if line.startswith(BYTE_ORDER_MARK):
             return "a byte order mark at the start of the line"
-        if line and _is_utf8(line) and self._arrow(line, self._schema.inputs, _TEXT) is not None:
+        if line and _is_utf8(line) and self._arrow(line, self._schema.used, _TEXT) is not None:
             return "a quotation mark is not closed" if self._ends_in_quotation(line) else ""
-        return line_problem(line, self._schema, self._file.columns) or "Arrow cannot parse the line"
+        problem = line_problem(line, self._schema, self._file.columns, self._file.times)
+        return problem or "Arrow cannot parse the line"
 
     def _no_rows(self, names: Sequence[str]) -> pa.RecordBatch:
         types = pa.schema([(name, self._types.get(name, pa.null())) for name in names])
         return pa.RecordBatch.from_pylist([], types)
 
 
-def line_problem(line: bytes, schema: Schema, columns: Sequence[str]) -> str | None:
-    """What is wrong with the columns of a line, if anything is.
+def _plain_time(measure: pa.DataType | None) -> re.Pattern[bytes]:
+    """Surely times of the measure."""
+    if measure in (None, NUMBER, WHOLE):
+        return re.compile(rb"-?[0-9]{1,18}" if measure == WHOLE else rb"-?[0-9]{1,15}(\.[0-9]{1,15})?")
+    return re.compile(_PLAIN_TIME + (rb"Z" if measure == ZONED else rb""))
+
+
+def line_problem(line: bytes, schema: Schema, columns: Sequence[str], times: pa.DataType | None = None) -> str | None:
+    """What is wrong with the columns of a line, if anything is. `times`: the measure of the schema's timestamp.
 
     >>> schema = Schema("shop", "bought", ("price",), ("item",), (50,), columns=("bought", "price", "item"))
     >>> line_problem(b"1\\tx\\tpen", schema, schema.columns)
@@ -203,6 +221,8 @@ def line_problem(line: bytes, schema: Schema, columns: Sequence[str]) -> str | N
     for column in schema.floats:
         if values[column] and not _DECIMAL.fullmatch(values[column].strip()):
             return f"column {column!r}: found {values[column]!r}, expected a number or nothing"
+    if times is not None and not is_time(values[schema.timestamp].strip(), times):
+        return f"column {schema.timestamp!r}: found {values[schema.timestamp]!r}, expected {MEASURES[times]}"
     label = values[schema.label]
     is_label = label in ("0", "1") or (schema.count_label and _is_int64(label) and int(label) >= 0)
     expected = "a number of clicks" if schema.count_label else "0 or 1"

@@ -13,7 +13,7 @@ class PrepareConfig:
     path: str
     """A file, folder or glob of raw text logs (plain, .gz or .zst), local or in a store."""
     schema: str
-    """criteo, criteo_terabyte, avazu, kdd2012, or a JSON file."""
+    """criteo, criteo_terabyte, avazu, avazu_by_time, kdd2012, or a JSON file. The times of its timestamp are kept."""
     folder: str
     """Where the results go: a new folder, or that of a stopped run. Replicas share it."""
     numbering: Literal["hash", "vocabulary"] = "hash"

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.data.formats.all_formats import find_files
 from pipeline.data.formats.text import TEXT
-from pipeline.data.formats.text_files import inspect_file
+from pipeline.data.formats.text_files import check_same_times, inspect_file
 from pipeline.data.prepare.config import PrepareConfig
 from pipeline.data.schema import Schema
 from pipeline.data.storage.paths import COMPRESSIONS, check_same_columns, file_size
@@ -37,9 +37,11 @@ def target_names(files: list[str]) -> list[str]:
 
 def settings_of(config: PrepareConfig, schema: Schema, files: list[str]) -> dict[str, Any]:
     """What the results depend on."""
-    first_columns = inspect_file(files[0], schema).columns
-    for file in files:
-        check_same_columns(file, list(inspect_file(file, schema).columns), files[0], list(first_columns))
+    first = inspect_file(files[0], schema)
+    for path in files:
+        file = inspect_file(path, schema)
+        check_same_columns(path, list(file.columns), first.path, list(first.columns))
+        check_same_times(file, first)
     return {
         "version": _VERSION,
         "schema": schema.to_json(),

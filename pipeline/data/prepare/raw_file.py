@@ -16,9 +16,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.data.formats.features import category_rows, label_values, number_feature
-from pipeline.data.formats.prepared import FILE_ROWS, ROW_GROUP_ROWS, WRITER_OPTIONS, arrow_schema, file_name
+from pipeline.data.formats.prepared import (
+    FILE_ROWS,
+    ROW_GROUP_ROWS,
+    TIME_COLUMN,
+    WRITER_OPTIONS,
+    arrow_schema,
+    file_name,
+)
 from pipeline.data.formats.reader import BadLine, write_quarantine
+from pipeline.data.formats.text_files import inspect_file
 from pipeline.data.formats.text_lines import read_blocks
+from pipeline.data.formats.times import times
 from pipeline.data.prepare.statistics import ColumnStatistics, add_up, column_statistics
 from pipeline.data.prepare.vocabulary import Resources, VocabularyIndex, category_values, count_values
 from pipeline.data.schema import Schema
@@ -89,8 +98,9 @@ def prepare_file(task: FileTask) -> str:
     bad: list[BadLine] = []
     totals: dict[str, Any] = {"rows": 0, "clicks": 0, "columns": {}}
     indices = _indices(task)
-    tables = (_prepared(rows, task.schema, indices, totals) for rows in _checked_blocks(task, bad))
-    files = _write_files(task, tables)
+    schema = _arrow_schema(task)
+    tables = (_prepared(rows, task.schema, schema, indices, totals) for rows in _checked_blocks(task, bad))
+    files = _write_files(task, schema, tables)
     if not files:
         raise ValueError(f"{task.source}: holds no rows; remove the file or write it again")
     write_quarantine(task.quarantine, bad)
@@ -98,9 +108,14 @@ def prepare_file(task: FileTask) -> str:
     return task.name
 
 
-def _write_files(task: FileTask, tables: Iterator[pa.Table]) -> list[dict[str, Any]]:
+def _arrow_schema(task: FileTask) -> pa.Schema:
+    """The prepared file's columns and metadata."""
+    measure = inspect_file(task.source, task.schema).times
+    return arrow_schema(task.schema, measure, numbering="vocabulary" if task.vocabulary else "hash")
+
+
+def _write_files(task: FileTask, schema: pa.Schema, tables: Iterator[pa.Table]) -> list[dict[str, Any]]:
     """Name, rows, bytes and checksum of each file; none of them stays if one cannot be written."""
-    schema = arrow_schema(task.schema, numbering="vocabulary" if task.vocabulary else "hash")
     row_groups = _row_groups(tables)
     files: list[dict[str, Any]] = []
     with contextlib.ExitStack() as undo:
@@ -153,7 +168,11 @@ def _check_share(task: FileTask, bad: list[BadLine], lines: int) -> None:
 
 
 def _prepared(
-    rows: pa.RecordBatch, schema: Schema, indices: dict[str, VocabularyIndex], totals: dict[str, Any]
+    rows: pa.RecordBatch,
+    schema: Schema,
+    prepared: pa.Schema,
+    indices: dict[str, VocabularyIndex],
+    totals: dict[str, Any],
 ) -> pa.Table:
     """The block as model inputs; adds its statistics to the totals."""
     label = label_values(rows.column(schema.label), schema.count_label).astype(np.int8)
@@ -167,11 +186,13 @@ def _prepared(
         numbered = indices[name].rows(category_values(raw, hour)) if indices else category_rows(raw, size, hour)
         columns.append(pa.array(numbered))
         found[name] = column_statistics(raw, numbered if indices else None)
+    if schema.timestamp:
+        columns.append(times(rows.column(schema.timestamp), prepared.field(TIME_COLUMN).type))
     totals["rows"] += len(label)
     totals["clicks"] += int(label.sum())
     before = totals["columns"]
     totals["columns"] = {name: add_up([before[name], new]) if before else new for name, new in found.items()}
-    return pa.Table.from_arrays(columns, schema=arrow_schema(schema))
+    return pa.Table.from_arrays(columns, schema=prepared)
 
 
 def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

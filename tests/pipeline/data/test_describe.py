@@ -52,6 +52,35 @@ def test_a_bare_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert sum(dataset.rows(split) for split in ("train", "valid", "test")) == 400
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_timestamp(tmp_path: Path, suffix: str) -> None:
+    """A bare file with a column of times is proposed to be split by it; that, its role and the cuts are said, and so is
+    the line that has no time."""
+    path, written = tmp_path / f"shop.{suffix}", tmp_path / "schema.json"
+    clicks = [f"2024-05-{1 + row % 28:02}T17:03:{row % 60:02}" for row in range(400)]
+    columns = {
+        "ts": clicks,
+        "item": [f"item {row % 9}" for row in range(400)],
+        "bought": [row % 2 for row in range(400)],
+    }
+    if suffix == "csv":
+        path.write_text(
+            "ts,item,bought\n" + "".join(f"{a},{b},{c}\n" for a, b, c in zip(*columns.values(), strict=True))
+        )
+    else:
+        pq.write_table(pa.table(columns | {"ts": pa.array(clicks).cast(pa.timestamp("s"))}), path)
+    text = describe(DescribeConfig(DataConfig(path=str(path)), write=str(written)))
+    assert Schema.load(str(written)).timestamp == "ts"
+    (line,) = [line for line in text.splitlines() if line.startswith("ts ")]
+    assert line.split()[1] == "timestamp"
+    assert "(split by time, column 'ts': 320 rows 2024-05-01 17:03:00 to 2024-05-2" in text
+    if suffix == "csv":
+        path.write_text(path.read_text() + "soon,item 1,0\n")
+        assert f"{path}:402: column 'ts': found 'soon', expected an ISO-8601 date or time" in describe(
+            DescribeConfig(DataConfig(path=str(path), schema=str(written)))
+        )
+
+
 def test_capped_tables(tmp_path: Path) -> None:
     """A table that is smaller than the log wants is shown with both sizes, and what that does is said."""
     text = describe(DescribeConfig(DataConfig(path=shop(tmp_path / "shop.csv"), max_table_rows=7)))

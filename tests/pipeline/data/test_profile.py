@@ -2,6 +2,7 @@
 
 import collections
 import csv
+import datetime
 import gzip
 import io
 import math
@@ -35,6 +36,7 @@ def expected(name: str, values: list[str]) -> ColumnProfile:
         min(as_numbers, default=None),
         max(as_numbers, default=None),
         tuple(counts[:SHOWN_VALUES]),
+        rises=len(set(as_numbers)) > 1 and as_numbers == sorted(as_numbers),
     )
 
 
@@ -70,6 +72,39 @@ def test_digits_that_are_no_numbers(tmp_path: Path) -> None:
     """Digits that 64 bits do not hold are text; so is a column in which they stand among small ones."""
     (tmp_path / "log.csv").write_text("label,id\n0,10000174058809263569\n1,5\n")
     assert profile_text([str(tmp_path / "log.csv")]).columns[1].kind == "text"
+
+
+TIMES = {
+    "dates": (["2024-05-01", "2024-05-02", "2024-05-02"], "times", True),
+    "with a gap": (["2024-05-01 17:03", "", "2024-05-01 17:03:09.25"], "times", True),
+    "falling": (["2024-05-02T00:00:00Z", "2024-05-01T00:00:00+02:00", "2024-05-03T00:00:00Z"], "times", False),
+    "zones here and there": (["2024-05-01T17:03Z", "2024-05-01T17:03", "2024-05-01T17:03"], "text", False),
+    "other forms": (["1.5.2024", "2.5.2024", "3.5.2024"], "text", False),
+    "decimals": (["1714582989.5", "1714582989.75", "1714582990"], "numbers", True),
+    "one value": (["2024-05-01"] * 3, "times", False),
+}
+
+
+@pytest.mark.parametrize(("values", "kind", "rises"), TIMES.values(), ids=TIMES)
+def test_times(tmp_path: Path, values: list[str], kind: str, rises: bool) -> None:
+    """ISO-8601 text, all with a zone or all without, is told from other text, and whether it rises from row to row."""
+    (tmp_path / "log.csv").write_text("row,when\n" + "".join(f"{row},{value}\n" for row, value in enumerate(values)))
+    found = profile_text([str(tmp_path / "log.csv")]).columns[1]
+    assert (found.kind, found.rises, found.missing) == (kind, rises, values.count(""))
+
+
+def test_parquet_times(tmp_path: Path) -> None:
+    """Arrow's timestamps and dates are times."""
+    moments = [datetime.datetime(2024, 5, 1, hour) for hour in range(3)]
+    columns = {"local": moments, "date": pa.array(moments).cast(pa.date32())}
+    columns |= {unit: pa.array(moments, pa.timestamp(unit, "UTC")) for unit in ("s", "ns")}
+    pq.write_table(pa.table({**columns, "falling": moments[::-1]}), tmp_path / "log.parquet")
+    found = profile_parquet([str(tmp_path / "log.parquet")]).columns
+    assert {column.name: (column.kind, column.rises) for column in found} == {
+        **dict.fromkeys(("local", "s", "ns"), ("times", True)),
+        "date": ("times", False),
+        "falling": ("times", False),
+    }
 
 
 def test_parquet_columns(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """pipeline/data/propose.py: the roles of columns, case by case."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -50,6 +51,43 @@ def test_roles(own: ColumnProfile, role: str) -> None:
     else:
         assert found.left_out == {own.name: role} and own.name not in found.schema.inputs
     assert found.schema.label == "clicked" and "item" in found.schema.categories
+
+
+def times(name: str, rises: bool = False, **changes: Any) -> ColumnProfile:
+    """A column of dates."""
+    return dataclasses.replace(column(name, "times", 900), rises=rises, **changes)
+
+
+@pytest.mark.parametrize(
+    ("columns", "timestamp"),
+    [
+        ([times("timestamp")], "timestamp"),
+        ([times("release_date"), times("ts", missing=0)], "ts"),
+        ([column("TIME", "whole numbers", 9_000, 1.7e9, 1.8e9)], "TIME"),
+        ([column("timestamp", "numbers", 9_000, 1.7e9, 1.8e9)], "timestamp"),
+        ([column("date", "whole numbers", 30, 20240501, 20240530), times("event_time")], "event_time"),
+        ([times("signup_date"), times("logged_date", rises=True)], "logged_date"),
+        ([dataclasses.replace(column("ts", "whole numbers", 9_000, 0, 86_400), rises=True)], "ts"),
+        ([times("release_date")], ""),
+        ([times("moment", rises=True)], ""),
+        ([times("timestamp", missing=3)], ""),
+        ([times("date", distinct=2)], ""),
+        ([column("time", "whole numbers", 9_000, 0, 86_400)], ""),
+        ([column("time", "text", 9_000)], ""),
+    ],
+)
+def test_timestamps(columns: list[ColumnProfile], timestamp: str) -> None:
+    """The likeliest name among columns of times in every row, else one named so that rises; it is then no input."""
+    found = propose(log(LABEL, ITEM, *columns), "shop")
+    assert found.schema.timestamp == timestamp
+    assert not timestamp or (timestamp not in found.schema.inputs and timestamp not in found.left_out)
+
+
+def test_times_that_are_no_timestamp() -> None:
+    """In text they are categories as any text; Parquet's have a type of their own, which none is."""
+    film = times("release_date")
+    assert "release_date" in propose(log(LABEL, ITEM, film), "shop").schema.categories
+    assert propose(log(LABEL, ITEM, film, delimiter=""), "shop").left_out == {"release_date": "it holds times"}
 
 
 def test_tables() -> None:

@@ -80,6 +80,9 @@ def test_name_defaults_to_the_file(tmp_path: Path) -> None:
         ({"hours": ["price"]}, r"schema.hours: \['price'\]"),
         ({"hours": ["a"], "integer_ids": ["a"]}, "schema.hours"),
         ({"columns": ["y", "a", "b"]}, r"schema.columns lacks \['price'\]"),
+        ({"columns": ["y", "price", "a", "b"], "timestamp": "when"}, r"schema.columns lacks \['when'\]"),
+        ({"timestamp": "y"}, "schema.timestamp is 'y', which is the label"),
+        ({"timestamp": ["when"]}, "schema.timestamp is"),
         ({"delimiter": "::"}, "schema.delimiter is '::'"),
     ],
 )
@@ -111,6 +114,20 @@ def test_unknown_schema() -> None:
     """A name that is neither built in nor a file lists what there is."""
     with pytest.raises(ValueError, match=r"'criteoo'.*avazu.*criteo.*kdd2012"):
         Schema.load("criteoo")
+
+
+def test_timestamp() -> None:
+    """It is used and no input, unless it is named as one as well."""
+    alone, both = Schema.from_json(small(timestamp="when")), Schema.from_json(small(timestamp="a"))
+    assert alone.used == (*alone.inputs, "when") and "when" not in alone.inputs
+    assert both.used == both.inputs == Schema.from_json(small()).used
+
+
+def test_avazu_by_time() -> None:
+    """Avazu's own columns, the hour both a category and the timestamp; plain Avazu is split by row."""
+    avazu, by_time = BUILT_IN["avazu"], BUILT_IN["avazu_by_time"]
+    assert (avazu.timestamp, by_time.timestamp) == ("", "hour") and "hour" in by_time.hours
+    assert by_time.used == avazu.used and by_time.table_sizes == avazu.table_sizes
 
 
 def test_cap() -> None:

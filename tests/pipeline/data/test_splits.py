@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.data.formats.features import mixed_row_numbers
 from pipeline.data.formats.reader import Unit
-from pipeline.data.splits import Split
+from pipeline.data.splits import SPLITS, Split
 
 
 class Numbers:
@@ -33,7 +33,7 @@ RANGES = st.tuples(st.integers(0, 300), st.integers(0, 300)).map(lambda pair: (m
 def test_rows_of_a_split(sizes: list[int], tenths: tuple[int, int], rows: tuple[int, int] | None) -> None:
     """Counts and selected rows are those found by looking at each row, and do not depend on the units."""
     reader: Any = Numbers(sizes)
-    split = Split("train", reader, tenths, *([rows] if rows else []))
+    split = Split("train", reader, tenths, rows) if rows else Split("train", reader, tenths)
     low, high = rows or (0, 10**9)
     tenth = mixed_row_numbers(0, sum(sizes)) % np.uint64(10)
     expected = [n for n in range(sum(sizes)) if low <= n < high and tenths[0] <= tenth[n] < tenths[1]]
@@ -41,3 +41,16 @@ def test_rows_of_a_split(sizes: list[int], tenths: tuple[int, int], rows: tuple[
     assert found == expected
     assert split.counts.sum() == len(expected)
     assert split.sequences.tolist() == [index // 2 for index in range(len(sizes))]
+
+
+@given(SIZES, st.data())
+def test_rows_of_a_split_by_a_list(sizes: list[int], data: st.DataObject) -> None:
+    """Where each row's split is listed, the three have their rows, whatever the units."""
+    reader: Any = Numbers(sizes)
+    rows = sum(sizes)
+    parts = np.array(data.draw(st.lists(st.integers(0, 2), min_size=rows, max_size=rows)), np.uint8)
+    for number, name in enumerate(SPLITS):
+        split = Split(name, reader, part_of_row=parts)
+        found = [int(row) for unit in range(len(sizes)) for row in split.read(unit, split.select(unit))]  # type: ignore[arg-type,union-attr]
+        assert found == np.flatnonzero(parts == number).tolist()
+        assert split.counts.tolist() == [int((one == number).sum()) for one in np.split(parts, np.cumsum(sizes)[:-1])]

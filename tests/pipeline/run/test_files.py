@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run.files import atomic_write, read_json, sha256, write_json
+from pipeline.run.files import atomic_write, read_json, scratch_file, sha256, write_json
 
 ROOT = Path(__file__).parents[3]
 
@@ -86,6 +86,17 @@ def test_disk_full(tmp_path: Path) -> None:
     assert caught.value.errno == errno.ENOSPC
     assert caught.value.filename == str(path)
     assert os.listdir(tmp_path) == []
+
+
+def test_scratch_file(tmp_path: Path) -> None:
+    """It keeps what is written, has no name in its folder, and says which folder is full."""
+    with scratch_file(tmp_path) as handle:
+        handle.write(b"abc")
+        handle.seek(1)
+        assert handle.read() == b"bc" and os.listdir(tmp_path) == []
+    with pytest.raises(OSError, match="disk full") as caught, scratch_file(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(tmp_path)
 
 
 def test_killed_in_the_middle(tmp_path: Path) -> None:

@@ -153,6 +153,22 @@ def test_lines() -> None:
             rows.parse(line)
 
 
+def test_a_timestamp_is_not_demanded() -> None:
+    """A row to be scored needs no time, and a line may lack it with the label; a time that is an input is needed."""
+    columns = ("bought", "when", "price", "weight", "user", "item", "hour")
+    rows = encoder(dataclasses.replace(SCHEMA, columns=columns, timestamp="when"))
+    assert rows.encode(ROW) == encoder().encode(ROW) == rows.encode({**ROW, "when": "yesterday"})
+    expected = {"price": "3", "weight": "0.5", "user": "7", "item": "pen", "hour": "14102107"}
+    assert rows.parse("1\t2024-05-01\t3\t0.5\t7\tpen\t14102107") == {"bought": "1", "when": "2024-05-01", **expected}
+    assert rows.parse("2024-05-01\t3\t0.5\t7\tpen\t14102107") == {"when": "2024-05-01", **expected}
+    assert rows.parse("3\t0.5\t7\tpen\t14102107") == expected
+    both = encoder(dataclasses.replace(SCHEMA, timestamp="hour"))
+    with pytest.raises(RowError, match="column 'hour' is absent"):
+        both.encode({name: value for name, value in ROW.items() if name != "hour"})
+    with pytest.raises(RowError, match="found 4 columns, expected 6"):
+        both.parse("3\t0.5\t7\tpen")
+
+
 def test_comma_separated_lines() -> None:
     """Files with commas may quote and have a header, whose columns are given."""
     rows = encoder(dataclasses.replace(SCHEMA, columns=(), delimiter=","))

@@ -52,6 +52,23 @@ def test_long_ranges_and_planted_probability(tmp_path: Path) -> None:
     assert schema.inputs == ("label", "user", "item")
 
 
+def test_timestamps(tmp_path: Path) -> None:
+    """A column named and filled as a timestamp is that, the likeliest name first; other typed times are not read."""
+    moments = pa.array([1_700_000_000, 1_700_000_005, 1_700_000_001], pa.timestamp("s"))
+    common = {"label": [0, 1, 0], "item": ["a", "b", "c"], "released": moments}
+    for columns, timestamp in (
+        ({"ts": moments, "date": moments}, "ts"),
+        ({"Timestamp": [1_700_000_000, 1_700_000_005, 1_700_000_001]}, "Timestamp"),
+        ({"time": ["2024-05-01", "2024-05-03", "2024-05-02"]}, "time"),
+        ({"timestamp": pa.array([1, None, 3], pa.timestamp("s"))}, ""),
+        ({"date": pa.array([1, 1, 2], pa.timestamp("s"))}, ""),
+    ):
+        schema = infer_schema([write(tmp_path / "a.parquet", **common, **columns)], "shop", 500)
+        assert schema.timestamp == timestamp and schema.inputs == ("label", "item")
+    schema = infer_schema([write(tmp_path / "a.parquet", **common, time=[5, 9, 7], ts=["a", "b", "c"])], "shop", 500)
+    assert schema.timestamp == "" and schema.categories == ("item", "time", "ts")
+
+
 def test_no_label(tmp_path: Path) -> None:
     """Without a column `label` there is nothing to infer."""
     with pytest.raises(ValueError, match=r"a.parquet: has no column 'label', found \['clicked', 'user'\]"):

@@ -20,6 +20,7 @@ from pipeline.data.formats.prepared import arrow_schema
 from pipeline.data.formats.reader import BadLine
 from pipeline.data.formats.text import TextReader
 from pipeline.data.formats.text_lines import MAX_LINE_BYTES, read_blocks
+from pipeline.data.formats.times import LOCAL, NUMBER, WHOLE, ZONED, is_time
 from pipeline.data.prepare.raw_file import FileTask, prepare_file
 from pipeline.data.schema import Schema
 from pipeline.data.splits import Split
@@ -133,6 +134,41 @@ def test_a_line_is_judged_alone(
         alone_bad += [dataclasses.replace(each, line=number) for each in found]
     assert bad == alone_bad
     assert table.slice(1).to_pylist() == alone_rows
+
+
+TIMES = {
+    "numbers": b"1714582989",
+    "nanoseconds": b"1714582989123456789",
+    "dates": b"2024-05-01",
+    "times with a zone": b"2024-05-01T17:03:09Z",
+}
+TIME_TYPES = dict(zip(TIMES, (NUMBER, WHOLE, LOCAL, ZONED), strict=True))
+times = st.sampled_from([*TIMES.values(), b"", b"1.5", b"-3", b"9" * 19, b"1500-01-01 00:00:00", b"x", b"nan", b"1e5"])
+times |= st.sampled_from(
+    [b"2024-05-01 17:03:09.25", b"2024-05-01T17:03:09+02:00", b"2024-02-30", b"2024-05-01T24:00:00"]
+)
+
+
+@given(st.sampled_from([*TIMES]), st.lists(st.tuples(times, st.sampled_from([b"5", b"x"])), min_size=1, max_size=6))
+@pytest.mark.slow
+def test_a_time_is_judged_by_the_first(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, rows: list[tuple[bytes, bytes]]
+) -> None:
+    """Lines whose time is not of the measure of the file's first are no rows, whatever stands beside them."""
+    schema = Schema("log", "y", ("n",), ("a",), (100,), columns=("y", "n", "a", "when"), timestamp="when")
+    first, path = b"1\t1\ta\t" + TIMES[kind], tmp_path_factory.mktemp("lines") / "log"
+    contents = [first, *(b"0\t" + number + b"\tb\t" + time for time, number in rows)]
+    path.write_bytes(b"\n".join(contents) + b"\n")
+    table, bad = read(path, schema)
+    wrong = [line for line, (time, number) in enumerate(rows, start=2) if number == b"x"]
+    wrong += [line for line, (time, _) in enumerate(rows, start=2) if not is_time(time.decode(), TIME_TYPES[kind])]
+    assert [each.line for each in bad] == sorted(set(wrong))
+    assert len(table) + len(bad) == len(contents)
+    for each in bad:
+        time, number = rows[each.line - 2]
+        assert each.reason.startswith(
+            "column 'n': found 'x'" if number == b"x" else f"column 'when': found {time.decode()!r}"
+        )
 
 
 @pytest.mark.parametrize("suffix", [b"", b"\n"])
