@@ -123,7 +123,8 @@ def _read_card(path: Path) -> ModelCard:
 def _numbered_schema(path: Path, card: ModelCard) -> tuple[Schema, tuple[int, ...]]:
     """The schema with the sizes that values are numbered into, and the rows of the model's tables.
 
-    Raises ValueError for rules that this version does not have.
+    It has no timestamp: rows are scored in the order of the log, and need none. Raises ValueError for
+    rules that this version does not have.
     """
     schema, rules = Schema.from_json(card.schema, where=f"{path}: field 'schema'"), card.numbering
     other = [name for name, rule in HASHING.items() if name in rules and rules[name] != rule]
@@ -136,7 +137,7 @@ def _numbered_schema(path: Path, card: ModelCard) -> tuple[Schema, tuple[int, ..
         table_rows = tuple(int(rows) for rows in card.inputs[1]["table_rows"])
         if len(table_rows) != len(sizes):
             raise ValueError(f"found {len(table_rows)} tables for {len(sizes)} categories")
-        return replace(schema, table_sizes=sizes), table_rows
+        return replace(schema, table_sizes=sizes, timestamp=""), table_rows
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: the sizes of the tables cannot be read ({error!r}); {AGAIN}") from error
 

@@ -111,7 +111,7 @@ def _measure_of_times(
 
 def first_fields(path: str, schema: Schema) -> list[str]:
     """The columns of the first line: the header, where the schema says that there is one. Damage is a ValueError."""
-    line = _beginning(path).removeprefix(BYTE_ORDER_MARK).partition(b"\n")[0].removesuffix(b"\r")
+    line = _beginning(path, lines=1).removeprefix(BYTE_ORDER_MARK).partition(b"\n")[0].removesuffix(b"\r")
     return split_fields(line.decode("utf-8", "backslashreplace"), schema)
 
 

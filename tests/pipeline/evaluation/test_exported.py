@@ -51,6 +51,13 @@ def test_the_folder_or_the_file(made: Making) -> None:
             assert found == [encoder._table_row(column, value) for value in values] and found[-1] == 1
 
 
+def test_newer_rows_need_no_time(copied: Path) -> None:
+    """The model of a log with a timestamp is judged on logs without one."""
+    schema = json.loads((copied / "model.json").read_text())["schema"]
+    change(copied, schema={**schema, "timestamp": "logged_at"})
+    assert open_export(str(copied)).schema.timestamp == ""
+
+
 def test_logits(made: Making) -> None:
     """The logits are those of the probabilities; an answer that is not finite is refused."""
     export = open_export(str(made("hash").folder))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.operators import InputShape
-from modules.space import NASREC_SMALL, OPEN, Architecture, SearchSpace, canonical, mutate, multiply_accumulates
+from modules.space import NASREC_SMALL, OPEN, Architecture, SearchSpace, canonical, multiply_accumulates, mutate
 from modules.space import single_operator_any_connection as drawn
 from modules.space.handmade import handmade
 from pipeline.race.predictor import FEWEST, promising, properties
