@@ -46,7 +46,7 @@ class RaceConfig:
     track: Literal["tuned", "one_pass"] = "tuned"
     """Recipes open to every contender: tuned (embedding width, passes, tables kept or fresh, their rate and prior), or
     one_pass (a single pass, as production logs and the published method have it)."""
-    generations: int = 2
+    generations: int = 4
     """Generations of children after the entrants, at least 0. Given `--minutes`, which are the budget of the race and
     of the finalists' trainings to the end, there are as many as these leave time for."""
     max_rows: int = 2_000_000

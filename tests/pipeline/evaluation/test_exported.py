@@ -54,7 +54,7 @@ def test_the_folder_or_the_file(made: Making) -> None:
 def test_newer_rows_need_no_time(copied: Path) -> None:
     """The model of a log with a timestamp is judged on logs without one."""
     schema = json.loads((copied / "model.json").read_text())["schema"]
-    change(copied, schema={**schema, "timestamp": "logged_at"})
+    change(copied, schema={**schema, "timestamp": "logged_at", "columns": [*schema["columns"], "logged_at"]})
     assert open_export(str(copied)).schema.timestamp == ""
 
 
