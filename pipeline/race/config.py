@@ -89,7 +89,7 @@ class RaceConfig:
     """Whole-trained contenders that compete to be a child's parent, at least 1."""
     population: int = 10
     """Best whole-trained contenders that may be parents, at least 1."""
-    finalists: int = 2
+    finalists: int = 3
     """Best searched contenders that are trained with the whole recipe, at least 1."""
     handmade_finalists: int = 2
     """Best hand-made contenders that are, at least 0."""
