@@ -23,9 +23,8 @@ from modules.space import NASREC_SMALL, InputShape
 from modules.supernet import Supernet
 from pipeline.run.folder import RunFolder
 from pipeline.run.processes import join
-from pipeline.search.config import ScoringConfig
+from pipeline.search.config import RandomSearchConfig, ScoringConfig
 from pipeline.search.driver import search
-from pipeline.search.random_search import RandomSearchConfig
 from pipeline.training.frozen_rows import CHUNK_ROWS, FrozenRows
 
 SHAPE = InputShape(integers=13, fields=26, embedding_width=16)

@@ -11,23 +11,28 @@ Knows nothing of files, schemas, runs or processes.
 True
 """
 
-from modules.space import (
-    NASREC_FULL,
-    NASREC_SMALL,
-    OPEN,
-    Architecture,
-    Block,
-    InputShape,
-    Sampler,
-    SearchSpace,
-    any_path,
-    full_path,
-    multiply_accumulates,
-    parameter_count,
-    single_operator_any_connection,
-    single_path,
-)
-from modules.supernet import Subnet, Supernet, extract
+from typing import TYPE_CHECKING
+
+from modules.lazy import imported_on_use
+
+if TYPE_CHECKING:
+    from modules.space import (
+        NASREC_FULL,
+        NASREC_SMALL,
+        OPEN,
+        Architecture,
+        Block,
+        InputShape,
+        Sampler,
+        SearchSpace,
+        any_path,
+        full_path,
+        multiply_accumulates,
+        parameter_count,
+        single_operator_any_connection,
+        single_path,
+    )
+    from modules.supernet import Subnet, Supernet, extract
 
 __all__ = [
     "NASREC_FULL",
@@ -48,3 +53,26 @@ __all__ = [
     "single_operator_any_connection",
     "single_path",
 ]
+
+__getattr__ = imported_on_use(
+    __name__,
+    {
+        "modules.space": (
+            "NASREC_FULL",
+            "NASREC_SMALL",
+            "OPEN",
+            "Architecture",
+            "Block",
+            "InputShape",
+            "Sampler",
+            "SearchSpace",
+            "any_path",
+            "full_path",
+            "multiply_accumulates",
+            "parameter_count",
+            "single_operator_any_connection",
+            "single_path",
+        ),
+        "modules.supernet": ("Subnet", "Supernet", "extract"),
+    },
+)

@@ -4,12 +4,19 @@ The folders build on each other: devices → circuits → (hardware.py) → mapp
 docs/reram.md has the model, its equations and constants, and how it is validated.
 """
 
-from pim_codesign.cost import Cost, evaluate, evaluate_many
-from pim_codesign.functional import Bits, Calibration, Crossbars, Imperfections, calibrate, quantize
-from pim_codesign.hardware import PRESETS, Hardware
-from pim_codesign.mapping import Mapping, OperatorMapping, Workload, workload_of_subnet
-from pim_codesign.overrides import ChipOptions, with_options
-from pim_codesign.search import CodesignConfig, CodesignResult, Point, bits_key, naive_point, search
+from typing import TYPE_CHECKING
+
+from modules.lazy import imported_on_use
+
+if TYPE_CHECKING:
+    from pim_codesign.cost import Cost, evaluate, evaluate_many
+    from pim_codesign.functional import Bits, Calibration, Crossbars, Imperfections, calibrate, quantize
+    from pim_codesign.hardware import PRESETS, Hardware
+    from pim_codesign.mapping import Mapping, OperatorMapping, Workload, workload_of_subnet
+    from pim_codesign.overrides import ChipOptions, with_options
+    from pim_codesign.search.config import CodesignConfig
+    from pim_codesign.search.result import CodesignResult, Point, naive_point
+    from pim_codesign.search.search import bits_key
 
 __all__ = [
     "PRESETS",
@@ -32,7 +39,20 @@ __all__ = [
     "evaluate_many",
     "naive_point",
     "quantize",
-    "search",
     "with_options",
     "workload_of_subnet",
 ]
+
+__getattr__ = imported_on_use(
+    __name__,
+    {
+        "pim_codesign.cost": ("Cost", "evaluate", "evaluate_many"),
+        "pim_codesign.functional": ("Bits", "Calibration", "Crossbars", "Imperfections", "calibrate", "quantize"),
+        "pim_codesign.hardware": ("PRESETS", "Hardware"),
+        "pim_codesign.mapping": ("Mapping", "OperatorMapping", "Workload", "workload_of_subnet"),
+        "pim_codesign.overrides": ("ChipOptions", "with_options"),
+        "pim_codesign.search.config": ("CodesignConfig",),
+        "pim_codesign.search.result": ("CodesignResult", "Point", "naive_point"),
+        "pim_codesign.search.search": ("bits_key",),
+    },
+)

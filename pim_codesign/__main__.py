@@ -8,15 +8,17 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy
 import tyro
 
-from modules.space import NASREC_FULL, Architecture, InputShape, from_nasrec_json, single_operator_any_connection
-from pim_codesign.cost import Cost, evaluate
 from pim_codesign.hardware import PRESETS
-from pim_codesign.mapping import workload_of_subnet
 from pim_codesign.overrides import ChipOptions, with_options
+
+if TYPE_CHECKING:
+    from modules.space import Architecture
+    from pim_codesign.cost import Cost
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,9 @@ class Options:
     """Options of the chip that replace each preset's own."""
 
 
-def _architecture(options: Options) -> Architecture:
+def _architecture(options: Options) -> "Architecture":
+    from modules.space import NASREC_FULL, Architecture, from_nasrec_json, single_operator_any_connection
+
     if not options.architecture:
         return single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(options.seed))
     data = json.loads(Path(options.architecture).read_text())
@@ -49,6 +53,10 @@ def main(options: Options) -> None:
 
     Raises ValueError where the options make an impossible chip of a preset.
     """
+    from modules.space import InputShape  # here, when the command line has been read: they take seconds
+    from pim_codesign.cost import evaluate
+    from pim_codesign.mapping import workload_of_subnet
+
     given = options.hardware.given
     chips = {name: with_options(chip, given) for name, chip in PRESETS.items() if given.get("preset", name) == name}
     shape = InputShape(options.integers, options.fields, options.embedding_width)
@@ -58,7 +66,7 @@ def main(options: Options) -> None:
         _print(name, evaluate(workload, chip))
 
 
-def _print(name: str, cost: Cost) -> None:
+def _print(name: str, cost: "Cost") -> None:
     lossless = "" if cost.lossless else ", converters clip"
     print(
         f"\n{name}: {cost.latency_us:.2f} µs, {cost.throughput_per_s:,.0f} samples/s, {cost.energy_nj:,.0f} nJ, "

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import tyro
 
-from pipeline.report.runs_page import write_runs_page
-
 
 @dataclass(frozen=True)
 class BrowseConfig:
@@ -24,6 +22,8 @@ class BrowseConfig:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page and print its path; returns the exit code."""
     config = tyro.cli(BrowseConfig, prog="pipeline.browse", description=__doc__, args=arguments)
+    from pipeline.report.runs_page import write_runs_page  # after the command line is read: it takes seconds
+
     try:
         print(write_runs_page(Path(config.runs)))
     except (ValueError, OSError) as error:

@@ -4,8 +4,14 @@ What `torchx run launch/search.py` starts. Every stage reads and writes the run'
 and resumes when the same command is given again; a stage that is finished only prints what it found.
 """
 
-import shlex
 import sys
+
+from pipeline.command_line import run_program
+
+if __name__ == "__main__":  # first: the command line is read before the imports below, which take seconds
+    sys.exit(run_program("pipeline.chain:run_chain", "pipeline.chain"))
+
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +25,7 @@ from pipeline.retrain import retrain
 from pipeline.run.architecture_files import read_architectures
 from pipeline.run.records.results import Results
 from pipeline.search.stage import search_supernet
-from pipeline.session import Session, run_program
+from pipeline.session import Session
 from pipeline.train import train_supernet
 from pipeline.training.standalone import with_recipe
 from pipeline.training.workers import workers
@@ -93,7 +99,3 @@ def _timed(session: Session, name: str, stage: Callable[[Session], Any]) -> None
         return
     with session.folder.timed(name):
         stage(session)
-
-
-if __name__ == "__main__":
-    sys.exit(run_program(run_chain, "pipeline.chain"))

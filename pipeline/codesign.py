@@ -5,6 +5,12 @@ activations. All ranks take part in the embedding lookups; then rank 0 searches.
 """
 
 import sys
+
+from pipeline.command_line import run_program
+
+if __name__ == "__main__":  # first: the command line is read before the imports below, which take seconds
+    sys.exit(run_program("pipeline.codesign:codesign", "pipeline.codesign"))
+
 from collections.abc import Iterator, MutableMapping
 
 import torch
@@ -18,9 +24,9 @@ from pim_codesign import (
     calibrate,
     naive_point,
     quantize,
-    search,
     workload_of_subnet,
 )
+from pim_codesign.search.search import search
 from pipeline.run.processes import cpu_threads
 from pipeline.run.progress_bar import progress_bar
 from pipeline.run.records.codec import read_record, write_record
@@ -33,7 +39,7 @@ from pipeline.run.records.codesign import (
     PresetPoint,
 )
 from pipeline.run.records.results import ModelResult, Results
-from pipeline.session import Session, run_program
+from pipeline.session import Session
 from pipeline.training.frozen_rows import FrozenRows, load_frozen_rows
 from pipeline.training.standalone import rebuild, train_standalone
 
@@ -192,7 +198,3 @@ def summary(found: Codesign) -> list[str]:
         f"  {point.energy_nj:9.1f} nJ  {point.area_mm2:7.2f} mm²"
         for label, point in shown
     ]
-
-
-if __name__ == "__main__":
-    sys.exit(run_program(codesign, "pipeline.codesign"))

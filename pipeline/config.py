@@ -1,23 +1,22 @@
-"""A run's configuration: one frozen dataclass per concern. tyro builds the command line."""
+"""A run's configuration: one frozen dataclass per concern. tyro builds the command line.
+
+Nothing that is imported here imports torch: --help and what is wrong with a command line answer without it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import get_args
 
 import tyro
 
-from modules.space.sampling import SAMPLERS
-from modules.space.search_space import SPACES
+from modules.space.names import SAMPLER_NAMES, SpaceName
 from pim_codesign import CodesignConfig
 from pipeline.data import DataConfig
 from pipeline.race.config import RaceConfig, starting_recipe
-from pipeline.run.processes import Device
-from pipeline.run.records.rank_study import RankStudyConfig
+from pipeline.run.names import Device
 from pipeline.run.records.recipe import check_width
-from pipeline.run.records.trees import TreesConfig
-from pipeline.search.config import PUBLISHED, ScoringConfig
-from pipeline.search.evolution import EvolutionConfig
-from pipeline.search.strategy import SearchConfig
+from pipeline.run.records.settings import RankStudyConfig, TreesConfig
+from pipeline.search.config import PUBLISHED, EvolutionConfig, ScoringConfig, SearchConfig
 from pipeline.training.config import TrainingConfig, UpkeepConfig
 
 
@@ -25,7 +24,7 @@ from pipeline.training.config import TrainingConfig, UpkeepConfig
 class ModelConfig:
     """What is searched."""
 
-    space: Literal["nasrec_small", "nasrec_full", "open"] = "open"
+    space: SpaceName = "open"
     """open (NASRec's operators and those that hand-made models are made of, a free depth, a head that reads any
     outputs: docs/search_space.md), or as published NASRec-Small (fc, dot product; EFC) or NASRec-Full (gating, sum and
     attention too)."""
@@ -34,8 +33,8 @@ class ModelConfig:
     FBGEMM wants it."""
 
     def __post_init__(self) -> None:
-        if self.space not in SPACES:
-            raise ValueError(f"model.space is {self.space!r}; choose one of {list(SPACES)}")
+        if self.space not in get_args(SpaceName):
+            raise ValueError(f"model.space is {self.space!r}; choose one of {list(get_args(SpaceName))}")
         check_width("model.embedding_width", self.embedding_width)
 
 
@@ -57,8 +56,8 @@ class SupernetConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.sampler not in SAMPLERS:
-            raise ValueError(f"supernet.sampler is {self.sampler!r}; choose one of {sorted(SAMPLERS)}")
+        if self.sampler not in SAMPLER_NAMES:
+            raise ValueError(f"supernet.sampler is {self.sampler!r}; choose one of {sorted(SAMPLER_NAMES)}")
         for name, least in (("path_warm_up_steps", 0), ("paths_per_step", 1), ("validation_paths", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"supernet.{name} is {getattr(self, name)}; it must be at least {least}")

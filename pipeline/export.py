@@ -4,8 +4,14 @@ By default the best model of results.json, of any kind. Reads its checkpoints in
 without the ranks that wrote them, and writes model.pt (TorchScript), model.json and what encodes raw rows for it.
 """
 
-import dataclasses
 import sys
+
+from pipeline.command_line import run_program
+
+if __name__ == "__main__":  # first: the command line is read before the imports below, which take seconds
+    sys.exit(run_program("pipeline.export:export_best", "pipeline.export"))
+
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +28,7 @@ from pipeline.run.tensor_files import TensorReader, TensorsOnly
 from pipeline.serving.raw_export import examples, is_written, write_encoder
 from pipeline.serving.raw_rows import RawRows
 from pipeline.serving.torchscript_model import TrainedParts, write_model
-from pipeline.session import Session, run_program
+from pipeline.session import Session
 from pipeline.training.standalone import Contender, rebuild
 
 
@@ -119,7 +125,3 @@ def _is_complete(session: Session, wanted: Provenance) -> bool:
     described = (card.architecture, card.recipe, card.seeds, card.metrics)
     asked = (wanted.architecture, wanted.recipe, wanted.seeds, wanted.metrics)
     return described == asked and card.model.sha256 == sha256(model) and is_written(model.parent, card.raw_rows)
-
-
-if __name__ == "__main__":
-    sys.exit(run_program(export_best, "pipeline.export"))

@@ -11,11 +11,7 @@ from pathlib import Path
 
 import tyro
 
-from modules.space import SPACES, to_nasrec_json
-from pipeline.export import chosen_model
-from pipeline.report.run_records import read_run
 from pipeline.run.files import write_json
-from pipeline.run.records.results import Results
 
 
 @dataclass(frozen=True)
@@ -38,6 +34,11 @@ def write_nasrec_file(config: NasrecFileConfig) -> Path:
     Raises ValueError for a run without results, an unknown model, and one that is not of NASRec's spaces (hand-made
     models never are).
     """
+    from modules.space import SPACES, to_nasrec_json  # here, when the command line has been read: they take seconds
+    from pipeline.export import chosen_model
+    from pipeline.report.run_records import read_run
+    from pipeline.run.records.results import Results
+
     folder = Path(config.runs) / config.run
     run = read_run(folder)
     if run.results is None:

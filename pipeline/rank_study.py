@@ -10,11 +10,17 @@ score that decides who enters the race's whole trainings.
 K networks.
 """
 
+import sys
+
+from pipeline.command_line import run_program
+
+if __name__ == "__main__":  # first: the command line is read before the imports below, which take seconds
+    sys.exit(run_program("pipeline.rank_study:main", "pipeline.rank_study"))
+
 import dataclasses
 import json
 import math
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +44,7 @@ from pipeline.run.records.rank_study import Estimate, RankStudy, StudiedNetwork,
 from pipeline.run.records.recipe import Recipe
 from pipeline.search.fidelities import FIDELITIES, Fidelity, Scorer
 from pipeline.search.ranking import agreement, ranking
-from pipeline.session import Session, run_program
+from pipeline.session import Session
 from pipeline.train import train_supernet
 from pipeline.training.frozen_rows import load_frozen_rows
 from pipeline.training.supernet import SUPERNET, load_supernet
@@ -264,7 +270,3 @@ def last_line(session: Session, study: RankStudy) -> str:
 def main(session: Session) -> None:
     """The program."""
     session.say(last_line(session, rank_study(session)))
-
-
-if __name__ == "__main__":
-    sys.exit(run_program(main, "pipeline.rank_study"))

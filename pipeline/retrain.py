@@ -4,6 +4,12 @@ python -m pipeline.retrain [named run] [--run NAME] [--field value ...]
 """
 
 import sys
+
+from pipeline.command_line import run_program
+
+if __name__ == "__main__":  # first: the command line is read before the imports below, which take seconds
+    sys.exit(run_program("pipeline.retrain:retrain", "pipeline.retrain"))
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +21,7 @@ from pipeline.run.progress_bar import progress_bar
 from pipeline.run.records.codec import read_record
 from pipeline.run.records.race import Finalist, RaceResult
 from pipeline.run.records.results import Comparison, ModelResult, Results, SplitMetrics, retrain_stage
-from pipeline.session import Session, run_program
+from pipeline.session import Session
 from pipeline.training.comparison import compare
 from pipeline.training.row_logits import RowLogits, averaged
 from pipeline.training.standalone import JUDGED, build, train_with_logits, with_recipe
@@ -129,7 +135,3 @@ def table_line(model: ModelResult) -> str:
         f"averaged {model.ensemble.test.log_loss:.4f})  {model.multiply_accumulates / 1e6:6.2f} MMACs  "
         f"{model.table_bytes / 1e6:.1f} MB of tables  {model.recipe.in_words()}"
     )
-
-
-if __name__ == "__main__":
-    sys.exit(run_program(retrain, "pipeline.retrain"))

@@ -1,14 +1,9 @@
-"""What every stage's program shares: its command line, the process group, the run folder, the data set.
+"""What every stage's program shares once its command line is read: the process group, the run folder, the data set."""
 
-python -m pipeline.<stage> [named run] [--run NAME] [--data.path ...] [--help]
-"""
-
-import argparse
-import dataclasses
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +11,13 @@ from typing import TypeVar
 
 import numpy
 import torch
-import tyro
 from torchrec import EmbeddingBagConfig
 from tqdm import tqdm
 
 from modules.embeddings import BYTES_PER_NUMBER
 from modules.space import InputShape, SearchSpace
 from modules.space.search_space import SPACES
-from pipeline.config import FREE_FIELDS, NAMED_RUNS, RunConfig, describe
+from pipeline.config import FREE_FIELDS, RunConfig
 from pipeline.data import Dataset, open_dataset
 from pipeline.data.dataset import SPLITS
 from pipeline.data.fingerprint import Fingerprint, check_unchanged, fingerprint
@@ -37,7 +31,6 @@ from pipeline.run.records.results import Results
 from pipeline.run.stopping import STATUS as STOPPED
 from pipeline.run.stopping import Stopped, is_stop_asked, sigterm_stops
 from pipeline.run.tracking import track
-from pipeline.search.strategy import STRATEGIES
 
 T = TypeVar("T")
 
@@ -114,13 +107,12 @@ class Session:
             print(line, flush=True)
 
 
-def run_program(stages: Callable[[Session], object], name: str, arguments: Sequence[str] | None = None) -> int:
-    """Read the command line, open the run, do the work; returns the exit code. What a user did wrong is one line."""
+def run_stages(stages: Callable[[Session], object], name: str, config: RunConfig) -> int:
+    """Open the run and do the work; returns the exit code. What a user did wrong is one line."""
     try:
-        config = read_command_line(name, sys.argv[1:] if arguments is None else list(arguments))
         with sigterm_stops(), join(config.device) as processes:
             return _run(stages, name, config, processes)
-    except (ValueError, OSError) as error:  # a command line or device that is wrong is so on every rank
+    except (ValueError, OSError) as error:  # a device that is wrong is so on every rank
         if os.environ.get("RANK", "0") == "0":
             print(f"{name}: {error}", file=sys.stderr, flush=True)
         return 1
@@ -179,40 +171,6 @@ def _say(message: str, status: int) -> int:
     if os.environ.get("TRACEBACK"):
         traceback.print_exc()
     return status
-
-
-def read_command_line(name: str, arguments: list[str]) -> RunConfig:
-    """`[named run] [--field value ...]` → the configuration."""
-    named = arguments.pop(0) if arguments and not arguments[0].startswith("-") else "default"
-    if named not in NAMED_RUNS:
-        raise ValueError(f"unknown run {named!r}; named runs are {', '.join(NAMED_RUNS)} (or give --field value)")
-    runs = "\n".join(f"  {run}: {describe(run)}" for run in NAMED_RUNS)
-    description = f"{RunConfig.__doc__}\n\nA first argument names a run to start from:\n{runs}"
-    default = _with_strategy(_with_own_data(NAMED_RUNS[named](), arguments), arguments)
-    return tyro.cli(RunConfig, prog=name, description=description, default=default, args=arguments)
-
-
-def _with_own_data(config: RunConfig, arguments: list[str]) -> RunConfig:
-    """The configuration without the named run's settings of generated data, where the command line names a log."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--data.path", dest="path", default=config.data.path)
-    path = parser.parse_known_args(arguments)[0].path
-    return dataclasses.replace(config, data=config.data.of_a_log(path)) if path else config
-
-
-def _with_strategy(config: RunConfig, arguments: list[str]) -> RunConfig:
-    """The configuration with the settings of the strategy that the command line names, for as many candidates.
-
-    Each strategy has settings of its own: which options there are depends on it, so it is read before the others.
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--search.strategy", dest="strategy", default=config.search.strategy)
-    strategy = parser.parse_known_args(arguments)[0].strategy
-    if strategy == config.search.strategy:
-        return config
-    if strategy not in STRATEGIES:
-        raise ValueError(f"search.strategy is {strategy!r}; choose one of {list(STRATEGIES)}")
-    return dataclasses.replace(config, search=STRATEGIES[strategy].config.of_size(config.search.candidates))
 
 
 @contextmanager

@@ -2,8 +2,14 @@
 
 import sys
 
+from pipeline.command_line import run_program
+
+if __name__ == "__main__":  # first: the command line is read before the imports below, which take seconds
+    sys.exit(run_program("pipeline.train:train_supernet", "pipeline.train"))
+
+
 from pipeline.run.records.progress import SupernetResult
-from pipeline.session import Session, run_program
+from pipeline.session import Session
 from pipeline.training.stage import is_trained, train_to_end
 from pipeline.training.supernet import SUPERNET, build_supernet, validate_supernet
 
@@ -27,7 +33,3 @@ def train_supernet(session: Session, stage: str = SUPERNET) -> float:
     log_loss = session.read(path, SupernetResult).valid_log_loss
     session.say(f"supernet   {session.space.name}: validation log loss {log_loss:.4f} (mean of random paths)")
     return log_loss
-
-
-if __name__ == "__main__":
-    sys.exit(run_program(train_supernet, "pipeline.train"))

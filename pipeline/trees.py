@@ -9,8 +9,14 @@ memory.
 R rows, I integers, F fields.
 """
 
-import os
 import sys
+
+from pipeline.command_line import run_program
+
+if __name__ == "__main__":  # first: the command line is read before the imports below, which take seconds
+    sys.exit(run_program("pipeline.trees:fit_trees", "pipeline.trees"))
+
+import os
 from typing import Any
 
 import lightgbm
@@ -20,8 +26,9 @@ import torch
 
 from pipeline.data import Dataset
 from pipeline.run.records.results import Metrics
-from pipeline.run.records.trees import Trees, TreesConfig
-from pipeline.session import Session, run_program
+from pipeline.run.records.settings import TreesConfig
+from pipeline.run.records.trees import Trees
+from pipeline.session import Session
 from pipeline.training.metrics import Evaluation
 
 SMOOTHING: tuple[dict[str, float], ...] = ({}, {"cat_smooth": 100.0, "cat_l2": 50.0, "max_cat_threshold": 128})
@@ -112,7 +119,3 @@ def _judged(booster: lightgbm.Booster, rows: Rows) -> Metrics:
     logits = numpy.asarray(booster.predict(rows[0], raw_score=True), dtype=numpy.float32)
     evaluation.add(torch.from_numpy(logits), torch.from_numpy(rows[1]))
     return evaluation.own_metrics()
-
-
-if __name__ == "__main__":
-    sys.exit(run_program(fit_trees, "pipeline.trees"))

@@ -10,6 +10,7 @@ import numpy
 from modules.operators import Head, Operator
 from modules.space.architecture import Architecture, Block
 from modules.space.depth import without_dead_blocks
+from modules.space.names import SAMPLER_NAMES
 from modules.space.search_space import SearchSpace, summable
 
 Sampler = Callable[[SearchSpace, numpy.random.Generator], Architecture]
@@ -140,9 +141,5 @@ def _draw(
     return without_dead_blocks(drawn, fewest, space.max_inputs) if most > fewest else drawn
 
 
-SAMPLERS: dict[str, Sampler] = {
-    "single_operator_any_connection": single_operator_any_connection,
-    "single_path": single_path,
-    "any_path": any_path,
-    "full_path": full_path,
-}
+SAMPLERS: dict[str, Sampler] = {name: globals()[name] for name in SAMPLER_NAMES}
+"""By name."""

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from modules.operators import InputShape, Read
-from modules.space import Architecture, Part, plan
+from modules.space import Architecture, Part
+from modules.space.plan import plan
 from pim_codesign.mapping.stages import stage_of
 from pim_codesign.mapping.workload import Embeddings, Stage, Workload
 

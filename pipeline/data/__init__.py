@@ -25,8 +25,9 @@ used without a path; prepare/ turns raw text into Parquet of model inputs once, 
 The names are imported when first used: TorchRec takes seconds to import, and programs that only write files do without.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from modules.lazy import imported_on_use
 
 if TYPE_CHECKING:
     from pipeline.data.batch import Batch
@@ -37,17 +38,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "DataConfig", "Dataset", "Schema", "Stream", "open_dataset"]
 
-_HOMES = {
-    "Batch": "batch",
-    "DataConfig": "config",
-    "Dataset": "dataset",
-    "Schema": "schema",
-    "Stream": "stream.batch_stream",
-    "open_dataset": "dataset",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = imported_on_use(
+    __name__,
+    {
+        "pipeline.data.batch": ("Batch",),
+        "pipeline.data.config": ("DataConfig",),
+        "pipeline.data.dataset": ("Dataset", "open_dataset"),
+        "pipeline.data.schema": ("Schema",),
+        "pipeline.data.stream.batch_stream": ("Stream",),
+    },
+)

@@ -4,7 +4,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,11 @@ from pipeline.data.numbering import numbering, vocabulary_numbering
 from pipeline.data.schema import Schema
 from pipeline.data.splits import SPLITS, Split, make_splits, split_rule
 from pipeline.data.storage.paths import locked, path_manager
-from pipeline.data.stream.batch_stream import Stream
 from pipeline.data.time_split import split_by_time
 from pipeline.data.vocabularies import open_vocabularies, vocabulary_columns
+
+if TYPE_CHECKING:
+    from pipeline.data.stream.batch_stream import Stream
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +66,14 @@ class Dataset:
         shuffle_seed: int | None = None,
         epochs: int = 1,
         drop_last: bool | None = None,
-    ) -> Stream:
+    ) -> "Stream":
         """One rank's batches of a split; `batch_size` is the rank's own.
 
         `drop_last` leaves out the rows of each epoch that do not fill a batch on every rank (rank 0 logs how many);
         unless given, the train split does so and the others deliver every row.
         """
+        from pipeline.data.stream.batch_stream import Stream  # not above: a log is opened and described without torch
+
         if drop_last is None:
             drop_last = split == "train"
         return Stream(

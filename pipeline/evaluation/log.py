@@ -24,29 +24,9 @@ from pipeline.data.formats.text_files import first_fields
 from pipeline.data.numbering import numbering
 from pipeline.data.schema import Schema
 from pipeline.data.storage.paths import open_arrow, path_manager
+from pipeline.evaluation.config import LogConfig
 from pipeline.evaluation.exported import Exported
 from pipeline.serving.raw_export import read_vocabulary
-
-
-@dataclasses.dataclass(frozen=True)
-class LogConfig:
-    """The newer click log. All of its rows are scored, whatever its files are called."""
-
-    path: str = ""
-    """A file, folder or glob of click logs: TSV or CSV (plain, .gz, .zst) or Parquet; local, s3://, gs://, hdfs://,
-    http:// and what fsspec knows. A prepared log is one that was numbered as the model's was."""
-    schema: str = ""
-    """How its columns are laid out, where that is not as in the model's log: criteo, criteo_terabyte, avazu, kdd2012,
-    or a JSON file. Empty: schema.json in the folder, else the model's."""
-    max_bad_rows: int = 0
-    """Lines of raw text, in all files together, that may be malformed: they are set aside in quarantine.jsonl beside
-    the evaluation. 0: the first one is an error."""
-
-    def __post_init__(self) -> None:
-        if not self.path:
-            raise ValueError("data.path is empty; give the newer log on which the model is evaluated")
-        if not 0 <= self.max_bad_rows <= 2**40:
-            raise ValueError(f"data.max_bad_rows is {self.max_bad_rows}; use 0 to {2**40}")
 
 
 @dataclasses.dataclass(frozen=True)

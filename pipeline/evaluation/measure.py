@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 
 import numpy
 import numpy.typing as npt
 import torch
 
 from pipeline.data.stream.background import Background
+from pipeline.evaluation.config import GroupConfig
 from pipeline.evaluation.exported import Exported
 from pipeline.evaluation.groups import CategorySums, NumberSums, row_sums
 from pipeline.evaluation.intervals import judge
@@ -17,23 +17,6 @@ from pipeline.evaluation.reliability import expected_calibration_error, reliabil
 from pipeline.run.records.evaluation import EvaluatedModel, JudgedFile, ModelEvaluation
 from pipeline.run.records.results import Metrics
 from pipeline.training.metrics import Evaluation
-
-
-@dataclass(frozen=True)
-class GroupConfig:
-    """How finely rows are grouped by field."""
-
-    values: int = 20
-    """Values of each category that are shown, the most frequent ones, 1 to 1,000."""
-    bins: int = 10
-    """Ranges of each number, 1 to 100."""
-    batch_size: int = 8_192
-    """Rows scored at once, at least 1."""
-
-    def __post_init__(self) -> None:
-        for name, high in (("values", 1_000), ("bins", 100), ("batch_size", 2**24)):
-            if not 1 <= getattr(self, name) <= high:
-                raise ValueError(f"groups.{name} is {getattr(self, name)}; use 1 to {high:,}")
 
 
 def measure(export: Exported, log: NewerLog, path: str, config: GroupConfig) -> ModelEvaluation:

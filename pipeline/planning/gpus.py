@@ -5,13 +5,9 @@ the driver reports a few percent more, of which the CUDA context takes about as 
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 from modules.cluster import Cluster
-
-Hardware = Literal["a100_40", "a100_80", "h100", "h200"]
-GPUS_A_NODE = 8
-"""In NVIDIA's DGX and HGX machines, and the cloud's that are made like them."""
+from pipeline.planning.config import GPUS_A_NODE, Hardware
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 import sys
 
-from pipeline.race.stage import race
-from pipeline.session import run_program
+from pipeline.command_line import run_program
 
 if __name__ == "__main__":
-    sys.exit(run_program(race, "pipeline.race"))
+    sys.exit(run_program("pipeline.race.stage:race", "pipeline.race"))

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import tyro
 
-from pipeline.report.page import write_report
-
 
 @dataclass(frozen=True)
 class ReportConfig:
@@ -26,6 +24,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Write the report that the command line asks for and print its path; a user's mistake ends with one line."""
     given = sys.argv[1:] if arguments is None else arguments
     config = tyro.cli(ReportConfig, args=given)
+    from pipeline.report.page import write_report  # after the command line is read: it takes seconds
+
     command = config.command or f"python -m pipeline.report {shlex.join(given)}"
     try:
         print(write_report(Path(config.runs) / config.run, command))

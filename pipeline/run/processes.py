@@ -13,15 +13,15 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
 
 from pipeline.run.meeting import Heart, left, wait_for
+from pipeline.run.names import Device
 
 T = TypeVar("T")
-Device = Literal["auto", "cpu", "cuda"]
 
 LONGEST_COLLECTIVE = datetime.timedelta(minutes=10)
 """How long a rank waits for the others in a collective before it fails. What may take longer on some rank than on

@@ -2,8 +2,7 @@
 
 import sys
 
-from pipeline.search.stage import search_supernet
-from pipeline.session import run_program
+from pipeline.command_line import run_program
 
 if __name__ == "__main__":
-    sys.exit(run_program(search_supernet, "pipeline.search"))
+    sys.exit(run_program("pipeline.search.stage:search_supernet", "pipeline.search"))

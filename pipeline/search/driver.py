@@ -16,11 +16,11 @@ from pipeline.run.processes import Processes
 from pipeline.run.progress_bar import progress_bar
 from pipeline.run.records.candidates import Candidate, best_candidates
 from pipeline.run.records.codec import append_lines, drop_cut_line, read_lines
-from pipeline.search.config import ScoringConfig
+from pipeline.search.config import ScoringConfig, SearchConfig
 from pipeline.search.judge import Judge
 from pipeline.search.latency import latency_us
 from pipeline.search.racing import Score
-from pipeline.search.strategy import SearchConfig, build_strategy
+from pipeline.search.strategy import build_strategy
 from pipeline.training.frozen_rows import FrozenRows
 
 _REMOVE = "it is of another search: remove the file to search again"

@@ -4,64 +4,14 @@ It starts with random architectures; then in each generation the best of a tourn
 members are removed.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy
 
 from modules.space import Architecture, InputShape, SearchSpace, mutate, single_operator_any_connection
 from pipeline.run.records.candidates import Candidate, with_scores
-from pipeline.search.limits import Limits
+from pipeline.search.config import EvolutionConfig
 from pipeline.search.proposals import Proposals
-
-
-@dataclass(frozen=True)
-class EvolutionConfig(Limits):
-    """How many candidates regularized evolution judges, how it chooses them, and what they may cost.
-
-    The published search (docs/search_space.md) has initial_population 128, generations 240, tournament 64, children 8.
-    """
-
-    strategy: Literal["evolution"] = "evolution"
-    """How candidates are chosen: evolution, nsga2 or random (`--search.strategy nsga2 --help` lists its settings)."""
-    initial_population: int = 32
-    """Architectures drawn at random to start with, at least 1; as many members are kept alive."""
-    generations: int = 12
-    """Generations after the first, at least 0."""
-    tournament: int = 16
-    """Members of the population that compete to be a generation's parent, 1 to initial_population."""
-    children: int = 8
-    """Mutated copies of the parent per generation, which replace the oldest members; 1 to initial_population."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for field, least in (("initial_population", 1), ("generations", 0)):
-            if getattr(self, field) < least:
-                raise ValueError(f"search.{field} is {getattr(self, field)}; it must be at least {least}")
-        for field in ("tournament", "children"):
-            if not 1 <= getattr(self, field) <= self.initial_population:
-                raise ValueError(
-                    f"search.{field} is {getattr(self, field)}; "
-                    f"it must be between 1 and initial_population, {self.initial_population}"
-                )
-
-    @property
-    def candidates(self) -> int:
-        """Architectures judged in all."""
-        return self.initial_population + self.generations * self.children
-
-    @classmethod
-    def of_size(cls, candidates: int) -> "EvolutionConfig":
-        """Default settings with the generations that score at most so many candidates (at least the first 32).
-
-        >>> EvolutionConfig.of_size(128).candidates
-        128
-        """
-        sizes = cls()
-        generations = max(0, candidates - sizes.initial_population) // sizes.children
-        return dataclasses.replace(sizes, generations=generations)
 
 
 class RegularizedEvolution:

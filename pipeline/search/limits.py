@@ -2,8 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from modules.space import Architecture, InputShape, multiply_accumulates, parameter_count
+if TYPE_CHECKING:
+    from modules.space import Architecture, InputShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +36,10 @@ class Limits:
         """Whether candidates' latency is measured."""
         return self.max_latency_us > 0
 
-    def allows(self, architecture: Architecture, shape: InputShape) -> bool:
+    def allows(self, architecture: "Architecture", shape: "InputShape") -> bool:
         """Whether an architecture is within the limits that are counted."""
+        from modules.space import multiply_accumulates, parameter_count  # not above: settings are read without torch
+
         if self.max_mflops and multiply_accumulates(architecture, shape) > 1e6 * self.max_mflops:
             return False
         return not self.max_params or parameter_count(architecture, shape) <= self.max_params

@@ -4,11 +4,8 @@ It starts with random architectures. A generation's children have two parents ea
 are their crossing or union, mutated. Of parents and children together the best fronts survive.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Literal, get_args
 
 import numpy
 from pymoo.algorithms.moo.nsga2 import binary_tournament
@@ -19,58 +16,14 @@ from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 
 from modules.space import Architecture, InputShape, SearchSpace, mutate, single_operator_any_connection
 from modules.space.union import crossover, unite
-from pipeline.run.records.candidates import Candidate, CandidateValue, with_scores
-from pipeline.search.limits import Limits
+from pipeline.run.records.candidates import Candidate, with_scores
+from pipeline.search.config import NSGA2Config
 from pipeline.search.proposals import Proposals
 
 UNION = 0.1
 """Probability that two parents stand side by side in their child, where the space holds that; unions are large."""
 CROSSING = 0.9
 """Probability that a child that is no union has blocks of both parents; else it is the first parent's mutation."""
-
-
-@dataclass(frozen=True)
-class NSGA2Config(Limits):
-    """How many candidates NSGA-II judges, by which objectives it chooses them, and what they may cost."""
-
-    strategy: Literal["nsga2"] = "nsga2"
-    """How candidates are chosen: nsga2, evolution or random (`--search.strategy random --help` lists its settings)."""
-    population: int = 16
-    """Architectures drawn at random to start with, children of each generation, and survivors of it; at least 2."""
-    generations: int = 7
-    """Generations after the first, at least 0."""
-    objectives: tuple[CandidateValue, ...] = ("log_loss", "multiply_accumulates")
-    """Values of a candidate that are made small together: at least one, none twice. With latency_us each candidate's
-    latency is measured."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for field, least in (("population", 2), ("generations", 0)):
-            if getattr(self, field) < least:
-                raise ValueError(f"search.{field} is {getattr(self, field)}; it must be at least {least}")
-        known = get_args(CandidateValue)
-        if not self.objectives or len(set(self.objectives)) < len(self.objectives) or set(self.objectives) - {*known}:
-            raise ValueError(f"search.objectives is {self.objectives}; it must be some of {known}, none twice")
-
-    @property
-    def measures_latency(self) -> bool:
-        """Whether candidates' latency is measured."""
-        return super().measures_latency or "latency_us" in self.objectives
-
-    @property
-    def candidates(self) -> int:
-        """Architectures judged in all."""
-        return self.population * (1 + self.generations)
-
-    @classmethod
-    def of_size(cls, candidates: int) -> "NSGA2Config":
-        """Default settings with the generations that judge at most so many candidates (at least the first 16).
-
-        >>> NSGA2Config.of_size(128).candidates
-        128
-        """
-        sizes = cls()
-        return dataclasses.replace(sizes, generations=max(0, candidates // sizes.population - 1))
 
 
 class NSGA2Search:

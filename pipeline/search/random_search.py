@@ -1,36 +1,13 @@
 """Random search: every candidate drawn as the supernet's training paths are. The strategy to beat."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy
 
 from modules.space import Architecture, InputShape, SearchSpace, single_operator_any_connection
 from pipeline.run.records.candidates import Candidate
-from pipeline.search.limits import Limits
+from pipeline.search.config import RandomSearchConfig
 from pipeline.search.proposals import Proposals
-
-
-@dataclass(frozen=True)
-class RandomSearchConfig(Limits):
-    """How many candidates random search scores, and what they may cost."""
-
-    strategy: Literal["random"] = "random"
-    """How candidates are chosen: random, evolution or nsga2 (`--search.strategy nsga2 --help` lists its settings)."""
-    candidates: int = 128
-    """Architectures judged in all, at least 1; where the command line chooses random search for a run that has
-    another strategy, as many as that strategy would judge."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.candidates < 1:
-            raise ValueError(f"search.candidates is {self.candidates}; it must be at least 1")
-
-    @classmethod
-    def of_size(cls, candidates: int) -> "RandomSearchConfig":
-        """Settings for so many candidates."""
-        return cls(candidates=candidates)
 
 
 class RandomSearch:

@@ -4,8 +4,8 @@ from modules.embeddings import BYTES_PER_NUMBER
 from pipeline.run.records.candidates import Candidate, Winners, best_candidates, with_scores
 from pipeline.run.records.progress import SupernetResult
 from pipeline.search.candidates_table import write_candidates_table
+from pipeline.search.config import SearchConfig
 from pipeline.search.driver import search
-from pipeline.search.strategy import SearchConfig
 from pipeline.session import Session
 from pipeline.training.frozen_rows import load_frozen_rows
 from pipeline.training.supernet import SUPERNET, load_supernet

@@ -7,25 +7,21 @@ A strategy knows nothing of how candidates are scored. The driver's loop is
 
 and gives the same candidates whatever n, and in whatever order they are told. So the candidates are all there is to a
 search's state: told again to a new strategy, they bring it to where the one that was stopped was. What a strategy wants
-to know of a candidate it asks by name (`Candidate.value`). A strategy is one file: its configuration dataclass, with
-the limits that all have, and its class. To add one, write the file and add it to `STRATEGIES` and `SearchConfig`.
+to know of a candidate it asks by name (`Candidate.value`). A strategy is one file, with its class, and its settings in
+config.py, with the limits that all have. To add one, write both and add them to `STRATEGIES` and `SearchConfig`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy
 
 from modules.space import Architecture, InputShape, SearchSpace
 from pipeline.run.records.candidates import Candidate
-from pipeline.search.evolution import EvolutionConfig, RegularizedEvolution
-from pipeline.search.nsga2 import NSGA2Config, NSGA2Search
-from pipeline.search.random_search import RandomSearch, RandomSearchConfig
-
-SearchConfig = EvolutionConfig | NSGA2Config | RandomSearchConfig
-"""Any strategy's settings. Each has `strategy`, its name; `candidates`, how many are judged; `of_size`; and the
-limits."""
+from pipeline.search.config import SearchConfig
+from pipeline.search.evolution import RegularizedEvolution
+from pipeline.search.nsga2 import NSGA2Search
+from pipeline.search.random_search import RandomSearch
 
 
 class Strategy(Protocol):
@@ -50,26 +46,17 @@ class Strategy(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class StrategyKind:
-    """A strategy that can be chosen."""
-
-    config: type[SearchConfig]
-    """Its settings."""
-    build: Callable[[Any, SearchSpace, InputShape, numpy.random.Generator], Strategy]
-    """(settings, space, shape, generator) -> the strategy; the generator (numpy.random.default_rng) becomes its own."""
-
-
-STRATEGIES: dict[str, StrategyKind] = {
-    "evolution": StrategyKind(EvolutionConfig, RegularizedEvolution),
-    "nsga2": StrategyKind(NSGA2Config, NSGA2Search),
-    "random": StrategyKind(RandomSearchConfig, RandomSearch),
+STRATEGIES: dict[str, Callable[[Any, SearchSpace, InputShape, numpy.random.Generator], Strategy]] = {
+    "evolution": RegularizedEvolution,
+    "nsga2": NSGA2Search,
+    "random": RandomSearch,
 }
-"""Strategies by the name that `--search.strategy` gives."""
+"""(settings, space, shape, generator) -> the strategy, by the name that `--search.strategy` gives; the generator
+(numpy.random.default_rng) becomes its own."""
 
 
 def build_strategy(
     config: SearchConfig, space: SearchSpace, shape: InputShape, generator: numpy.random.Generator
 ) -> Strategy:
     """The strategy that the settings belong to. `generator` (numpy.random.default_rng) becomes its own."""
-    return STRATEGIES[config.strategy].build(config, space, shape, generator)
+    return STRATEGIES[config.strategy](config, space, shape, generator)

@@ -11,9 +11,9 @@ from torchx.cli.argparse_util import ArgOnceAction, torchxconfig
 
 from launch.program import SCHEDULER
 from launch.torchx_cli import CmdRunFile
-from pipeline.evaluate_model import EvaluateConfig
-from pipeline.plan import PlanConfig
-from pipeline.session import read_command_line
+from pipeline.command_line import read_command_line
+from pipeline.evaluation.config import EvaluateConfig
+from pipeline.planning.config import PlanConfig
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"^```\w*\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.kill_and_resume import RUN, run_chain
+from pipeline.command_line import read_command_line, run_program
 from pipeline.config import RunConfig
-from pipeline.session import read_command_line, run_program
 
 SIZES = """
 --device cpu --data.rows 1000 --data.max-table-rows 60 --model.space nasrec_small --model.embedding-width 4

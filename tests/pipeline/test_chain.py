@@ -357,7 +357,7 @@ def test_disk_full(finished: TinyRun, ready: Any, tmp_path: Path) -> None:
     with the undisturbed run's supernet."""
     arguments = [*finished.sizes, "--runs", str(tmp_path / "runs"), "--run", RUN]
     limited = (
-        "import resource, sys; from pipeline.chain import run_chain; from pipeline.session import run_program;"
+        "import resource, sys; from pipeline.chain import run_chain; from pipeline.command_line import run_program;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY));"
         "sys.exit(run_program(run_chain, 'pipeline.chain', sys.argv[1:]))"
     )

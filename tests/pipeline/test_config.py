@@ -10,14 +10,12 @@ import pytest
 
 from pim_codesign import ChipOptions, Hardware
 from pim_codesign.options import options_of
+from pipeline.command_line import read_command_line
 from pipeline.config import NAMED_RUNS, ModelConfig, RetrainConfig, RunConfig, SupernetConfig, describe, quick
 from pipeline.data import DataConfig
 from pipeline.run.folder import _flat, plain
 from pipeline.run.records.recipe import Recipe
-from pipeline.search.evolution import EvolutionConfig
-from pipeline.search.nsga2 import NSGA2Config
-from pipeline.search.random_search import RandomSearchConfig
-from pipeline.session import read_command_line
+from pipeline.search.config import EvolutionConfig, NSGA2Config, RandomSearchConfig
 
 CLASSES = [RunConfig] + [
     type(getattr(RunConfig(), name)) for name in plain(RunConfig()) if isinstance(plain(RunConfig())[name], dict)

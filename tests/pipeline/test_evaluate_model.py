@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.evaluate_model import PAGE, QUARANTINE, RECORD, main
+from pipeline.evaluate_model import main
+from pipeline.evaluation.evaluate import PAGE, QUARANTINE, RECORD
 from pipeline.evaluation.exported import open_export
 from pipeline.evaluation.intervals import METRICS
 from pipeline.run.processes import join

@@ -39,7 +39,7 @@ torch.save(probability, sys.argv[3])
 EXPORT = """
 import sys
 from pipeline.export import export_best
-from pipeline.session import run_program
+from pipeline.command_line import run_program
 sys.exit(run_program(export_best, "program", sys.argv[1:]))
 """
 ENSEMBLE = "--export.ensemble"

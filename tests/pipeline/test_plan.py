@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.plan import PlanConfig, main, schema_of
+from pipeline.command_line import read_command_line
+from pipeline.plan import main
+from pipeline.planning.config import PlanConfig
+from pipeline.planning.stage import schema_of
 from pipeline.planning.tables import as_text
 from pipeline.report.tables import Row, Table
-from pipeline.session import read_command_line
 
 SMALL = ["--model.space", "nasrec_small", "--model.embedding-width", "16"]
 

@@ -11,7 +11,7 @@ from pipeline.race import outcomes
 from pipeline.rank_study import main, rank_study
 from pipeline.report import write_report
 from pipeline.run.processes import join
-from pipeline.run.records.rank_study import RankStudyConfig
+from pipeline.run.records.settings import RankStudyConfig
 from pipeline.session import Session, open_session
 from tests.pipeline.race.test_stage import HereWorkers
 

@@ -153,7 +153,7 @@ def test_seeds_differ(session: Session) -> None:
 
 def test_titles(session: Session) -> None:
     """Every hand-made model has a name as it is written; a searched one is called after its name."""
-    assert TITLES.keys() == HANDMADE.keys()
+    assert set(TITLES) == set(HANDMADE)
     searched, by_hand = finalists(session)
     assert title(by_hand) == TITLES[by_hand.name] and title(searched) == searched.name.replace("_", " ").capitalize()
 

@@ -14,8 +14,9 @@ import pytest
 import torch
 from torch import distributed
 
+from pipeline.command_line import read_command_line, run_program
 from pipeline.run.processes import join
-from pipeline.session import STREAMS, Session, open_session, read_command_line, run_program
+from pipeline.session import STREAMS, Session, open_session
 
 TinyRun = Any
 Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
@@ -229,7 +230,7 @@ def test_a_changed_log_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[s
 
 RANK = """
 import json, sys
-from pipeline.session import run_program
+from pipeline.command_line import run_program
 def stage(session):
     session.processes.gather(0)
     if session.processes.rank == 1:

@@ -14,7 +14,7 @@ from scipy import stats
 
 from pipeline.data import Batch
 from pipeline.run.processes import join
-from pipeline.run.records.trees import TreesConfig
+from pipeline.run.records.settings import TreesConfig
 from pipeline.session import Session, open_session
 from pipeline.trees import best_fit, fit_trees, read_rows
 

@@ -1,44 +1,15 @@
 """Models that people made, as architectures of the open space: one file each, with the published formula as its test.
 
-They can be trained beside a search's winners, and mutated. What they have in common is in blocks.py.
+They can be trained beside a search's winners, and mutated. What they have in common is in blocks.py. A model's file and
+the function in it are called by its name, and are imported when it is made: settings that only name models do without.
 """
 
-from collections.abc import Callable
+import importlib
+from typing import TYPE_CHECKING
 
-from modules.operators import InputShape
-from modules.space.architecture import Architecture
-from modules.space.handmade.autoint import autoint
-from modules.space.handmade.autoint_plus import autoint_plus
-from modules.space.handmade.dcn_v2 import dcn_v2
-from modules.space.handmade.dcn_v2_parallel import dcn_v2_parallel
-from modules.space.handmade.deepfm import deepfm
-from modules.space.handmade.dlrm import dlrm
-from modules.space.handmade.dlrm_dcn import dlrm_dcn
-from modules.space.handmade.dnn import dnn
-from modules.space.handmade.finalmlp import finalmlp
-from modules.space.handmade.finalnet import finalnet
-from modules.space.handmade.logistic_regression import logistic_regression
-from modules.space.handmade.masknet import masknet
-from modules.space.handmade.wide_and_deep import wide_and_deep
-from modules.space.handmade.xdeepfm import xdeepfm
-
-HANDMADE: dict[str, Callable[[InputShape], Architecture]] = {
-    "logistic_regression": logistic_regression,
-    "dnn": dnn,
-    "wide_and_deep": wide_and_deep,
-    "dlrm": dlrm,
-    "dlrm_dcn": dlrm_dcn,
-    "dcn_v2": dcn_v2,
-    "dcn_v2_parallel": dcn_v2_parallel,
-    "deepfm": deepfm,
-    "xdeepfm": xdeepfm,
-    "autoint": autoint,
-    "autoint_plus": autoint_plus,
-    "masknet": masknet,
-    "finalnet": finalnet,
-    "finalmlp": finalmlp,
-}
-"""Each model by its name, at its published size where the space's widths allow."""
+if TYPE_CHECKING:
+    from modules.operators import InputShape
+    from modules.space.architecture import Architecture
 
 TITLES = {
     "logistic_regression": "Logistic regression",
@@ -56,19 +27,25 @@ TITLES = {
     "finalnet": "FinalNet",
     "finalmlp": "FinalMLP",
 }
-"""What people call each model."""
+"""The models by name, and what people call each."""
+
+HANDMADE = tuple(TITLES)
+"""Their names."""
 
 
-def handmade(name: str, shape: InputShape) -> Architecture:
-    """The architecture of the model. Raises ValueError for an unknown name.
+def handmade(name: str, shape: "InputShape") -> "Architecture":
+    """The architecture of the model, at its published size where the space's widths allow.
 
-    >>> from modules.space import SPACES
+    Raises ValueError for an unknown name.
+
+    >>> from modules.space import SPACES, InputShape
     >>> for name in HANDMADE:
     ...     SPACES["open"].check(handmade(name, InputShape(13, 26, 16)))
     """
-    if name not in HANDMADE:
+    if name not in TITLES:
         raise ValueError(f"hand-made model {name!r} is unknown; there are {list(HANDMADE)}")
-    return HANDMADE[name](shape)
+    architecture: Architecture = getattr(importlib.import_module(f"{__name__}.{name}"), name)(shape)
+    return architecture
 
 
 __all__ = ["HANDMADE", "TITLES", "handmade"]

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from modules.space import Architecture
-
-CandidateValue = Literal["log_loss", "multiply_accumulates", "parameters", "table_bytes", "latency_us"]
-"""What strategies know of a candidate, by name; less is better for all of them."""
+from pipeline.run.names import CandidateValue
 
 
 @dataclass(frozen=True)

@@ -1,41 +1,11 @@
-"""The settings and the record of a rank study: how well cheap scores rank networks as training from scratch does."""
+"""The record of a rank study: how well cheap scores rank networks as training from scratch does."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from modules.space import Architecture
-from modules.space.sampling import SAMPLERS
 from pipeline.run.records.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class RankStudyConfig:
-    """What `python -m pipeline.rank_study` studies; no other stage reads it."""
-
-    random: int = 40
-    """Networks drawn at random, at least 3."""
-    good: int = 0
-    """Best candidates of the run's search beside them, at least 0."""
-    seeds: int = 2
-    """Trainings of each on all rows, at least 1."""
-    shares: tuple[float, ...] = (0.0625, 0.125, 0.25, 0.5)
-    """Shares of the rows on which each is trained from scratch as well, above 0 and below 1; the race's is added."""
-    rows: int = 65_536
-    """Training rows on which the dense part is trained on the supernet's frozen tables, at least 1."""
-    samplers: tuple[str, ...] = ()
-    """Ways to draw a step's path (supernet.sampler): a supernet is trained by each and studied beside the run's own."""
-
-    def __post_init__(self) -> None:
-        for name in self.samplers:
-            if name not in SAMPLERS:
-                raise ValueError(f"rank_study.samplers: {name!r} is unknown; known are {sorted(SAMPLERS)}")
-        if len(set(self.samplers)) < len(self.samplers):
-            raise ValueError(f"rank_study.samplers is {self.samplers}; name each once")
-        for name, least in (("random", 3), ("good", 0), ("seeds", 1), ("rows", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"rank_study.{name} is {getattr(self, name)}; it must be at least {least}")
-        if not all(0 < share < 1 for share in self.shares):
-            raise ValueError(f"rank_study.shares is {self.shares}; each is above 0 and below 1")
+from pipeline.run.records.settings import RankStudyConfig
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from modules.operators import STEP_SHARE, FieldProjections, Inputs, InputShape, Linear, StemShape, build, check_steps
-from modules.space import NASREC_FULL, multiply_accumulates, parameter_count, plan
+from modules.space import NASREC_FULL, multiply_accumulates, parameter_count
 from modules.space.handmade import handmade
-from modules.space.plan import STEM_BLOCK
+from modules.space.plan import STEM_BLOCK, plan
 from modules.supernet import Subnet, Supernet
 
 D = 8

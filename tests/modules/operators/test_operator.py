@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from modules.operators import FullyConnected, InputShape, LayerNorm, Matrix, Operator, Read, Step, check_steps
-from modules.space import NASREC_FULL, Architecture, Block, plan
+from modules.space import NASREC_FULL, Architecture, Block
+from modules.space.plan import plan
 from modules.supernet import Subnet
 
 PARTS = ("name", "title", "outline", "branch", "width", "reads", "steps", "network")

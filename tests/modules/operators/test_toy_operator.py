@@ -24,9 +24,9 @@ from modules.space import (
     live,
     multiply_accumulates,
     parameter_count,
-    plan,
     single_operator_any_connection,
 )
+from modules.space.plan import plan
 from modules.space.sampling import SAMPLERS
 from modules.supernet import OwnWeights, SlicedAdagrad, Subnet, Supernet, extract
 from pim_codesign import Hardware, evaluate, workload_of_subnet

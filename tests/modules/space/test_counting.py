@@ -19,11 +19,11 @@ from modules.space import (
     from_nasrec_json,
     multiply_accumulates,
     parameter_count,
-    plan,
     single_operator_any_connection,
     to_nasrec_json,
 )
 from modules.space.nasrec import NASREC_CONFIGS
+from modules.space.plan import plan
 from modules.supernet import OwnWeights, Subnet
 from tests.modules.operators.checks import EACH_PAIR_ONCE
 

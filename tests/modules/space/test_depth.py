@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from modules.space import OPEN, InputShape, canonical, live, plan, single_operator_any_connection
+from modules.space import OPEN, InputShape, canonical, live, single_operator_any_connection
 from modules.space.depth import with_block, without_block, without_dead_blocks
+from modules.space.plan import plan
 from modules.space.sampling import draw_block, draw_head
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -18,10 +18,10 @@ from modules.space import (
     InputShape,
     canonical,
     live,
-    plan,
     single_operator_any_connection,
     stem_is_live,
 )
+from modules.space.plan import plan
 from modules.supernet import Supernet
 
 SEEDS = st.integers(0, 2**32 - 1)

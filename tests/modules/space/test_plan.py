@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.operators import EmbeddedFullyConnected, FullyConnected, Stem
-from modules.space import NASREC_FULL, OPEN, Architecture, Block, InputShape, any_path, live, plan, stem_is_live
-from modules.space.plan import Part, Slots, output_widths
+from modules.space import NASREC_FULL, OPEN, Architecture, Block, InputShape, any_path, live, stem_is_live
+from modules.space.plan import Part, Slots, output_widths, plan
 from modules.supernet import Subnet
 from modules.supernet.widest import widest_slots
 

@@ -16,10 +16,10 @@ from modules.space import (
     full_path,
     live,
     multiply_accumulates,
-    plan,
     single_operator_any_connection,
     single_path,
 )
+from modules.space.plan import plan
 from modules.space.sampling import SAMPLERS, draw_inputs, warmed_up
 
 SPACES = st.sampled_from([NASREC_SMALL, NASREC_FULL, OPEN])

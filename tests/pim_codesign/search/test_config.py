@@ -10,9 +10,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from modules.space import NASREC_SMALL, InputShape, single_operator_any_connection
-from pim_codesign import PRESETS, CodesignConfig, Hardware, search, workload_of_subnet
+from pim_codesign import PRESETS, CodesignConfig, Hardware, workload_of_subnet
 from pim_codesign.options import options_of
 from pim_codesign.search.genome import Genome
+from pim_codesign.search.search import search
 
 WORKLOAD = workload_of_subnet(
     single_operator_any_connection(NASREC_SMALL, numpy.random.default_rng(0)), InputShape(13, 26, 16)

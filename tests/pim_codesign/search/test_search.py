@@ -9,7 +9,8 @@ import numpy
 import pytest
 
 from modules.space import NASREC_FULL, InputShape, single_operator_any_connection
-from pim_codesign import CodesignConfig, CodesignResult, Point, bits_key, evaluate, search, workload_of_subnet
+from pim_codesign import CodesignConfig, CodesignResult, Point, bits_key, evaluate, workload_of_subnet
+from pim_codesign.search.search import search
 
 ARCHITECTURE = single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(1))
 WORKLOAD = workload_of_subnet(ARCHITECTURE, InputShape(13, 26, 16))

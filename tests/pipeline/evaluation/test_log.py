@@ -16,8 +16,9 @@ import pytest
 from pipeline.data.formats.parquet import PARQUET
 from pipeline.data.prepare.config import PrepareConfig
 from pipeline.data.prepare.prepare import prepare
+from pipeline.evaluation.config import LogConfig
 from pipeline.evaluation.exported import Exported
-from pipeline.evaluation.log import LogConfig, NewerLog, open_log
+from pipeline.evaluation.log import NewerLog, open_log
 from pipeline.serving.raw_export import read_vocabulary
 from pipeline.serving.raw_rows import RawRows
 from tests.pipeline.evaluation.conftest import SCHEMA, random_rows, small_export, vocabulary_of, write_days

@@ -8,8 +8,9 @@ import pytest
 import torch
 from scipy.special import expit
 
-from pipeline.evaluation.log import LogConfig, open_log
-from pipeline.evaluation.measure import GroupConfig, measure
+from pipeline.evaluation.config import GroupConfig, LogConfig
+from pipeline.evaluation.log import open_log
+from pipeline.evaluation.measure import measure
 from pipeline.run.records.codec import from_plain, read_record, to_plain, write_record
 from pipeline.run.records.evaluation import Group, ModelEvaluation
 from pipeline.training.metrics import Evaluation

@@ -28,14 +28,10 @@ from pipeline.run.processes import Processes, cpu_threads, join
 from pipeline.run.records.candidates import Candidate, best_candidates
 from pipeline.run.records.codec import line_of
 from pipeline.search import driver as search_module
-from pipeline.search.config import ScoringConfig
+from pipeline.search.config import EvolutionConfig, NSGA2Config, RandomSearchConfig, ScoringConfig, SearchConfig
 from pipeline.search.driver import search
-from pipeline.search.evolution import EvolutionConfig
-from pipeline.search.nsga2 import NSGA2Config
 from pipeline.search.racing import Score
-from pipeline.search.random_search import RandomSearchConfig
 from pipeline.search.scoring import score
-from pipeline.search.strategy import SearchConfig
 from pipeline.training.frozen_rows import FrozenRows
 
 CONFIG = EvolutionConfig(initial_population=4, generations=3, tournament=2, children=2)

@@ -18,7 +18,8 @@ from modules.space import (
     single_operator_any_connection,
 )
 from pipeline.run.records.candidates import Candidate
-from pipeline.search.evolution import EvolutionConfig, RegularizedEvolution, mutations_per_child
+from pipeline.search.config import EvolutionConfig
+from pipeline.search.evolution import RegularizedEvolution, mutations_per_child
 
 FIELDS_OF_A_MUTATION = {
     **{name: {name} for name in (field.name for field in dataclasses.fields(Block))},

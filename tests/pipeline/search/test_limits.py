@@ -4,10 +4,8 @@ import numpy
 import pytest
 
 from modules.space import NASREC_FULL, InputShape, multiply_accumulates, parameter_count, single_operator_any_connection
-from pipeline.search.evolution import EvolutionConfig
+from pipeline.search.config import EvolutionConfig, NSGA2Config, RandomSearchConfig
 from pipeline.search.limits import Limits
-from pipeline.search.nsga2 import NSGA2Config
-from pipeline.search.random_search import RandomSearchConfig
 
 SHAPE = InputShape(integers=3, fields=5, embedding_width=4)
 

@@ -5,7 +5,8 @@ import pytest
 
 from modules.space import NASREC_FULL, OPEN, InputShape, SearchSpace
 from pipeline.run.records.candidates import Candidate
-from pipeline.search.nsga2 import NSGA2Config, NSGA2Search
+from pipeline.search.config import NSGA2Config
+from pipeline.search.nsga2 import NSGA2Search
 
 SHAPE = InputShape(integers=3, fields=5, embedding_width=4)
 

@@ -5,7 +5,8 @@ import pytest
 
 from modules.space import NASREC_SMALL, Architecture, InputShape, single_operator_any_connection
 from pipeline.run.records.candidates import Candidate
-from pipeline.search.random_search import RandomSearch, RandomSearchConfig
+from pipeline.search.config import RandomSearchConfig
+from pipeline.search.random_search import RandomSearch
 
 
 def drawn(score: float) -> list[Architecture]:

@@ -23,10 +23,10 @@ from modules.space import (
 )
 from pipeline.run.records.candidates import Candidate
 from pipeline.search import proposals
-from pipeline.search.evolution import EvolutionConfig, RegularizedEvolution
-from pipeline.search.nsga2 import NSGA2Config, NSGA2Search
-from pipeline.search.random_search import RandomSearchConfig
-from pipeline.search.strategy import STRATEGIES, SearchConfig, Strategy, build_strategy
+from pipeline.search.config import SEARCH_CONFIGS, EvolutionConfig, NSGA2Config, RandomSearchConfig, SearchConfig
+from pipeline.search.evolution import RegularizedEvolution
+from pipeline.search.nsga2 import NSGA2Search
+from pipeline.search.strategy import STRATEGIES, Strategy, build_strategy
 
 SMALL_SEARCHES: dict[str, SearchConfig] = {
     "evolution": EvolutionConfig(initial_population=6, generations=4, tournament=3, children=4),
@@ -43,10 +43,10 @@ def strategy_of(config: SearchConfig, seed: int, space: SearchSpace = NASREC_FUL
 
 def test_every_strategy_is_tested() -> None:
     """The dict of strategies, each with its own settings, holds exactly those tested here."""
-    assert STRATEGIES.keys() == SMALL_SEARCHES.keys()
+    assert STRATEGIES.keys() == SEARCH_CONFIGS.keys() == SMALL_SEARCHES.keys()
     for name, config in SMALL_SEARCHES.items():
-        assert config.strategy == name and type(config) is STRATEGIES[name].config
-        assert STRATEGIES[name].config.of_size(160).candidates == 160
+        assert config.strategy == name and type(config) is SEARCH_CONFIGS[name]
+        assert SEARCH_CONFIGS[name].of_size(160).candidates == 160
 
 
 def synthetic_score(architecture: Architecture, target: Architecture) -> float:
@@ -221,7 +221,7 @@ def test_a_used_up_space_ends_the_search(name: str) -> None:
         num_blocks=1,
     )
     candidates = []
-    strategy = strategy_of(STRATEGIES[name].config.of_size(200), 3, tiny)
+    strategy = strategy_of(SEARCH_CONFIGS[name].of_size(200), 3, tiny)
     while architectures := strategy.ask(50):
         candidates += [Candidate(index, 0, architecture, 0.5, 0, 0) for index, architecture in enumerate(architectures)]
         strategy.tell(candidates[-len(architectures) :])

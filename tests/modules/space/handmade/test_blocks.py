@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from modules.operators import NO_STEM, Cross, DotProduct, FieldProduct, Head, InputShape, SparseToDense, Stem, Sum
-from modules.space import Architecture, Block, live, multiply_accumulates, parameter_count, plan
+from modules.space import Architecture, Block, live, multiply_accumulates, parameter_count
 from modules.space.handmade.blocks import BOTTOM, FLAT, HIDDEN, block, tower
+from modules.space.plan import plan
 from tests.modules.space.handmade.formula import SHAPE, Published
 
 WIDTHS = st.lists(st.integers(1, 9), min_size=1, max_size=4)

@@ -1,11 +1,13 @@
 """Hand-made models at their default sizes, as points of the open space."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
 from modules.space import SPACES, Architecture, InputShape, canonical
+from modules.space import handmade as package
 from modules.space.handmade import HANDMADE, handmade
 from modules.supernet import Subnet
 
@@ -30,6 +32,12 @@ def test_it_is_scripted(name):
     given = torch.randn(4, 2, dtype=torch.float64), torch.randn(4, 1, 8, dtype=torch.float64)
     with torch.no_grad():
         assert torch.allclose(torch.jit.script(network)(*given), network(*given), rtol=1e-12, atol=1e-12)
+
+
+def test_each_is_a_file():
+    """A model is the function of its name in the file of its name, and no file is left out of the titles."""
+    files = {path.stem for path in Path(package.__file__).parent.glob("*.py")}
+    assert files - {"__init__", "blocks"} == set(HANDMADE)
 
 
 def test_all_differ():

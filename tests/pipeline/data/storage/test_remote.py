@@ -143,7 +143,7 @@ def test_program_ends(s3: Any, ready: Any, tmp_path: Path) -> None:
     s3.fault = lambda request, number: "503"
     code = (
         "from pipeline.data.storage import retry; import sys; retry.RETRY_RULE = retry.RetryRule(3, 0.01, 1.0)\n"
-        "from pipeline.session import run_program\n"
+        "from pipeline.command_line import run_program\n"
         "sys.exit(run_program(print, 'train', sys.argv[1:]))"
     )
     arguments = ["--data.path", "s3://logs/clicks/day_0.parquet", "--runs", str(tmp_path)]

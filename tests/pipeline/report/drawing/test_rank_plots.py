@@ -8,8 +8,9 @@ import pytest
 from modules.space import OPEN, single_operator_any_connection
 from pipeline.report.drawing.rank_plots import rank_panels
 from pipeline.report.rank_tables import rank_study_table
-from pipeline.run.records.rank_study import RankStudy, RankStudyConfig, StudiedNetwork, StudiedScore
+from pipeline.run.records.rank_study import RankStudy, StudiedNetwork, StudiedScore
 from pipeline.run.records.recipe import Recipe
+from pipeline.run.records.settings import RankStudyConfig
 from pipeline.search.ranking import agreement, ranking
 
 
