@@ -167,6 +167,7 @@ def quick() -> RunConfig:
             supernet_rows=0,
             random=4,
             children=2,
+            finalists=2,
             tuning_trials=0,
         ),
         retrain=RetrainConfig(seeds=2),
