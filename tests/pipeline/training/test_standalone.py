@@ -161,7 +161,7 @@ def test_what_is_trained_is_platt_scaled(session: Session, is_scaled: bool) -> N
     """The checkpoint's weights hold the scaling: another fit finds none to do; retrain.platt_scaling off: it does."""
     retrained = dataclasses.replace(session.config.retrain, platt_scaling=is_scaled)
     own = dataclasses.replace(session, config=dataclasses.replace(session.config, retrain=retrained))
-    recipe = dataclasses.replace(RECIPE, epochs=3, learning_rate=0.1)
+    recipe = dataclasses.replace(RECIPE, epochs=3, learning_rate=0.01)
     trained = [train_standalone(dlrm(own, f"scaled_{is_scaled}", recipe=recipe)) for _ in range(2)]  # trained, loaded
     assert trained[0].metrics == trained[1].metrics
     stage = retrain_stage("handmade", f"scaled_{is_scaled}", 0)
