@@ -40,6 +40,7 @@ from pipeline.run.records.codesign import (
 )
 from pipeline.run.records.results import ModelResult, Results
 from pipeline.session import Session
+from pipeline.training.evaluating import evaluating
 from pipeline.training.frozen_rows import FrozenRows, load_frozen_rows
 from pipeline.training.standalone import rebuild, train_standalone
 
@@ -180,7 +181,8 @@ class Measurements(MutableMapping[str, float]):
 
 @torch.no_grad()
 def _log_loss(network: nn.Module, rows: FrozenRows) -> float:
-    logit = torch.cat([network(chunk.dense, chunk.embedded) for chunk in rows.chunks()])
+    with evaluating(network):
+        logit = torch.cat([network(chunk.dense, chunk.embedded) for chunk in rows.chunks()])
     return float(binary_cross_entropy_with_logits(logit.double(), rows.label.double()))
 
 

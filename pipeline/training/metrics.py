@@ -19,6 +19,7 @@ from pipeline.data import Batch
 from pipeline.run.processes import Processes
 from pipeline.run.records.results import Metrics
 from pipeline.training.diverged import Diverged
+from pipeline.training.evaluating import evaluating
 
 _CHUNK_ROWS = 1 << 20
 """Rows worked on at once in float64 or int64: temporaries stay under 32 MB."""
@@ -30,9 +31,10 @@ def evaluate(
 ) -> Metrics:
     """Metrics of a network on a split; every rank calls it with its share of the rows and gets the same result."""
     evaluation = Evaluation()
-    for batch in stream:
-        batch = batch.to(processes.device)
-        evaluation.add(network(batch.dense, embed(embeddings, batch.sparse)), batch.label)
+    with evaluating(network):
+        for batch in stream:
+            batch = batch.to(processes.device)
+            evaluation.add(network(batch.dense, embed(embeddings, batch.sparse)), batch.label)
     return evaluation.metrics()
 
 

@@ -18,6 +18,7 @@ from pipeline.data import Batch
 from pipeline.run.files import atomic_write
 from pipeline.run.processes import Processes
 from pipeline.run.records.results import Metrics
+from pipeline.training.evaluating import evaluating
 from pipeline.training.metrics import Evaluation, gathered
 
 
@@ -77,9 +78,10 @@ def row_logits(
 ) -> RowLogits:
     """The logits of a split's rows, one rank's after the other's, on rank 0; the other ranks get none."""
     logits, labels = [], []
-    for batch in stream:
-        batch = batch.to(processes.device)
-        logits.append(network(batch.dense, embed(embeddings, batch.sparse)).float().cpu().numpy())
-        labels.append(batch.label.cpu().numpy())
+    with evaluating(network):
+        for batch in stream:
+            batch = batch.to(processes.device)
+            logits.append(network(batch.dense, embed(embeddings, batch.sparse)).float().cpu().numpy())
+            labels.append(batch.label.cpu().numpy())
     columns = [numpy.concatenate([numpy.empty(0, numpy.float32), *parts]) for parts in (logits, labels)]
     return RowLogits(*(gathered(column) for column in columns))

@@ -21,6 +21,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from modules.embeddings import BYTES_PER_NUMBER
 from pipeline.run.records.recipe import WIDTH_STEP
 from pipeline.session import Session
+from pipeline.training.evaluating import evaluating
 from pipeline.training.frozen_rows import FrozenRows, load_frozen_rows
 from pipeline.training.trainee import Trainee
 
@@ -63,7 +64,8 @@ def measured_losses(session: Session, network: nn.Module, trainee: Trainee) -> l
         for split in ("train", "valid")
     )
     widths = range(WIDTH_STEP, session.shape.embedding_width, WIDTH_STEP)
-    return losses_by_width(network, judge, directions(network, fit), widths)
+    with evaluating(network):
+        return losses_by_width(network, judge, directions(network, fit), widths)
 
 
 def directions(network: nn.Module, rows: FrozenRows) -> list[tuple[Tensor, Tensor]]:
