@@ -18,16 +18,7 @@ def starting_recipe(batch_size: int = 512) -> TrainingRecipe:
     )
 
 
-_FROM_ONE = (
-    "max_rows",
-    "valid_rows",
-    "children",
-    "proposed",
-    "tournament",
-    "population",
-    "finalists",
-    "retrained",
-)
+_FROM_ONE = ("max_rows", "valid_rows", "children", "proposed", "tournament", "population", "finalists", "retrained")
 _FROM_ZERO = (
     "generations",
     "from_supernet",
@@ -110,16 +101,7 @@ class RaceConfig:
     """Processes of a rank that train contenders at the same time (apart, on CPU); 0: one a core of the rank's."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "max_rows",
-            "valid_rows",
-            "children",
-            "proposed",
-            "tournament",
-            "population",
-            "finalists",
-            "retrained",
-        ):
+        for name in _FROM_ONE:
             if getattr(self, name) < 1:
                 raise ValueError(f"race.{name} is {getattr(self, name)}; it must be at least 1")
         for name in _FROM_ZERO:

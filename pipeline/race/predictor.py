@@ -2,8 +2,8 @@
 
 After two or three dozen screened networks, what a network is made of says a good part of how it will do: over three
 races on the default log, trees fitted on the entrants order the children of the first generation with a Kendall's τ of
-.4 to .9 (DECISIONS.md, 2026-11-30). A prediction takes a millisecond and a screening seconds, so a generation draws
-many more children than it screens.
+.3 to .8 (DECISIONS.md, 2026-11-30). A prediction takes milliseconds and a screening seconds, so a generation draws many
+more children than it screens.
 
 Predictors in architecture search: CSCO (arXiv:2404.17152), PIDS (arXiv:2211.15759). K networks, P properties.
 """
@@ -18,7 +18,7 @@ import numpy
 import numpy.typing as npt
 
 from modules.operators import InputShape
-from modules.space import Architecture
+from modules.space import Architecture, elementwise_operations, multiply_accumulates, parameter_count
 from modules.space.plan import Part, plan
 
 FEWEST = 16
@@ -65,13 +65,11 @@ def properties(architecture: Architecture, shape: InputShape) -> dict[str, float
         found[f"{name} size"] += math.log2(1 + part.multiply_accumulates)
         found[f"{name} reads"] += len(reads)
         found[f"{name} reads of the stem"] += sum(read.output == 0 for read in reads)
-        found["depth"] = depth  # the head, the last part, decides
-    steps = [step for part in parts for step in part.steps]
-    elementwise = sum(step.products + step.elementwise_operations + step.function_evaluations for step in steps)
+        found["depth"] = depth  # that of the head, the last part, stays
     found["parts"] = len(parts)
-    found["multiply-accumulates"] = math.log2(1 + sum(part.multiply_accumulates for part in parts))
-    found["elementwise operations"] = math.log2(1 + elementwise)
-    found["parameters"] = math.log2(1 + sum(part.parameters() for part in parts))
+    found["multiply-accumulates"] = math.log2(1 + multiply_accumulates(architecture, shape))
+    found["elementwise operations"] = math.log2(1 + elementwise_operations(architecture, shape))
+    found["parameters"] = math.log2(1 + parameter_count(architecture, shape))
     return dict(found)
 
 
