@@ -3,9 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from pipeline import report
 from pipeline.evaluation.pictures import files_picture, reliability_picture
 from pipeline.evaluation.tables import (
     field_tables,
@@ -17,25 +14,15 @@ from pipeline.evaluation.tables import (
 )
 from pipeline.evaluation.words import details, headline, short_name
 from pipeline.report.cards import Card
+from pipeline.report.template import fill_template
 from pipeline.report.words import difference
-from pipeline.run.files import atomic_write
 from pipeline.run.records.evaluation import ModelEvaluation
 
 
 def write_page(path: Path, found: ModelEvaluation, label: str, command: str) -> None:
     """Write the page; the same evaluation gives the same bytes. `label`: the column that the model predicts; `command`:
     what made it."""
-    folders = [Path(__file__).parent, *map(Path, report.__path__)]  # the report's style is the page's
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folders),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    html = environment.get_template("evaluation.html.j2").render(page=_page(found, label, command))
-    with atomic_write(path, text=True) as handle:
-        handle.write(html + "\n")
+    fill_template(path, "evaluation.html.j2", _page(found, label, command), Path(__file__).parent)
 
 
 def _page(found: ModelEvaluation, label: str, command: str) -> dict[str, Any]:

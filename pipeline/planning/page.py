@@ -4,16 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from pipeline import report
 from pipeline.planning.dense_part import DensePart
 from pipeline.planning.estimate import BOUND_BY, PARTS, Estimate
 from pipeline.planning.gpus import Gpu
 from pipeline.planning.pictures import memory_picture, placement_picture, step_picture
 from pipeline.planning.tables import placement_table, worlds_table
+from pipeline.report.template import fill_template
 from pipeline.report.words import significant
-from pipeline.run.files import atomic_write
 
 
 def write_page(
@@ -25,18 +22,7 @@ def write_page(
     command: str,
 ) -> None:
     """Write the page; the same plans give the same bytes. `facts`: what was planned and assumed, by name."""
-    folders = [Path(__file__).parent, *map(Path, report.__path__)]  # the report's style is the page's
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folders),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    page = _page(estimates, dense, gpu, facts, command)
-    html = environment.get_template("plan.html.j2").render(page=page)
-    with atomic_write(path, text=True) as handle:
-        handle.write(html + "\n")
+    fill_template(path, "plan.html.j2", _page(estimates, dense, gpu, facts, command), Path(__file__).parent)
 
 
 def _page(

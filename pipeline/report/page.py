@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy
 
 from modules.space import Architecture, InputShape, multiply_accumulates
@@ -27,8 +26,8 @@ from pipeline.report.model_tables import all_contenders_table, contenders_table,
 from pipeline.report.rank_tables import rank_study_table
 from pipeline.report.run_records import RunRecords, read_run
 from pipeline.report.tables import Table, codesign_tables, compared_energy, timings_table
+from pipeline.report.template import fill_template
 from pipeline.report.words import counted, details, difference, headline, millions
-from pipeline.run.files import atomic_write
 from pipeline.run.records.candidates import best_candidates
 from pipeline.run.records.codesign import LOG_LOSS_TOLERANCE, Codesign
 from pipeline.run.records.race import Trial
@@ -62,14 +61,8 @@ def write_report(run_folder: Path, command: str) -> Path:
     ValueError when the folder is no run's or a file in it is broken.
     """
     run = read_run(run_folder)
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    html = environment.get_template("report.html.j2").render(page=_page(run, command))
     path = run_folder / "report.html"
-    with atomic_write(path, text=True) as handle:
-        handle.write(html + "\n")
+    fill_template(path, "report.html.j2", _page(run, command))
     return path
 
 

@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from pipeline.report.drawing.architecture_svg import draw_svg
 from pipeline.report.drawing.figure import Picture
 from pipeline.report.drawing.runs_plots import best_so_far
 from pipeline.report.page import shape_for
 from pipeline.report.run_records import RunRecords, read_run
 from pipeline.report.tables import ABSENT, optional
+from pipeline.report.template import fill_template
 from pipeline.report.words import difference, headline, millions, significant
-from pipeline.run.files import atomic_write
 from pipeline.run.folder import RunFolder
 
 HEADS = (
@@ -68,14 +66,8 @@ def write_runs_page(folder: Path) -> Path:
             runs.append(read_run(path))
         except ValueError as error:
             broken.append((path.name, str(error)))
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    page = _page(folder, runs, broken)
     target = folder / "index.html"
-    with atomic_write(target, text=True) as handle:
-        handle.write(environment.get_template("runs.html.j2").render(page=page) + "\n")
+    fill_template(target, "runs.html.j2", _page(folder, runs, broken))
     return target
 
 

@@ -14,6 +14,7 @@ from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTens
 from torchrec.distributed import DistributedModelParallel
 
 from modules.embeddings import ROWS_A_CHUNK, UNKNOWN_ROW, _fill_shard, embed, set_learning_rate, shard_embeddings
+from pipeline.data.formats.prepared import OUT_OF_VOCABULARY_ROW
 from pipeline.run.processes import join
 
 Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
@@ -138,7 +139,8 @@ def test_a_shard_is_a_part_of_the_whole(data: st.DataObject) -> None:
 
 
 def test_unknown_values_begin_at_zero(sharded: DistributedModelParallel) -> None:
-    """Row 1 of every table, which a vocabulary gives to values that training did not meet, is zero; no other row is."""
+    """The row of every table that a vocabulary gives to values which training did not meet is zero; no other row is."""
+    assert UNKNOWN_ROW == OUT_OF_VOCABULARY_ROW
     for table in whole_tables(sharded).values():
         assert [row for row, values in enumerate(table) if not values.any()] == [UNKNOWN_ROW]
 

@@ -2,9 +2,7 @@
 
 import dataclasses
 import datetime
-import gzip
 import io
-import itertools
 import json
 import os
 import shutil
@@ -13,92 +11,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.data import DataConfig, Schema, open_dataset, time_split
-from pipeline.data.dataset import QUARANTINE, SPLITS, Dataset
+from pipeline.data import DataConfig, open_dataset, time_split
+from pipeline.data.dataset import QUARANTINE, SPLITS
 from pipeline.data.describe import DescribeConfig, describe
 from pipeline.data.formats.parquet import ParquetReader
 from pipeline.data.prepare.config import PrepareConfig
 from pipeline.data.prepare.prepare import prepare
 from pipeline.data.time_split import DESCRIPTION, FOLDER, PART_OF_ROW, SortedKeys, find_cuts
-
-SCHEMA = Schema("log", "label", (), ("row",), (10_000,), ("row",), delimiter=",", timestamp="when")
-ROWS = 900
-
-
-def cut_by_hand(times: list[Any]) -> tuple[int, int]:
-    """Rows before validation and before test, by trying every pair of places between two times."""
-    ordered, rows = sorted(times), len(times)
-    places = [place for place in range(1, rows) if ordered[place - 1] < ordered[place]]
-    wanted = rows * 8 // 10, rows * 9 // 10
-
-    def distance(pair: tuple[int, int]) -> int:
-        return abs(pair[0] - wanted[0]) + abs(pair[1] - wanted[1])
-
-    return min(itertools.combinations(places, 2), key=distance)
-
-
-def split_by_hand(times: list[Any]) -> dict[str, list[int]]:
-    """Numbers of each split's rows, by a stable sort."""
-    order = np.argsort(np.array(times), kind="stable")
-    first, second = cut_by_hand(times)
-    parts = (order[:first], order[first:second], order[second:])
-    return {name: sorted(part.tolist()) for name, part in zip(SPLITS, parts, strict=True)}
-
-
-def rows_of(dataset: Dataset) -> dict[str, list[int]]:
-    """Numbers of the rows that each split delivers, in its order."""
-    found = {}
-    for split in SPLITS:
-        with dataset.stream(split, 64, drop_last=False) as stream:
-            found[split] = [row - 1 for batch in stream for row in batch.ids[:, 0].tolist()]
-    return found
-
-
-def draw_times(kind: str, seed: int = 0) -> list[Any]:
-    """A time for each row, not in order, some in many rows; as the file has it."""
-    draws = np.random.default_rng(seed)
-    seconds = (1_700_000_000 + draws.integers(0, 700, ROWS) * 1800).tolist()
-    moments = [datetime.datetime(2024, 1, 1) + datetime.timedelta(seconds=second - 1_700_000_000) for second in seconds]
-    match kind:
-        case "seconds":
-            return seconds
-        case "decimals":
-            return [second + 0.25 * (second % 7) for second in seconds]
-        case "nanoseconds":
-            return [second * 10**9 + number % 3 for number, second in enumerate(seconds)]
-        case "hours":
-            return [int(moment.strftime("%y%m%d%H")) for moment in moments]
-        case "text":
-            return [moment.isoformat() for moment in moments]
-        case _:
-            return moments
-
-
-def write(folder: Path, suffix: str, times: list[Any], schema: Schema = SCHEMA) -> DataConfig:
-    """A log of two files with these times; the settings that open it."""
-    folder.mkdir(exist_ok=True)
-    schema.save(folder / "schema.json")
-    half = len(times) // 2
-    for name, numbers in (("a", range(half)), ("b", range(half, len(times)))):
-        columns = {"label": [n % 2 for n in numbers], "row": list(numbers), "when": [times[n] for n in numbers]}
-        path = folder / f"{name}.{suffix}"
-        if suffix == "parquet":
-            pq.write_table(pa.table(columns), path, row_group_size=97)
-            continue
-        rows = zip(*columns.values(), strict=True)
-        text = "".join(f"{','.join(map(str, row))}\n" for row in [tuple(columns), *rows]).encode()
-        match suffix.rpartition(".")[2]:
-            case "gz":
-                text = gzip.compress(text)
-            case "zst":
-                text = pa.Codec("zstd").compress(text, asbytes=True)
-        path.write_bytes(text)
-    return DataConfig(path=str(folder), split="time")
+from tests.pipeline.data.timed_logs import ROWS, SCHEMA, cut_by_hand, draw_times, rows_of, split_by_hand, write
 
 
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "csv.zst", "parquet"])
@@ -309,39 +233,6 @@ def test_no_time_at_all(tmp_path: Path) -> None:
             open_dataset(config, str(tmp_path / "home"))
 
 
-def test_other_splits_need_no_times(tmp_path: Path) -> None:
-    """Asked for by row, a log whose timestamp is missing here and there is split as if the schema named none."""
-    times: list[Any] = draw_times("seconds")
-    times[3] = ""
-    config = dataclasses.replace(write(tmp_path / "log", "csv", times), split="random_80_10_10", max_bad_rows=1)
-    dataset = open_dataset(config, str(tmp_path / "home"))
-    assert sorted(itertools.chain(*rows_of(dataset).values())) == list(range(ROWS))
-    assert dataset.schema.timestamp == "when" and not dataset.split_in_words
-    plain = write(tmp_path / "plain", "csv", times, dataclasses.replace(SCHEMA, timestamp=""))
-    by_row = open_dataset(dataclasses.replace(plain, split="auto"), str(tmp_path / "home"))
-    assert rows_of(dataset) == rows_of(by_row)
-
-
-def test_what_auto_chooses(tmp_path: Path) -> None:
-    """By time where the schema names a timestamp, unless file names speak of splits; `time` goes before file names."""
-    times = draw_times("seconds")
-    config = dataclasses.replace(write(tmp_path / "log", "csv", times), split="auto")
-    assert rows_of(open_dataset(config, str(tmp_path / "home"))) == split_by_hand(times)
-    for name, target in (("a", "train"), ("b", "valid")):
-        (tmp_path / "log" / f"{name}.csv").rename(tmp_path / "log" / f"{target}.csv")
-    shutil.copy(tmp_path / "log" / "valid.csv", tmp_path / "log" / "test.csv")
-    named = open_dataset(config, str(tmp_path / "home"))
-    assert [named.rows(split) for split in SPLITS] == [ROWS // 2] * 3
-    (tmp_path / "log" / "test.csv").unlink()
-    by_time = open_dataset(dataclasses.replace(config, split="time"), str(tmp_path / "home"))
-    assert rows_of(by_time) == split_by_hand(times)
-    config = write(tmp_path / "log", "csv", times, dataclasses.replace(SCHEMA, timestamp=""))
-    with pytest.raises(
-        ValueError, match=r"data.split is time, but schema 'log' names no timestamp; give a data.schema"
-    ):
-        open_dataset(config, str(tmp_path / "home"))
-
-
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize("numbering", ["hash", "vocabulary"])
 def test_a_timestamp_that_is_an_input(tmp_path: Path, suffix: str, numbering: Any) -> None:
@@ -409,11 +300,3 @@ def test_prepared_without_times(tmp_path: Path) -> None:
     SCHEMA.save(tmp_path / "asked.json")
     with pytest.raises(ValueError, match=r"was prepared as 'log', with other columns; .*prepare the raw log again"):
         open_dataset(dataclasses.replace(prepared, schema=str(tmp_path / "asked.json")), str(tmp_path / "home"))
-
-
-@pytest.mark.parametrize("suffix", ["csv.gz", "parquet"])
-def test_in_order(tmp_path: Path, suffix: str) -> None:
-    """in_order: 80, 10 and 10 % of the rows in the order of files and rows, whatever their times."""
-    config = write(tmp_path / "log", suffix, draw_times("seconds"))
-    found = rows_of(open_dataset(dataclasses.replace(config, split="in_order"), str(tmp_path / "home")))
-    assert found == {"train": list(range(720)), "valid": list(range(720, 810)), "test": list(range(810, 900))}
