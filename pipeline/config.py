@@ -153,14 +153,15 @@ have been moved; whether it is the same is seen from its files: pipeline/data/fi
 
 
 def quick() -> RunConfig:
-    """A run of about a minute, to see every stage work; its figures mean little."""
+    """A run of about two minutes, to see every stage work; its figures mean little."""
     return RunConfig(
         run="quick",
-        data=DataConfig(rows=20_000),
+        data=DataConfig(rows=10_000),
         supernet=SupernetConfig(validation_paths=2),
-        search=EvolutionConfig(initial_population=8, generations=2, tournament=4, children=4),
+        search=EvolutionConfig(initial_population=4, generations=2, tournament=4, children=4),
         scoring=ScoringConfig(fine_tune_rows=2_048, valid_rows=2_000),
         race=RaceConfig(
+            track="one_pass",
             generations=2,
             handmade=("dlrm", "dcn_v2_parallel"),
             from_supernet=1,
