@@ -26,7 +26,7 @@ from pipeline.run.lost import lost_process
 from pipeline.run.processes import Processes, is_first_to_say, join
 from pipeline.run.records.codec import read_record, write_record
 from pipeline.run.records.progress import SupernetResult
-from pipeline.run.records.recipe import WIDTH_STEP
+from pipeline.run.records.recipe import WIDTH_STEP, numbers_read
 from pipeline.run.records.results import Results
 from pipeline.run.stopping import STATUS as STOPPED
 from pipeline.run.stopping import Stopped, is_stop_asked, sigterm_stops
@@ -56,9 +56,9 @@ class Session:
     @property
     def shape(self) -> InputShape:
         """What a row gives the network."""
-        schema = self.dataset.schema
-        width = self.config.model.embedding_width
-        return InputShape(schema.dense_width, schema.num_categories, width, table_widths=self.table_widths)
+        schema, model = self.dataset.schema, self.config.model
+        numbers = numbers_read(model.numbers, schema.dense_width)
+        return InputShape(numbers, schema.num_categories, model.embedding_width, table_widths=self.table_widths)
 
     @property
     def space(self) -> SearchSpace:
