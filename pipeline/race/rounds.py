@@ -43,8 +43,8 @@ def find_recipe(contest: Contest) -> Recipe:
         recipes.append(with_other_numbers(min(recipes, key=lambda own: own.epochs)))
     contest.expect(expected_rows(contest, recipes[0]))
     trials = contest.train("recipes 1", [Request(entry, recipe) for recipe in recipes])
-    best = _best(trials)
-    number, first = 2, [] if not has_numbers else _encoded(best.recipe, trials[-1], trials[:-1])
+    best, first = _with_best_numbers(trials) if has_numbers else (_best(trials), [])
+    number = 2
     while may_vary(contest, has_helped=bool(first)):
         contest.expect(expected_rows(contest, best.recipe))
         tried = {trial.recipe for trial in entry.trials}
@@ -61,11 +61,17 @@ def find_recipe(contest: Contest) -> Recipe:
     return _with_fitting_tables(contest, entry, best.recipe)
 
 
-def _encoded(recipe: Recipe, other: Trial, trials: list[Trial]) -> list[Recipe]:
-    """The recipe with the numbers of `other`, if that is better than the trial that has other numbers only."""
-    alike = [trial for trial in trials if changed(trial.recipe, other.recipe) == {"numbers"}]
-    helped = any(loss(other) < (1 - LEAST_GAIN) * loss(trial) for trial in alike)
-    return [dataclasses.replace(recipe, numbers=other.recipe.numbers)] if helped else []
+def _with_best_numbers(trials: list[Trial]) -> tuple[Trial, list[Recipe]]:
+    """The best of the first trials, of which the last has the other numbers and else the recipe of one before it; and
+    what to try next: the best recipe with those numbers, if they were better by more than a seed's luck."""
+    *others, last = trials
+    best = _best(others)
+    alike = [trial for trial in others if changed(trial.recipe, last.recipe) == {"numbers"}]
+    if not any(loss(last) < (1 - LEAST_GAIN) * loss(trial) for trial in alike):
+        return best, []
+    if best in alike:
+        return last, []
+    return best, [dataclasses.replace(best.recipe, numbers=last.recipe.numbers)]
 
 
 def _with_fitting_tables(contest: Contest, entry: Entry, recipe: Recipe) -> Recipe:
