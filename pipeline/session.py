@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy
 import torch
-from torchrec import EmbeddingBagConfig
+from torchrec import EmbeddingBagConfig, PoolingType
 from tqdm import tqdm
 
 from modules.embeddings import BYTES_PER_NUMBER
@@ -66,13 +66,27 @@ class Session:
         return SPACES[self.config.model.space]
 
     def tables(self) -> list[EmbeddingBagConfig]:
-        """The schema's embedding tables."""
+        """The schema's embedding tables. A list's vectors are averaged: whatever its length, their mean is of the size
+        of a single one, and moves in a step as far as it (DECISIONS.md)."""
         schema = self.dataset.schema
         columns = zip(schema.table_names, schema.categories, schema.table_sizes, self.shape.widths, strict=True)
         return [
-            EmbeddingBagConfig(name=table, feature_names=[column], num_embeddings=rows, embedding_dim=width)
+            EmbeddingBagConfig(
+                name=table,
+                feature_names=[column],
+                num_embeddings=rows,
+                embedding_dim=width,
+                pooling=PoolingType.MEAN if column in schema.lists else PoolingType.SUM,
+            )
             for table, column, rows, width in columns
         ]
+
+    @property
+    def lists(self) -> list[tuple[str, str]]:
+        """Table and column of each list."""
+        schema = self.dataset.schema
+        columns = zip(schema.table_names, schema.categories, strict=True)
+        return [(table, column) for table, column in columns if column in schema.lists]
 
     @property
     def table_bytes(self) -> int:

@@ -170,6 +170,6 @@ def build_trainee(session: Session, network: nn.Module, config: TrainingRecipe) 
         parameters=parameters,
         draw_paths=whole(network),
         optimizer=dense_optimizer(config, parameters),
-        prior=TablePrior(embeddings, config.table_prior_count),
+        prior=TablePrior(embeddings, config.table_prior_count, session.lists),
         seed=session.config.seed,
     )
