@@ -37,7 +37,9 @@ def run_chain(session: Session) -> None:
     given = session.config.retrain.architectures
     session.processes.on_first(lambda: read_architectures(given, session.space))  # an error now, not after hours
     describe_data(session)
-    if session.config.race.wants_supernet(session.dataset.rows("train")):
+    if session.config.warm_start:
+        session.say(f"supernet   none: the model of {session.config.warm_start} is trained on")
+    elif session.config.race.wants_supernet(session.dataset.rows("train")):
         _timed(session, "supernet", train_supernet)
         _timed(session, "search", search_supernet)
     else:

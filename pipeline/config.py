@@ -114,6 +114,9 @@ class RunConfig:
     minutes: float = 0.0
     """Wall-clock minutes that the race and the finalists' trainings may take on these processes, converted once into
     rows; 0: as long as it takes."""
+    warm_start: str = ""
+    """Folder of a finished run whose exported model is trained on with this log's rows, in the place of a search: one
+    pass from its weights, with its network, recipe and numbering of values. Empty: nothing is trained on."""
     device: Device = "auto"
     """cpu, cuda, or auto: CUDA where there is one."""
     data: DataConfig = field(default_factory=DataConfig)

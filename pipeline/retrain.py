@@ -26,6 +26,7 @@ from pipeline.training.comparison import compare
 from pipeline.training.row_logits import RowLogits, averaged
 from pipeline.training.standalone import JUDGED, build, train_with_logits, with_recipe
 from pipeline.training.workers import Workers, workers
+from pipeline.warm_start import before_path
 
 
 def retrain(session: Session, team: Workers | None = None) -> Results:
@@ -36,9 +37,20 @@ def retrain(session: Session, team: Workers | None = None) -> Results:
         train_finalists(session, finalists, team)
         session.write(path, session.processes.on_first(lambda: summary(session, finalists)))
     results = session.read(path, Results)
+    if session.config.warm_start:
+        session.say(session.processes.on_first(lambda: before_line(session, results.best_model)))
     for model in results.models:
         session.say(table_line(model))
     return results
+
+
+def before_line(session: Session, model: ModelResult) -> str:
+    """What a warm start's model had on the test rows before it was trained on, as a line for the terminal."""
+    stages = [retrain_stage(model.kind, model.name, seed) for seed in range(len(model.seeds))]
+    found = [read_record(before_path(session.folder, stage), SplitMetrics).test for stage in stages]
+    mean = sum(metrics.log_loss for metrics in found) / len(found)
+    title = f"{model.title}, before"
+    return f"retrain    {title:<18} test log loss {mean:.4f}  as {session.config.warm_start} left it"
 
 
 def train_finalists(session: Session, finalists: Sequence[Finalist], team: Workers | None = None) -> None:

@@ -31,6 +31,7 @@ from pipeline.run.records.results import Results
 from pipeline.run.stopping import STATUS as STOPPED
 from pipeline.run.stopping import Stopped, is_stop_asked, sigterm_stops
 from pipeline.run.tracking import track
+from pipeline.warm_start import begin_warm_start
 
 T = TypeVar("T")
 
@@ -199,6 +200,8 @@ def open_session(config: RunConfig, processes: Processes) -> Iterator[Session]:
         processes.on_first(lambda: held.enter_context(folder.locked()))
         processes.on_first(lambda: folder.check(plain(config), FREE_FIELDS))
         files = processes.on_first(lambda: _log_files(config, folder))
+        if config.warm_start:
+            processes.on_first(lambda: begin_warm_start(config, folder))
         processes.on_first(lambda: open_dataset(config.data, data).schema.name)  # rank 0 generates, the others read
         dataset = open_dataset(config.data, data)
         _check_ranks(config, dataset, processes.world_size)

@@ -14,6 +14,7 @@ from pipeline.data.config import DataConfig
 from pipeline.data.formats.all_formats import find_files
 from pipeline.data.formats.reader import Format, Reader, check_bad_lines, write_quarantine
 from pipeline.data.generate.logs import PROBABILITY_COLUMN, GenerateConfig, generate, generated_schema
+from pipeline.data.numbered_as import NumberedAs, check_tables, kept_vocabularies, read_numbered_as, schema_as
 from pipeline.data.numbering import numbering, vocabulary_numbering
 from pipeline.data.schema import Schema
 from pipeline.data.splits import SPLITS, Split, make_splits, split_rule
@@ -171,7 +172,8 @@ def open_dataset(config: DataConfig, folder: str) -> Dataset:
     """
     home = Path(folder)
     files, kind = find_files(config.path or _generate(config, home))
-    full_schema = _schema_for(config, files, kind)
+    earlier = read_numbered_as(home)
+    full_schema = _schema_for(config, files, kind, earlier)
     schema = full_schema.with_max_rows(config.max_table_rows)
     rule = split_rule(config.split, files, full_schema)
     # Rows without a time are as good as others where no split needs it.
@@ -186,11 +188,19 @@ def open_dataset(config: DataConfig, folder: str) -> Dataset:
         splits, split_in_words = make_splits(rule, files, open_files), ""
     _set_aside(config, splits, home)
     reader = splits["train"].reader
-    columns = vocabulary_columns(config, full_schema, splits)
+    if earlier is None:
+        columns = vocabulary_columns(config, full_schema, splits)
+    else:
+        columns = earlier.vocabulary_columns if reader.prepared is None else ()
     if not columns:
         rules = numbering(schema, reader.prepared, reader.units[0].path.rpartition("/")[0])
+        if earlier is not None:
+            check_tables(earlier, schema, rules)
         return Dataset(schema, splits, config, full_schema, rules, split_in_words)
-    vocabularies = open_vocabularies(splits["train"], full_schema, columns, config, home)
+    if earlier is None:
+        vocabularies = open_vocabularies(splits["train"], full_schema, columns, config, home)
+    else:
+        vocabularies = kept_vocabularies(full_schema, columns, home)
     numbered_schema = dataclasses.replace(vocabularies.schema, timestamp=read_schema.timestamp)
     for split in splits.values():
         split.reader.number(numbered_schema, vocabularies.lookups)
@@ -219,8 +229,9 @@ def _set_aside(config: DataConfig, splits: dict[str, Split], home: Path) -> None
     logger.info("%d lines are set aside in %s", len(bad_lines), home / QUARANTINE)
 
 
-def _schema_for(config: DataConfig, files: list[str], kind: Format) -> Schema:
-    """What the files carry, else the schema asked for, else schema.json beside the files, else what columns say."""
+def _schema_for(config: DataConfig, files: list[str], kind: Format, earlier: NumberedAs | None) -> Schema:
+    """What the files carry, else the earlier log's, else the schema asked for, else schema.json beside the files, else
+    what columns say."""
     own = kind.own_schema(files[0])
     if own is not None:
         asked = Schema.load(config.schema) if config.schema else own
@@ -231,6 +242,8 @@ def _schema_for(config: DataConfig, files: list[str], kind: Format) -> Schema:
                 "columns; leave data.schema out, or prepare the raw log again with it"
             )
         return own
+    if earlier is not None:
+        return schema_as(earlier, config)
     if not config.path:
         return generated_schema()
     if config.schema:

@@ -110,7 +110,7 @@ def open_vocabularies(
                 **_count(train, schema.with_categories(columns, (2,) * len(columns)), config, folder),
             }
             write_json(folder / "sizes.json", found)
-        indices = {column: VocabularyIndex.open(_index_path(folder, column)) for column in columns}
+        indices = {column: VocabularyIndex.open(index_path(folder, column)) for column in columns}
     return Vocabularies(
         _with_sizes(schema.with_max_rows(config.max_table_rows), columns, found["kept"]),
         _with_sizes(schema, columns, found["frequent"]),
@@ -157,7 +157,7 @@ def _count(train: Split, schema: Schema, config: DataConfig, folder: Path) -> di
                 min_count=config.min_count,
                 max_table_rows=max(config.max_table_rows, FIRST_ROW),
                 target=folder / f"{file_name(column)}.parquet",
-                index=_index_path(folder, column),
+                index=index_path(folder, column),
             )
             kept.append(size.kept)
     counts.unlink()
@@ -194,5 +194,6 @@ def vocabulary_rows(index: VocabularyIndex, hour: bool, column: pa.Array) -> npt
     return index.rows(category_values(column, hour))
 
 
-def _index_path(folder: Path, column: str) -> Path:
+def index_path(folder: Path, column: str) -> Path:
+    """Where a column's values are looked up, but for the ending; `folder`: the vocabularies'."""
     return folder / "index" / file_name(column)

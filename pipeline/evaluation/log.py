@@ -22,6 +22,7 @@ from pipeline.data.formats.parquet import PARQUET, fold
 from pipeline.data.formats.prepared import OUT_OF_VOCABULARY_ROW
 from pipeline.data.formats.reader import BadLine, Format, Reader, Unit, check_bad_lines
 from pipeline.data.formats.text_files import first_fields
+from pipeline.data.numbered_as import laid_out
 from pipeline.data.numbering import numbering
 from pipeline.data.schema import Schema
 from pipeline.data.storage.paths import open_arrow, path_manager
@@ -164,28 +165,7 @@ def _reading_schema(config: LogConfig, export: Exported) -> Schema:
     source = config.schema or (beside if path_manager().isfile(beside) else "")
     if not source:
         return export.schema
-    own, model = Schema.load(source), export.schema
-    for column in (*model.numbers, *model.categories):
-        found, wanted = _role(own, column), _role(model, column)
-        if found != wanted:
-            raise ValueError(
-                f"schema {source!r}: column {column!r} is {found}, and {wanted} to the model {export.path}"
-            )
-    layout = {"label": own.label, "columns": own.columns, "delimiter": own.delimiter, "count_label": own.count_label}
-    layout |= {"list_separator": own.list_separator} if model.lists else {}
-    return dataclasses.replace(model, name=own.name, **layout)  # type: ignore[arg-type]
-
-
-def _role(schema: Schema, column: str) -> str:
-    """What a column is, in words."""
-    if column in schema.numbers:
-        return "a decimal number" if column in schema.floats else "a whole number"
-    if column not in schema.categories:
-        return "absent"
-    kinds = {"a category of whole numbers": schema.integer_ids, "a category of times": schema.hours}
-    if column in schema.lists:
-        return "lists of whole numbers" if column in schema.integer_ids else "lists of text"
-    return next((kind for kind, columns in kinds.items() if column in columns), "a category of text")
+    return laid_out(export.schema, Schema.load(source), source, str(export.path))
 
 
 def _check_label(path: str, kind: Format, schema: Schema) -> None:

@@ -11,21 +11,29 @@ from pipeline.run.folder import RunFolder
 from pipeline.run.records.candidates import Winners
 from pipeline.run.records.codec import read_lines, write_lines
 from pipeline.run.records.progress import MetricsLine
-from pipeline.run.records.race import Finalist, RaceResult
+from pipeline.run.records.race import Finalist, RaceResult, Trial
 from pipeline.run.records.results import FINALS, finals_stage, retrain_stage
 from pipeline.session import Session
 from pipeline.training.workers import Workers, workers
+from pipeline.warm_start import without_race
 
 
 def race(session: Session, team: Workers | None = None) -> RaceResult:
     """Run the race to its end and write the finalists; if that is done, only read them. `team`: workers to share."""
     path = session.folder.race
     if not session.exists(path):
-        found, contest = _race(session, team)
-        session.processes.on_first(lambda: write_lines(session.folder.race_trials, contest.trials))
+        if session.config.warm_start:
+            rows, trials = session.dataset.rows("train"), list[Trial]()
+            found = session.processes.on_first(lambda: without_race(session.config, rows))
+        else:
+            found, trials = _race(session, team)
+        session.processes.on_first(lambda: write_lines(session.folder.race_trials, trials))
         session.write(path, found)
     found = session.read(path, RaceResult)
     session.processes.on_first(lambda: _clear(session.folder, found.finalists))
+    if session.config.warm_start:
+        session.say(f"race       none: {found.finalists[0].name} is {found.finalists[0].origin}")
+        return found
     is_part = found.rows_of_pass < session.dataset.rows("train")
     part = f", {found.rows_of_pass:,} of the training rows a pass" if is_part else ""
     session.say(
@@ -58,7 +66,7 @@ def line(finalist: Finalist) -> str:
     )
 
 
-def _race(session: Session, team: Workers | None) -> tuple[RaceResult, Contest]:
+def _race(session: Session, team: Workers | None) -> tuple[RaceResult, list[Trial]]:
     wants = session.config.race.wants_supernet(session.dataset.rows("train")) or session.exists(session.folder.winners)
     winners = session.read(session.folder.winners, Winners) if wants else None
     with workers(session, team) as own:
@@ -81,4 +89,4 @@ def _race(session: Session, team: Workers | None) -> tuple[RaceResult, Contest]:
         failed=sum(trial.valid_log_loss is None for trial in contest.trials),
         finalists=finalists,
     )
-    return result, contest
+    return result, contest.trials

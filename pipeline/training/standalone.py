@@ -13,6 +13,7 @@ from pipeline.run.records.recipe import Recipe, TrainingRecipe
 from pipeline.run.records.results import Metrics, ModelResult, SplitMetrics, retrain_stage
 from pipeline.session import Session
 from pipeline.training.config import training_config
+from pipeline.training.earlier_weights import begin_from_earlier
 from pipeline.training.integers import standardization
 from pipeline.training.platt_scaling import apply, fitted
 from pipeline.training.row_logits import RowLogits
@@ -99,6 +100,8 @@ def train_standalone(contender: Contender) -> Trained:
     if is_trained(session, stage):
         load_trained(session, trainee, stage)
     else:
+        if session.config.warm_start:
+            begin_from_earlier(session, trainee, stage, lambda: _metrics(session, network, trainee))
         train_to_end(
             session,
             trainee,
@@ -109,6 +112,12 @@ def train_standalone(contender: Contender) -> Trained:
         )
         session.write(path, SplitMetrics(**{split: _judge(contender, trainee, split) for split in JUDGED}))
     return Trained(trainee, session.read(path, SplitMetrics))
+
+
+def _metrics(session: Session, network: Subnet, trainee: Trainee) -> SplitMetrics:
+    """Those of a network as it is. Every rank calls it."""
+    rows = {split: split_logits(session, network, trainee, split) for split in JUDGED}
+    return session.processes.on_first(lambda: SplitMetrics(**{split: found.metrics() for split, found in rows.items()}))
 
 
 def log_loss(session: Session, rows: RowLogits, where: str) -> float:
