@@ -4,6 +4,7 @@ Of text the sample is the beginning of every file, as it would be typed in; of P
 """
 
 import dataclasses
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,7 +63,7 @@ class ListProfile:
     """How long the lists of a column are, and what is in them."""
 
     kind: Kind
-    """What all of their values are."""
+    """What all of their values are; lists: lists, or other structures."""
     mean: float
     """Values a row, null and empty ones not counted."""
     longest: int
@@ -185,7 +186,8 @@ def _list_profile(
     ((rows,),) = connection.execute("SELECT count(*) FROM lists").fetchall()
     connection.execute("CREATE OR REPLACE TEMP TABLE list_values AS SELECT unnest(value) AS value FROM lists")
     of_values = _profile(connection, name, "value", int(values), "list_values")
-    found = ListProfile(of_values.kind, int(values) / max(int(rows), 1), int(longest or 0))
+    is_nested = kind.endswith("]") and re.match(r"STRUCT|MAP|UNION|.*\]$", kind[: kind.rindex("[")]) is not None
+    found = ListProfile("lists" if is_nested else of_values.kind, int(values) / max(int(rows), 1), int(longest or 0))
     return dataclasses.replace(of_values, kind="lists", missing=int(missing), rises=False, lists=found)
 
 

@@ -1,5 +1,6 @@
 """Sharded tables: the same contents and updates on any number of ranks, FBGEMM's optimizer against its formula."""
 
+import dataclasses
 import json
 import subprocess
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import embedding
-from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor
+from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor, PoolingType
 from torchrec.distributed import DistributedModelParallel
 
 from modules.embeddings import ROWS_A_CHUNK, UNKNOWN_ROW, _fill_shard, embed, set_learning_rate, shard_embeddings
@@ -194,3 +195,40 @@ def test_two_ranks_hold_and_learn_what_one_does(ranks: Ranks, tables: str, reque
     torch.testing.assert_close(torch.tensor(first[1] + second[1]), embed(sharded, sparse), rtol=1e-5, atol=1e-6)
     assert not torch.equal(embed(sharded, sparse), before)
     assert sorted([first[2], second[2]]) == [1, 2]
+
+
+def lists_of(rows: int) -> KeyedJaggedTensor:
+    """Lists of 1 to 5 ids of the field v between single ids of the others."""
+    generator = torch.Generator().manual_seed(2)
+    ones = torch.ones(rows, dtype=torch.int32)
+    lengths = [ones, torch.randint(1, 6, (rows,), generator=generator, dtype=torch.int32), ones]
+    ids = [
+        torch.randint(ROWS[f"t_{field}"], (int(own.sum()),), generator=generator)
+        for field, own in zip(FIELDS, lengths, strict=True)
+    ]
+    return KeyedJaggedTensor(FIELDS, torch.cat(ids), lengths=torch.cat(lengths))
+
+
+def test_lists_are_averaged_as_torchrec_does() -> None:
+    """Looked up, and updated by what reaches them, as an unsharded collection with mean pooling under plain Adagrad by
+    row: fields come in the batch's order though lists are looked up apart."""
+    tables = configs()
+    tables[1] = dataclasses.replace(tables[1], pooling=PoolingType.MEAN)
+    sparse = lists_of(8)
+    with join("cpu") as processes:
+        sharded = shard_embeddings(tables, processes.device, 8, learning_rate=0.1, epsilon=1e-8, seed=5)
+        plain = EmbeddingBagCollection(tables=[dataclasses.replace(table) for table in tables])
+        before = whole_tables(sharded)
+        for name, table in before.items():
+            plain.embedding_bags[name].weight.data.copy_(table)
+        found, wanted = embed(sharded, sparse), plain(sparse)
+        expected = torch.stack([wanted[field] for field in FIELDS], dim=1)
+        torch.testing.assert_close(found, expected)
+        gradient = torch.randn(found.shape, generator=torch.Generator().manual_seed(3))
+        (found * gradient).sum().backward()
+        (expected * gradient).sum().backward()
+        for name, table in whole_tables(sharded).items():
+            own = plain.embedding_bags[name].weight.grad
+            assert own is not None
+            step = 0.1 * own / (own.square().mean(1, keepdim=True).sqrt() + 1e-8)
+            torch.testing.assert_close(table, before[name] - step)
