@@ -232,3 +232,45 @@ def test_lists_are_averaged_as_torchrec_does() -> None:
             assert own is not None
             step = 0.1 * own / (own.square().mean(1, keepdim=True).sqrt() + 1e-8)
             torch.testing.assert_close(table, before[name] - step)
+
+
+LISTS_RANK = """
+import json, sys, torch
+from torchrec import EmbeddingBagConfig, KeyedJaggedTensor, PoolingType
+from modules.embeddings import embed, shard_embeddings
+from modules.table_prior import TablePrior
+from pipeline.run.processes import join
+given = json.loads(sys.argv[1])
+tables = [EmbeddingBagConfig(name=n, feature_names=[n[2:]], num_embeddings=r, embedding_dim=4,
+                             pooling=PoolingType.MEAN if n == "t_v" else PoolingType.SUM)
+          for n, r in given["rows"].items()]
+with join("cpu") as processes:
+    sharded = shard_embeddings(tables, processes.device, 8, learning_rate=0.1, epsilon=1e-8, seed=5)
+    prior = TablePrior(sharded, 3.0, [("t_v", "v")])
+    start = 8 // processes.world_size * processes.rank
+    rows = [field[start : start + 8 // processes.world_size] for field in given["ids"]]  # [F] of lists of ids
+    ids = torch.tensor([id for field in rows for row in field for id in row])
+    lengths = torch.tensor([len(row) for field in rows for row in field], dtype=torch.int32)
+    sparse = KeyedJaggedTensor([n[2:] for n in given["rows"]], ids, lengths=lengths)
+    for step in range(2):
+        looked_up = embed(sharded, sparse)
+        gradient = (2 * looked_up / looked_up.numel()).detach()  # of the mean square of this rank's rows
+        prior.observe(gradient, sparse)
+        (looked_up * gradient).sum().backward()
+    print(json.dumps([embed(sharded, sparse).tolist(), prior.state_dict()]))
+"""
+
+
+@pytest.mark.slow
+def test_two_ranks_learn_lists_as_one_does(ranks: Ranks) -> None:
+    """Lists of different lengths on each rank: looked-up vectors after two steps, and the prior with the lists' share,
+    agree with those of one rank to rounding."""
+    fields = [lists_of(8)[field] for field in FIELDS]
+    ids = [[row.tolist() for row in field.to_dense()] for field in fields]
+    given_json = json.dumps({"rows": ROWS, "ids": ids})
+    (one,) = (json.loads(process.stdout.splitlines()[-1]) for process in ranks(1, LISTS_RANK, given_json))
+    first, second = (json.loads(process.stdout.splitlines()[-1]) for process in ranks(2, LISTS_RANK, given_json))
+    torch.testing.assert_close(torch.tensor(first[0] + second[0]), torch.tensor(one[0]), rtol=1e-5, atol=1e-6)
+    assert first[1] == second[1] and 0 < first[1]["shares"]["t_v"] < 1
+    assert first[1]["shares"] == pytest.approx(one[1]["shares"])
+    assert first[1]["held_of_lists"] == pytest.approx(one[1]["held_of_lists"], rel=1e-5)

@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from modules.embeddings import embed
 from modules.space.handmade import handmade
 from pipeline.command_line import read_command_line
 from pipeline.data.config import DataConfig
+from pipeline.data.dataset import Dataset
 from pipeline.data.describe import DescribeConfig, describe
 from pipeline.data.prepare.config import PrepareConfig
 from pipeline.data.prepare.prepare import prepare
@@ -113,6 +115,10 @@ def test_end_to_end(tmp_path: Path, kind: str) -> None:
     torch.testing.assert_close(model(batch.dense, ids), expected, rtol=0, atol=1e-6)
     card = read_json(folder / "model.json")
     assert card["inputs"][1]["places"] == list(dataset.schema.id_places)
+    evaluate(EvaluateConfig(str(folder), LogConfig(path=options[1]), output=str(tmp_path / "evaluation")), "command")
+    found = read_json(tmp_path / "evaluation" / "evaluation.json")
+    assert found["overall"]["metrics"]["rows"] == ROWS
+    assert found["overall"]["metrics"]["log_loss"] == pytest.approx(_log_loss(model, dataset), rel=1e-5)
     if kind == "prepared":
         assert not raw
         return
@@ -123,13 +129,21 @@ def test_end_to_end(tmp_path: Path, kind: str) -> None:
     assert (example["row"], example["ids"]) == (raw[0], encoded[0])
     with pytest.raises(ValueError, match=r"ids\[0, 1\] is -1; table t_genres has the rows 0 to"):
         _refused(model, batch.dense, ids)
-    evaluate(EvaluateConfig(str(folder), LogConfig(path=options[1]), output=str(tmp_path / "evaluation")), "command")
-    found = read_json(tmp_path / "evaluation" / "evaluation.json")
-    assert found["overall"]["metrics"]["rows"] == ROWS
     (genres,) = [one for one in found["categories"] if one["column"] == "genres"]
     first = max({f"g{value}" for value in range(9)}, key=lambda one: sum(one in row for row in films()["genres"]))
     assert genres["values"][0]["value"] == first and genres["others"] is None
     assert genres["values"][0]["group"]["rows"] == sum(first in row for row in films()["genres"])
+
+
+def _log_loss(model: Any, dataset: Dataset) -> float:
+    """Of all rows, as the streams number them."""
+    losses = list[torch.Tensor]()
+    for split in ("train", "valid", "test"):
+        with dataset.stream(split, 500, drop_last=False) as stream:
+            for batch in stream:
+                found = model.logit(batch.dense, batch.padded_ids(dataset.schema.id_places))
+                losses.append(binary_cross_entropy_with_logits(found.double(), batch.label.double(), reduction="none"))
+    return float(torch.cat(losses).mean())
 
 
 def _refused(model: Any, dense: torch.Tensor, ids: torch.Tensor) -> None:
