@@ -98,9 +98,14 @@ class Schema:
             strangers = sorted(set(getattr(self, field_name)) - set(self.categories))
             if strangers:
                 raise ValueError(f"schema.{field_name}: {strangers} are not among schema.categories")
-        check_lists(self)
-        both = sorted(set(self.integer_ids) & set(self.hours))
-        if both:
+        own = (self.lists, self.list_separator, self.max_list_values)
+        check_lists(*own, self.categories, self.integer_ids)
+        for field_name, columns in (("hours", self.hours), ("timestamp", (self.timestamp,))):
+            if both := sorted(set(self.lists) & set(columns)):
+                raise ValueError(f"schema.{field_name}: {both} are in schema.lists too, and a list holds no times")
+        if self.lists and self.list_separator == self.delimiter:
+            raise ValueError(f"schema.list_separator is {self.delimiter!r}, which is the delimiter; give another")
+        if both := sorted(set(self.integer_ids) & set(self.hours)):
             raise ValueError(f"schema.hours: {both} are in schema.integer_ids too; keep one")
         if self.timestamp == self.label:
             raise ValueError(f"schema.timestamp is {self.timestamp!r}, which is the label; name another column")

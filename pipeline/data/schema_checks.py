@@ -3,53 +3,43 @@
 Every message names the field, the value found and what to do.
 """
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pipeline.data.schema import Schema
+from collections.abc import Collection, Sequence
+from typing import Any
 
 MAX_LIST_VALUES = 4096
 """No list keeps more: decoded rows are of one size, 16 KiB of which would then be one list's."""
+NO_SEPARATORS, PARTS_OF_NUMBERS = '\n\r\0"', "+-0123456789"
+"""Characters that cannot stand between the values of a list."""
 
 
-def check_lists(schema: "Schema") -> None:
-    """The checks of the fields on lists."""
-    if not schema.lists:
-        for name, default in (("list_separator", "|"), ("max_list_values", ())):
-            if getattr(schema, name) != default:
-                raise ValueError(
-                    f"schema.{name} is {getattr(schema, name)!r}, but schema.lists is empty; name the lists"
-                )
+def check_lists(
+    lists: Sequence[str], separator: str, most: Sequence[int], categories: Sequence[str], whole: Collection[str]
+) -> None:
+    """The fields `lists`, `list_separator` and `max_list_values`; `whole`: the categories of whole numbers."""
+    if not lists:
+        for name, value, default in (("list_separator", separator, "|"), ("max_list_values", most, ())):
+            if value != default:
+                raise ValueError(f"schema.{name} is {value!r}, but schema.lists is empty; name the lists")
         return
-    for reason, columns in (
-        ("are not among schema.categories", set(schema.lists) - set(schema.categories)),
-        ("are in schema.hours too, and a list holds no hours", set(schema.lists) & set(schema.hours)),
-        ("are the schema.timestamp too, and a row has one time", set(schema.lists) & {schema.timestamp}),
-        ("occur more than once", {name for name in schema.lists if schema.lists.count(name) > 1}),
-    ):
-        if columns:
-            raise ValueError(f"schema.lists: {sorted(columns)} {reason}")
-    taken = {
-        schema.delimiter,
-        "\n",
-        "\r",
-        "\0",
-        '"',
-        *("+-0123456789" if set(schema.lists) & set(schema.integer_ids) else ""),
-    }
-    if len(schema.list_separator) != 1 or schema.list_separator in taken:
+    strangers = sorted(set(lists) - set(categories))
+    if strangers:
+        raise ValueError(f"schema.lists: {strangers} are not among schema.categories")
+    if twice := sorted({name for name in lists if lists.count(name) > 1}):
+        raise ValueError(f"schema.lists: {twice} occur more than once")
+    taken = [*NO_SEPARATORS, *(PARTS_OF_NUMBERS if set(lists) & set(whole) else "")]
+    if len(separator) != 1 or separator in taken:
         raise ValueError(
-            f"schema.list_separator is {schema.list_separator!r}; give one character that is neither the delimiter "
-            "nor part of a value"
+            f"schema.list_separator is {separator!r}; give one character that is neither a quotation mark, the end of "
+            "a line, nor part of a whole number in a list of such"
         )
-    if schema.max_list_values and len(schema.max_list_values) != len(schema.lists):
+    if most and len(most) != len(lists):
         raise ValueError(
-            f"schema.max_list_values has {len(schema.max_list_values)} entries for {len(schema.lists)} lists; give "
-            "one number a list, or leave it out"
+            f"schema.max_list_values has {len(most)} entries for {len(lists)} lists; give one number a list, or leave "
+            "it out"
         )
-    for column, most in zip(schema.lists, schema.max_list_values, strict=False):
-        if not 1 <= most <= MAX_LIST_VALUES:
-            raise ValueError(f"schema.max_list_values of {column!r} is {most}; use 1 to {MAX_LIST_VALUES}")
+    for column, values in zip(lists, most, strict=False):
+        if not 1 <= values <= MAX_LIST_VALUES:
+            raise ValueError(f"schema.max_list_values of {column!r} is {values}; use 1 to {MAX_LIST_VALUES}")
 
 
 def check_type(name: str, value: Any, annotation: Any) -> None:
