@@ -83,8 +83,9 @@ def describe_data(session: Session) -> None:
     dataset = session.dataset
     rows = ", ".join(f"{dataset.rows(split):,} {split}" for split in ("train", "valid", "test"))
     schema = dataset.schema
+    lists = f" ({len(schema.lists)} lists)" if schema.lists else ""
     session.say(
-        f"data       {schema.name}: {schema.num_integers} integers, {schema.num_categories} categories; "
+        f"data       {schema.name}: {schema.num_integers} integers, {schema.num_categories} categories{lists}; "
         f"{rows}; {sum(schema.table_sizes):,} table rows; {session.processes.world_size} process(es), "
         f"{session.processes.device.type}"
     )

@@ -10,6 +10,7 @@ The way of a row from its file to a batch, with the file of this package that ea
       │  formats/parquet.py        raw columns or, as written by prepare, model inputs (formats/prepared.py)
       │  formats/text.py           bytes (text_files.py) → units (text_units.py) → columns of good lines (text_lines.py)
       │  formats/features.py       raw columns → dense values, table rows (ids), labels
+      │  formats/lists.py          lists → as many columns of ids as they keep, -1 where they have fewer
       ▼
     rows of a unit
       │  splits.py                 which of them train, validate or test (time_split.py: by formats/times.py's times)

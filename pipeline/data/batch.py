@@ -65,11 +65,16 @@ class Batch(Pipelineable):
         ([3, 5, 4], [2, 1])
         """
         rows = ids.shape[1]
-        fields = [field.t() for field in ids.split(list(id_places))]  # each [B, its places]
-        present = [field >= 0 for field in fields]
-        values = torch.cat([field[own] for field, own in zip(fields, present, strict=True)])
-        lengths = torch.cat([own.sum(dim=1, dtype=torch.int32) for own in present])  # [F * B]
-        return cls(dense, KeyedJaggedTensor(keys=list(keys), values=values, lengths=lengths, stride=rows), label)
+        values, lengths = list[torch.Tensor](), torch.ones((len(keys), rows), dtype=torch.int32)
+        for field, own in enumerate(ids.split(list(id_places))):  # [its places, B]
+            if len(own) == 1:
+                values.append(own[0])
+                continue
+            present = own >= 0
+            lengths[field] = present.sum(dim=0, dtype=torch.int32)
+            values.append(own.t()[present.t()])
+        sparse = KeyedJaggedTensor(keys=list(keys), values=torch.cat(values), lengths=lengths.reshape(-1), stride=rows)
+        return cls(dense, sparse, label)
 
     @property
     def ids(self) -> torch.Tensor:

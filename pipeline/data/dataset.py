@@ -235,7 +235,7 @@ def _schema_for(config: DataConfig, files: list[str], kind: Format, earlier: Num
     own = kind.own_schema(files[0])
     if own is not None:
         asked = Schema.load(config.schema) if config.schema else own
-        is_like = (asked.inputs, asked.lists) == (own.inputs, own.lists)
+        is_like = (asked.inputs, asked.lists, asked.id_places) == (own.inputs, own.lists, own.id_places)
         if not is_like or asked.timestamp not in ("", own.timestamp):
             raise ValueError(
                 f"data.schema is {config.schema!r}, but {files[0]} was prepared as {own.name!r}, with other "

@@ -29,6 +29,7 @@ Kind = Literal["whole numbers", "numbers", "times", "text", "lists", "nothing"]
 """numbers: some have decimals; times: ISO-8601, all with a zone or all without; nothing: no value at all."""
 NO_SEPARATORS: Mapping[str, str] = MappingProxyType({})
 """Where no column of text is known to hold lists."""
+_WHOLE_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 _ISO_TIME = r"\d{4}-\d{2}-\d{2}([ T]\d{2}(:\d{2}(:\d{2}(\.\d{1,9})?)?)?)?"
 _ZONE = r"(Z|[+-]\d{2}(:?\d{2})?)"
 
@@ -62,7 +63,7 @@ class ListProfile:
     """How long the lists of a column are, and what is in them."""
 
     kind: Kind
-    """What all of their values are."""
+    """What all of their values are; lists: neither text nor numbers."""
     mean: float
     """Values a row, null and empty ones not counted."""
     longest: int
@@ -185,7 +186,12 @@ def _list_profile(
     ((rows,),) = connection.execute("SELECT count(*) FROM lists").fetchall()
     connection.execute("CREATE OR REPLACE TEMP TABLE list_values AS SELECT unnest(value) AS value FROM lists")
     of_values = _profile(connection, name, "value", int(values), "list_values")
-    found = ListProfile(of_values.kind, int(values) / max(int(rows), 1), int(longest or 0))
+    kind_of_values = of_values.kind
+    if kind.endswith("]"):  # a type of the values is known, and digits may be text
+        typed: dict[str, Kind] = {"VARCHAR": "text", **dict.fromkeys(_WHOLE_TYPES, "whole numbers")}
+        own: Kind = typed.get(kind[: kind.rindex("[")], "numbers" if of_values.kind == "numbers" else "lists")
+        kind_of_values = own if values else "nothing"
+    found = ListProfile(kind_of_values, int(values) / max(int(rows), 1), int(longest or 0))
     return dataclasses.replace(of_values, kind="lists", missing=int(missing), rises=False, lists=found)
 
 

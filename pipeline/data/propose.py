@@ -152,7 +152,7 @@ def _role(column: ColumnProfile, rows: int, is_typed: bool) -> str:
             "times": "text list",
             "nothing": "-it holds no value",
         }
-        return kinds.get(column.lists.kind, "-it holds lists of decimal numbers, which are not read")
+        return kinds.get(column.lists.kind, "-it holds lists of neither text nor whole numbers, which are not read")
     if column.kind == "nothing":
         return "-it holds no value"
     if column.distinct == 1 and not column.missing:

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pipeline.data.published_sizes import AVAZU, CRITEO_KAGGLE, CRITEO_TERABYTE, KDD2012
+from pipeline.data.schema_checks import check_lists, check_type
 from pipeline.data.storage.paths import open_binary, path_manager
 from pipeline.run.files import parse_json, write_json
 
@@ -12,8 +14,6 @@ MAX_TABLE_ROWS = 2**31 - 1
 """Rows are numbered in 32 bits inside the stream."""
 DEFAULT_LIST_VALUES = 64
 """Values that a list keeps where a schema does not say. Each place takes 4 bytes of a decoded row, used or not."""
-MAX_LIST_VALUES = 4096
-"""No list keeps more: decoded rows are of one size, 16 KiB of which would then be one list's."""
 
 LIST_FIELDS = ("lists", "list_separator", "max_list_values")
 """Of a schema, those that only lists need."""
@@ -73,7 +73,7 @@ class Schema:
     def __post_init__(self) -> None:
         """Every check names the field, the value found and what to do."""
         for field in dataclasses.fields(self):
-            _check_type(field.name, getattr(self, field.name), field.type)
+            check_type(field.name, getattr(self, field.name), field.type)
         if not self.label:
             raise ValueError("schema.label is empty: name the column of the label")
         if not self.categories:
@@ -98,9 +98,14 @@ class Schema:
             strangers = sorted(set(getattr(self, field_name)) - set(self.categories))
             if strangers:
                 raise ValueError(f"schema.{field_name}: {strangers} are not among schema.categories")
-        self._check_lists()
-        both = sorted(set(self.integer_ids) & set(self.hours))
-        if both:
+        own = (self.lists, self.list_separator, self.max_list_values)
+        check_lists(*own, self.categories, self.integer_ids)
+        for field_name, columns in (("hours", self.hours), ("timestamp", (self.timestamp,))):
+            if both := sorted(set(self.lists) & set(columns)):
+                raise ValueError(f"schema.{field_name}: {both} are in schema.lists too, and a list holds no times")
+        if self.lists and self.list_separator == self.delimiter:
+            raise ValueError(f"schema.list_separator is {self.delimiter!r}, which is the delimiter; give another")
+        if both := sorted(set(self.integer_ids) & set(self.hours)):
             raise ValueError(f"schema.hours: {both} are in schema.integer_ids too; keep one")
         if self.timestamp == self.label:
             raise ValueError(f"schema.timestamp is {self.timestamp!r}, which is the label; name another column")
@@ -109,45 +114,6 @@ class Schema:
             raise ValueError(f"schema.columns lacks {lacking}; name every column in order")
         if len(self.delimiter) != 1:
             raise ValueError(f"schema.delimiter is {self.delimiter!r}; give one character")
-
-    def _check_lists(self) -> None:
-        """The checks of the fields on lists."""
-        if not self.lists:
-            for name, default in (("list_separator", "|"), ("max_list_values", ())):
-                if getattr(self, name) != default:
-                    raise ValueError(
-                        f"schema.{name} is {getattr(self, name)!r}, but schema.lists is empty; name the lists"
-                    )
-            return
-        for reason, columns in (
-            ("are not among schema.categories", set(self.lists) - set(self.categories)),
-            ("are in schema.hours too, and a list holds no hours", set(self.lists) & set(self.hours)),
-            ("are the schema.timestamp too, and a row has one time", set(self.lists) & {self.timestamp}),
-            ("occur more than once", {name for name in self.lists if self.lists.count(name) > 1}),
-        ):
-            if columns:
-                raise ValueError(f"schema.lists: {sorted(columns)} {reason}")
-        taken = {
-            self.delimiter,
-            "\n",
-            "\r",
-            "\0",
-            '"',
-            *("+-0123456789" if set(self.lists) & set(self.integer_ids) else ""),
-        }
-        if len(self.list_separator) != 1 or self.list_separator in taken:
-            raise ValueError(
-                f"schema.list_separator is {self.list_separator!r}; give one character that is neither the delimiter "
-                "nor part of a value"
-            )
-        if self.max_list_values and len(self.max_list_values) != len(self.lists):
-            raise ValueError(
-                f"schema.max_list_values has {len(self.max_list_values)} entries for {len(self.lists)} lists; give "
-                "one number a list, or leave it out"
-            )
-        for column, most in zip(self.lists, self.max_list_values, strict=False):
-            if not 1 <= most <= MAX_LIST_VALUES:
-                raise ValueError(f"schema.max_list_values of {column!r} is {most}; use 1 to {MAX_LIST_VALUES}")
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -280,40 +246,6 @@ def list_places(longest: int) -> int:
     return min(DEFAULT_LIST_VALUES, 1 << max(longest - 1, 0).bit_length())
 
 
-def _check_type(name: str, value: Any, annotation: Any) -> None:
-    """Holds JSON to the annotation of the field; the message names the field."""
-    if annotation is bool or annotation is str:
-        good = isinstance(value, annotation)
-    else:
-        kind = int if annotation == tuple[int, ...] else str
-        good = isinstance(value, tuple) and all(isinstance(item, kind) and not isinstance(item, bool) for item in value)
-    if not good:
-        raise ValueError(f"schema.{name} is {value!r}; expected {getattr(annotation, '__name__', annotation)}")
-
-
-# Distinct values per column, missing excluded. Criteo Kaggle 2014 and Criteo Terabyte: as published with Meta's DLRM
-# (github.com/facebookresearch/dlrm); KDD Cup 2012 track 2: 8 id columns, depth, position.
-_CRITEO_KAGGLE = (
-    *(1461, 584, 10131227, 2202609, 306, 25, 12518, 634, 4, 93146, 5684, 8351593, 3195),
-    *(28, 14993, 5461307, 11, 5653, 2174, 5, 7046548, 19, 16, 286182, 106, 142573),
-)
-_CRITEO_TERABYTE = (
-    *(45833188, 36746, 17245, 7413, 20243, 3, 7114, 1441, 62, 29275261, 1572176, 345138, 10),
-    *(2209, 11267, 128, 4, 974, 14, 48937457, 11316796, 40094537, 452104, 12606, 104, 35),
-)
-_KDD2012_COLUMNS = "display_url ad_id advertiser_id query_id keyword_id title_id description_id user_id depth position"
-_KDD2012_SIZES = (26274, 641708, 14848, 22122011, 1188090, 3735797, 2934102, 20004011, 4, 8)
-_KDD2012 = dict(zip(_KDD2012_COLUMNS.split(), _KDD2012_SIZES, strict=True))
-# Avazu Kaggle 2014: distinct values of train.csv as commonly reported; `hour` is reduced to the hour of the day.
-_AVAZU_COLUMNS = (
-    "hour C1 banner_pos site_id site_domain site_category app_id app_domain app_category device_id device_ip "
-    "device_model device_type device_conn_type C14 C15 C16 C17 C18 C19 C20 C21"
-)
-_AVAZU_SIZES = (
-    *(24, 7, 7, 4737, 7745, 26, 8552, 559, 36, 2686408, 6729486, 8251, 5, 4),
-    *(2626, 8, 9, 435, 4, 68, 172, 60),
-)
-_AVAZU = dict(zip(_AVAZU_COLUMNS.split(), _AVAZU_SIZES, strict=True))
 MIN_HASHED_ROWS = 10_000
 """A hash into a table of 3 rows would merge 3 values; into 10,000 rows, 5 % of 500 values meet another."""
 
@@ -335,24 +267,24 @@ _AVAZU_SCHEMA = Schema(
     name="avazu",
     label="click",
     integers=(),
-    categories=tuple(_AVAZU),
-    table_sizes=tuple(1 + rows if column == "hour" else _hashed(rows) for column, rows in _AVAZU.items()),
+    categories=tuple(AVAZU),
+    table_sizes=tuple(1 + rows if column == "hour" else _hashed(rows) for column, rows in AVAZU.items()),
     hours=("hour",),
     delimiter=",",
 )
 
 BUILT_IN = {
-    "criteo": _criteo("criteo", _CRITEO_KAGGLE),
-    "criteo_terabyte": _criteo("criteo_terabyte", _CRITEO_TERABYTE),
+    "criteo": _criteo("criteo", CRITEO_KAGGLE),
+    "criteo_terabyte": _criteo("criteo_terabyte", CRITEO_TERABYTE),
     "avazu": _AVAZU_SCHEMA,  # split by row unless another data.split is asked for, as published figures are
     "avazu_by_time": dataclasses.replace(_AVAZU_SCHEMA, timestamp="hour"),
     "kdd2012": Schema(
         name="kdd2012",
         label="click",
         integers=(),
-        categories=tuple(_KDD2012),
-        table_sizes=tuple(1 + rows for rows in _KDD2012.values()),
-        integer_ids=tuple(_KDD2012),
+        categories=tuple(KDD2012),
+        table_sizes=tuple(1 + rows for rows in KDD2012.values()),
+        integer_ids=tuple(KDD2012),
         # training.txt of the track. `impression` says how often the row was shown: part of the outcome, not an input.
         columns=(
             *("click", "impression", "display_url", "ad_id", "advertiser_id", "depth", "position"),

@@ -8,6 +8,7 @@ n rows of a piece, L values that a list keeps.
 """
 
 import math
+from typing import Any
 
 import numpy
 import numpy.typing as npt
@@ -83,8 +84,8 @@ class CategorySums:
         else:
             distinct, codes = _distinct(values, self._is_hour)
         size = len(distinct)
-        totals = {name: numpy.bincount(codes, own, size) for name, own in zip(_SUMS, sums, strict=True)}
-        strange = numpy.zeros(size) if unknown is None else numpy.bincount(codes, unknown, size)
+        totals = {name: _summed(codes, own, size) for name, own in zip(_SUMS, sums, strict=True)}
+        strange = numpy.zeros(size) if unknown is None else _summed(codes, unknown, size)
         held = numpy.flatnonzero(totals["rows"])
         columns = {name: own[held] for name, own in {**totals, "unknown": strange}.items()}
         dropped = numpy.full(len(held), self._dropped)
@@ -133,6 +134,11 @@ def _distinct(values: pa.Array, is_hour: bool) -> tuple[pa.Array, npt.NDArray[nu
     texts = pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
     codes = encoded.indices.cast(pa.int64()).fill_null(len(texts)).to_numpy()
     return pa.concat_arrays([texts, pa.nulls(1, pa.string())]), codes
+
+
+def _summed(codes: npt.NDArray[numpy.int64], weights: npt.NDArray[Any], size: int) -> Floats:
+    """The weights by code; of no codes numpy would give whole numbers."""
+    return numpy.bincount(codes, weights, size).astype(numpy.float64)
 
 
 def _shortened(text: str) -> str:

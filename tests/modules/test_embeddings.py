@@ -1,5 +1,6 @@
 """Sharded tables: the same contents and updates on any number of ranks, FBGEMM's optimizer against its formula."""
 
+import dataclasses
 import json
 import subprocess
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import embedding
-from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor
+from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor, PoolingType
 from torchrec.distributed import DistributedModelParallel
 
 from modules.embeddings import ROWS_A_CHUNK, UNKNOWN_ROW, _fill_shard, embed, set_learning_rate, shard_embeddings
@@ -194,3 +195,82 @@ def test_two_ranks_hold_and_learn_what_one_does(ranks: Ranks, tables: str, reque
     torch.testing.assert_close(torch.tensor(first[1] + second[1]), embed(sharded, sparse), rtol=1e-5, atol=1e-6)
     assert not torch.equal(embed(sharded, sparse), before)
     assert sorted([first[2], second[2]]) == [1, 2]
+
+
+def lists_of(rows: int) -> KeyedJaggedTensor:
+    """Lists of 1 to 5 ids of the field v between single ids of the others."""
+    generator = torch.Generator().manual_seed(2)
+    ones = torch.ones(rows, dtype=torch.int32)
+    lengths = [ones, torch.randint(1, 6, (rows,), generator=generator, dtype=torch.int32), ones]
+    ids = [
+        torch.randint(ROWS[f"t_{field}"], (int(own.sum()),), generator=generator)
+        for field, own in zip(FIELDS, lengths, strict=True)
+    ]
+    return KeyedJaggedTensor(FIELDS, torch.cat(ids), lengths=torch.cat(lengths))
+
+
+def test_lists_are_averaged_as_torchrec_does() -> None:
+    """Looked up, and updated by what reaches them, as an unsharded collection with mean pooling under plain Adagrad by
+    row: fields come in the batch's order though lists are looked up apart."""
+    tables = configs()
+    tables[1] = dataclasses.replace(tables[1], pooling=PoolingType.MEAN)
+    sparse = lists_of(8)
+    with join("cpu") as processes:
+        sharded = shard_embeddings(tables, processes.device, 8, learning_rate=0.1, epsilon=1e-8, seed=5)
+        plain = EmbeddingBagCollection(tables=[dataclasses.replace(table) for table in tables])
+        before = whole_tables(sharded)
+        for name, table in before.items():
+            plain.embedding_bags[name].weight.data.copy_(table)
+        found, wanted = embed(sharded, sparse), plain(sparse)
+        expected = torch.stack([wanted[field] for field in FIELDS], dim=1)
+        torch.testing.assert_close(found, expected)
+        gradient = torch.randn(found.shape, generator=torch.Generator().manual_seed(3))
+        (found * gradient).sum().backward()
+        (expected * gradient).sum().backward()
+        for name, table in whole_tables(sharded).items():
+            own = plain.embedding_bags[name].weight.grad
+            assert own is not None
+            step = 0.1 * own / (own.square().mean(1, keepdim=True).sqrt() + 1e-8)
+            torch.testing.assert_close(table, before[name] - step)
+
+
+LISTS_RANK = """
+import json, sys, torch
+from torchrec import EmbeddingBagConfig, KeyedJaggedTensor, PoolingType
+from modules.embeddings import embed, shard_embeddings
+from modules.table_prior import TablePrior
+from pipeline.run.processes import join
+given = json.loads(sys.argv[1])
+tables = [EmbeddingBagConfig(name=n, feature_names=[n[2:]], num_embeddings=r, embedding_dim=4,
+                             pooling=PoolingType.MEAN if n == "t_v" else PoolingType.SUM)
+          for n, r in given["rows"].items()]
+with join("cpu") as processes:
+    sharded = shard_embeddings(tables, processes.device, 8, learning_rate=0.1, epsilon=1e-8, seed=5)
+    prior = TablePrior(sharded, 3.0, [("t_v", "v")])
+    start = 8 // processes.world_size * processes.rank
+    rows = [field[start : start + 8 // processes.world_size] for field in given["ids"]]  # [F] of lists of ids
+    ids = torch.tensor([id for field in rows for row in field for id in row])
+    lengths = torch.tensor([len(row) for field in rows for row in field], dtype=torch.int32)
+    sparse = KeyedJaggedTensor([n[2:] for n in given["rows"]], ids, lengths=lengths)
+    for step in range(2):
+        looked_up = embed(sharded, sparse)
+        gradient = (2 * looked_up / looked_up.numel()).detach()  # of the mean square of this rank's rows
+        prior.observe(gradient, sparse)
+        (looked_up * gradient).sum().backward()
+    print(json.dumps([embed(sharded, sparse).tolist(), prior.state_dict()]))
+"""
+
+
+@pytest.mark.slow
+def test_two_ranks_learn_lists_as_one_does(ranks: Ranks) -> None:
+    """Lists of different lengths on each rank: looked-up vectors after two steps, and the prior with the lists' share,
+    agree with those of one rank to rounding."""
+    fields = [lists_of(8)[field] for field in FIELDS]
+    ids = [[row.tolist() for row in field.to_dense()] for field in fields]
+    given_json = json.dumps({"rows": ROWS, "ids": ids})
+    (one,) = (json.loads(process.stdout.splitlines()[-1]) for process in ranks(1, LISTS_RANK, given_json))
+    first, second = (json.loads(process.stdout.splitlines()[-1]) for process in ranks(2, LISTS_RANK, given_json))
+    torch.testing.assert_close(torch.tensor(first[0] + second[0]), torch.tensor(one[0]), rtol=1e-5, atol=1e-6)
+    assert first[1] == second[1] and 0 < first[1]["shares"]["t_v"] < 1
+    assert first[1]["shares"] == pytest.approx(one[1]["shares"])
+    assert first[1]["held_of_lists"] == pytest.approx(one[1]["held_of_lists"], rel=1e-5)

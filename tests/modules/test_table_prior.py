@@ -1,10 +1,11 @@
 """modules/table_prior.py: rows of TorchRec's tables move as row-wise Adagrad with a prior says, on every step."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
 import torch
-from torchrec import EmbeddingBagConfig, KeyedJaggedTensor
+from torchrec import EmbeddingBagConfig, KeyedJaggedTensor, PoolingType
 from torchrec.distributed import DistributedModelParallel
 
 from modules.embeddings import embed, set_learning_rate, shard_embeddings
@@ -82,3 +83,52 @@ def test_a_negative_count_is_refused(tables: DistributedModelParallel, count: fl
     """The error names the value."""
     with pytest.raises(ValueError, match="prior count"):
         TablePrior(tables, count)
+
+
+@pytest.fixture
+def with_a_list() -> Iterator[DistributedModelParallel]:
+    """A table of single ids and one that averages lists."""
+    configs = [
+        EmbeddingBagConfig(name=f"t_{key}", feature_names=[key], num_embeddings=ROWS, embedding_dim=WIDTH, pooling=own)
+        for key, own in (("a", PoolingType.SUM), ("b", PoolingType.MEAN))
+    ]
+    with join("cpu"):
+        yield shard_embeddings(configs, torch.device("cpu"), 4, RATE, EPSILON, seed=3)
+
+
+def test_values_of_lists_hold_the_square_of_their_share(with_a_list: DistributedModelParallel) -> None:
+    """With lists of n ids, an id's step is η (g / n) / (√(s + κ m share) + ε) with the mean of 1 / n² over occurrences
+    as share, worked out per row in float64; begun anew and resumed, the table holds its own part of the prior."""
+    prior, count = TablePrior(with_a_list, 5.0, [("t_b", "b")]), 5.0
+    rows = [weight.double().clone() for weight in weights(with_a_list)]
+    sums = [torch.zeros(ROWS, dtype=torch.float64) for _ in rows]
+    mean_square, share, generator = 0.0, 0.0, torch.Generator().manual_seed(0)
+    for step in range(8):
+        lengths = torch.randint(1, 6, (5,), generator=generator)
+        ids = [torch.randint(ROWS, (5,), generator=generator), torch.randint(ROWS, (int(lengths.sum()),))]
+        gradient = torch.randn(5, 2, WIDTH, generator=generator) * (step + 1)  # [B, F, D]
+        both = torch.cat([torch.ones(5, dtype=torch.int64), lengths])
+        sparse = KeyedJaggedTensor(["a", "b"], torch.cat(ids), lengths=both)
+        looked_up = embed(with_a_list, sparse)
+        set_learning_rate(with_a_list, RATE)
+        prior.observe(gradient, sparse)
+        (looked_up * gradient).sum().backward()
+
+        found = [float(gradient.double().square().mean()), float((1 / lengths).sum() / lengths.sum())]
+        mean_square, share = (
+            now if step == 0 else DECAY * mean + (1 - DECAY) * now
+            for mean, now in zip((mean_square, share), found, strict=True)
+        )
+        own = [gradient[:, 0].double(), (gradient[:, 1].double() / lengths[:, None]).repeat_interleave(lengths, dim=0)]
+        for table, held in enumerate((count * mean_square, count * mean_square * share)):
+            by_row = torch.zeros(ROWS, WIDTH, dtype=torch.float64).index_add_(0, ids[table], own[table])
+            sums[table] += by_row.square().mean(1)
+            root = (sums[table] + held).sqrt() + EPSILON
+            rows[table] -= torch.where(by_row.any(1, keepdim=True), RATE * by_row / root[:, None], 0.0)
+    for found_rows, expected in zip(weights(with_a_list), rows, strict=True):
+        torch.testing.assert_close(found_rows.double(), expected, rtol=2e-4, atol=2e-6)
+    resumed = TablePrior(with_a_list, count, [("t_b", "b")])
+    resumed.load_state_dict(json.loads(json.dumps(prior.state_dict())))
+    resumed.begin_anew()
+    for accumulator, held in zip(accumulators(with_a_list), (1.0, share), strict=True):
+        torch.testing.assert_close(accumulator, torch.full((ROWS,), count * mean_square * held), rtol=1e-5, atol=0)

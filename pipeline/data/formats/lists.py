@@ -111,8 +111,14 @@ def padded(ids: Ids, row: npt.NDArray[np.int64], place: npt.NDArray[np.int64], s
 
 def padded_lists(column: pa.Array, most: int) -> Ids:
     """Lists of table rows, as `prepare` writes them, as [L, n]; of longer lists the first L."""
-    kept = kept_values(column, most)
-    return padded(kept.values.to_numpy(), kept.row, kept.place, (most, len(column)))
+    lengths = pc.list_value_length(column).to_numpy()
+    row = np.repeat(np.arange(len(column)), lengths)
+    place = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    ids = column.flatten().to_numpy()
+    if lengths.max(initial=0) > most:
+        within = place < most
+        ids, row, place = ids[within], row[within], place[within]
+    return padded(ids, row, place, (most, len(column)))
 
 
 def lists_of_ids(ids: Ids) -> pa.Array:

@@ -1,7 +1,7 @@
 """Parquet, raw or prepared: the units of reading are row groups, decoded into `Rows`.
 
-Columns and types are checked first. The other files of this format: parquet_schema.py (a schema for files without
-one) and prepared.py (columns that are model inputs already).
+The other files of this format: parquet_files.py (columns and types, checked first), parquet_schema.py (a schema for
+files without one) and prepared.py (columns that are model inputs already).
 
  Shapes: n rows, I integers (1 without any), F fields, C ids that a row has room for: F without lists.
 """
@@ -17,17 +17,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pyarrow.types as pt
 
 from pipeline.data.formats.features import NO_LOOKUPS, Columns, LabelError, Lookup, Rows, decode
-from pipeline.data.formats.lists import ABSENT, ListError, is_list, padded_lists, with_lists
+from pipeline.data.formats.lists import ABSENT, ListError, padded_lists, with_lists
+from pipeline.data.formats.parquet_files import open_checked, open_parquet
 from pipeline.data.formats.parquet_schema import infer_schema
-from pipeline.data.formats.prepared import TIME_COLUMN, Prepared, arrow_schema, read_prepared
+from pipeline.data.formats.prepared import TIME_COLUMN, Prepared, read_prepared
 from pipeline.data.formats.reader import BadLine, Format, Unit
-from pipeline.data.formats.times import TimeError, is_text, measure_of_type, times
+from pipeline.data.formats.times import TimeError, times
 from pipeline.data.memory_pool import scratch_memory
 from pipeline.data.schema import Schema
-from pipeline.data.storage.paths import check_same_columns, open_arrow
+from pipeline.data.storage.paths import check_same_columns
 from pipeline.data.storage.retry import StorageError
 
 Ids = npt.NDArray[np.int32]
@@ -106,7 +106,7 @@ class ParquetReader:
 
     def _open(self, path: str) -> pq.ParquetFile:
         if not hasattr(self._opened, "file"):
-            self._opened.file = functools.lru_cache(maxsize=1)(functools.partial(_open_checked, self.schema))
+            self._opened.file = functools.lru_cache(maxsize=1)(functools.partial(open_checked, self.schema))
         file: pq.ParquetFile = self._opened.file(path)
         return file
 
@@ -208,7 +208,7 @@ def _look_into(files: list[str], schema: Schema) -> Iterator[tuple[str, _Content
 
 
 def _contents(schema: Schema, path: str) -> _Contents:
-    file = _open_checked(schema, path)
+    file = open_checked(schema, path)
     metadata = file.metadata
     if not metadata.num_rows:
         raise ValueError(f"{path}: holds no rows; remove the file or write it again")
@@ -245,53 +245,6 @@ def fold(ids: npt.NDArray[np.int32], table_size: int) -> None:
     np.copyto(ids, (ids - 1) % (table_size - 1) + 1, where=ids > 0)
 
 
-def _open_parquet(path: str) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(open_arrow(path), page_checksum_verification=True)
-    except StorageError:
-        raise
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: not a whole Parquet file: {error}; write or copy it again") from error
-
-
-def _open_checked(schema: Schema, path: str) -> pq.ParquetFile:
-    """Opens and checks a file; text columns come as dictionaries, so that each distinct text is hashed once."""
-    file = _open_parquet(path)
-    arrow = file.schema_arrow
-    prepared = _prepared_columns(schema) if read_prepared(file.metadata, path) else None
-    for column in _columns_needed(schema, prepared):
-        found = arrow.get_all_field_indices(column)
-        if len(found) != 1:
-            raise ValueError(
-                f"{path}: holds column {column!r} {len(found)} times, the schema {schema.name!r} needs it once; "
-                f"its columns are {arrow.names}"
-            )
-        if prepared is None:
-            _check_type(path, column, arrow.field(column).type, schema)
-        elif column != TIME_COLUMN and not arrow.field(column).equals(prepared.field(column)):
-            raise ValueError(
-                f"{path}: is prepared, but its column {arrow.field(column)} is not {prepared.field(column)}; "
-                "prepare it again"
-            )
-    if prepared is not None:
-        return file
-    text = [name for name in schema.categories if name not in (*schema.integer_ids, *schema.hours, *schema.lists)]
-    return pq.ParquetFile(
-        open_arrow(path), metadata=file.metadata, read_dictionary=text, page_checksum_verification=True
-    )
-
-
-def _columns_needed(schema: Schema, prepared: pa.Schema | None) -> tuple[str, ...]:
-    if prepared is None:
-        return schema.used
-    return (*schema.inputs, TIME_COLUMN) if schema.timestamp else schema.inputs
-
-
-@functools.lru_cache(maxsize=8)
-def _prepared_columns(schema: Schema) -> pa.Schema:
-    return arrow_schema(schema)
-
-
 def _check_same_preparation(path: str, found: Prepared | None, first_path: str, first: Prepared | None) -> None:
     if found != first:
         kinds = ["raw" if one is None else "prepared" for one in (found, first)]
@@ -299,45 +252,9 @@ def _check_same_preparation(path: str, found: Prepared | None, first_path: str, 
         raise ValueError(f"{path}: cannot be one click log with {first_path}: {reason}; prepare them together")
 
 
-def _check_type(path: str, column: str, found: pa.DataType, schema: Schema) -> None:
-    """Whole numbers, numbers or text, as the column's role asks for."""
-    value_type = found.value_type if pt.is_dictionary(found) else found
-    whole_number = pt.is_integer(found) or pt.is_boolean(found)
-    hint = "write it with that type, or change the schema"
-    if column == schema.timestamp and not is_text(found) and measure_of_type(found) is None:
-        good, expected = False, "numbers, timestamps, dates or ISO-8601 text"
-    elif column not in schema.inputs:
-        good, expected = True, "times"
-    elif column == schema.label or column in schema.numbers:
-        good, expected = whole_number or pt.is_floating(found), "a number"
-    elif column in schema.lists:
-        good, expected, hint = _list_type(found, column in schema.integer_ids)
-    elif column in (*schema.integer_ids, *schema.hours):
-        good, expected = pt.is_integer(value_type), "a whole number"
-        hint = "write it with that type, or leave it out of the schema's integer_ids or hours if it is text"
-    else:
-        good, expected = pt.is_string(value_type) or pt.is_large_string(value_type), "text"
-        hint = "write it with that type, or name it in the schema's integer_ids if it holds whole numbers"
-        hint = "name it in the schema's lists" if is_list(found) else hint
-    if not good:
-        raise ValueError(f"{path}: column {column!r} is of type {found}, expected {expected}; {hint}")
-
-
-def _list_type(found: pa.DataType, is_whole: bool) -> tuple[bool, str, str]:
-    """Whether a column is one of lists, or text that can hold them, what was expected, and what to do."""
-    if is_list(found):
-        value = found.value_type.value_type if pt.is_dictionary(found.value_type) else found.value_type
-        good = pt.is_integer(value) if is_whole else pt.is_string(value) or pt.is_large_string(value)
-    else:
-        good = is_text(found) and not pt.is_fixed_size_binary(found)
-    if is_whole:
-        return good, "lists of whole numbers, or text", "leave it out of the schema's integer_ids if it holds text"
-    return good, "lists of text, or text", "name it in the schema's integer_ids if it holds whole numbers"
-
-
 def _prepared_schema(path: str) -> Schema | None:
     """The schema that a prepared file carries; None for a raw one."""
-    found = read_prepared(_open_parquet(path).metadata, path)
+    found = read_prepared(open_parquet(path).metadata, path)
     return found.schema if found else None
 
 

@@ -133,3 +133,17 @@ def test_one_line_for_an_error(
     assert main([argument.format(folder=tmp_path) for argument in arguments]) == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("pipeline.data.describe: ") and message in line
+
+
+@pytest.mark.parametrize("extra", [0, 9], ids=["few columns", "many columns"])
+def test_lists_in_a_file_without_a_header(tmp_path: Path, extra: int) -> None:
+    """The lengths and the most frequent value of a list are shown by the schema's separator."""
+    others = tuple(f"x{number}" for number in range(extra))
+    rows = [("1" if row % 3 else "0", "g1;g2" if row % 2 else "g1", *(["7"] * extra)) for row in range(100)]
+    (tmp_path / "log.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+    columns = ("y", "genres", *others)
+    schema = Schema("log", "y", others, ("genres",), (9,), columns=columns, lists=("genres",), list_separator=";")
+    schema.save(tmp_path / "schema.json")
+    data = DataConfig(path=str(tmp_path / "log.tsv"), schema=str(tmp_path / "schema.json"))
+    (line,) = [line for line in describe(DescribeConfig(data)).splitlines() if line.startswith("genres ")]
+    assert "list of text, 64 kept" in line and "1.5 values a row, up to 2" in line and "g1 " in line

@@ -114,15 +114,21 @@ def test_parquet_columns(tmp_path: Path) -> None:
         "price": [1.5, math.nan, -2.0, 4.0],
         "item": ["a", "", "a", None],
         "genres": [["a"], [], None, ["b", "c"]],
+        "nested": [[["a"]], [], None, [[], ["b"]]],
+        "digits": [["1"], [], None, ["2", "3"]],
+        "whole": pa.array([[1], [], None, [2, -3]], pa.list_(pa.int16())),
+        "decimal": [[1.0], [], None, [2.0, 3.5]],
     }
     pq.write_table(pa.table(columns), tmp_path / "log.parquet")
     found = profile_parquet([str(tmp_path / "log.parquet")])
-    label, price, item, genres = found.columns
+    label, price, item, genres, *lists = found.columns
     assert (label.kind, label.missing, label.top[0]) == ("whole numbers", 1, ("1", 2))
     assert (price.kind, price.lowest, price.highest) == ("numbers", -2.0, 4.0)
     assert (item.kind, item.missing, item.distinct) == ("text", 2, 1)
     assert (genres.kind, genres.missing, genres.distinct, genres.top[0]) == ("lists", 2, 3, ("a", 1))
     assert genres.lists == ListProfile("text", mean=0.75, longest=2)
+    for own, kind in zip(lists, ("lists", "text", "whole numbers", "numbers"), strict=True):
+        assert own.lists == ListProfile(kind, mean=0.75, longest=2)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])

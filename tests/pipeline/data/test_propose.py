@@ -48,7 +48,7 @@ def log(*columns: ColumnProfile, rows: int = 10_000, **changes: Any) -> LogProfi
         (column("nothing", "nothing", 0), "it holds no value"),
         (lists("genres", "text", 40), "lists"),
         (lists("history", "whole numbers", 900), "lists"),
-        (lists("prices", "numbers", 900), "it holds lists of decimal numbers, which are not read"),
+        (lists("prices", "numbers", 900), "it holds lists of neither text nor whole numbers, which are not read"),
         (lists("empty", "nothing", 0), "it holds no value"),
     ],
 )

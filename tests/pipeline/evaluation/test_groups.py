@@ -172,3 +172,32 @@ def test_extreme_logits() -> None:
     group = group_of(sums[:, :1].sum(axis=1), 3)
     assert group is not None and numpy.isfinite(group.deviations) and group.deviations > 1e6
     assert group_of(numpy.zeros(5), 3) is None
+
+
+LISTS = st.lists(st.tuples(st.lists(VALUES, max_size=5), FEW, st.integers(0, 1)), min_size=1, max_size=30)
+
+
+@given(LISTS, st.integers(1, 9))
+def test_lists(rows: list[tuple[list[str | None], float, int]], size: int) -> None:
+    """A row is counted once in the group of each value that its list keeps, unknown ("rare…") with any unknown one,
+    missing without any; there are no other rows."""
+    kept = [[value for value in own if value][:3] for own, *_ in rows]
+    logits = numpy.array([logit for _, logit, _ in rows], numpy.float32)
+    labels = numpy.array([label for *_, label in rows], numpy.float32)
+    missing = numpy.array([not own for own in kept])
+    unknown = numpy.array([[len(own) > place and own[place].startswith("rare") for own in kept] for place in range(3)])
+    sums = CategorySums("c", is_hour=False, has_vocabulary=True, list_values=3)
+    for start in range(0, len(rows), size):
+        part = slice(start, start + size)
+        column = pa.array([own for own, *_ in rows[part]], pa.list_(pa.string()))
+        sums.add(column, missing[part], unknown[:, part], row_sums(logits[part], labels[part]))
+    field = sums.field(shown=9)
+    holds = {value: numpy.array([value in own for own in kept]) for own in kept for value in own}
+    assert [one.value for one in field.values] == sorted(holds, key=lambda one: (-holds[one].sum(), one.encode()))
+    for one in field.values:
+        alike(one.group, expected(logits[holds[one.value]], labels[holds[one.value]], len(rows)))
+        assert one.unknown_share == float(one.value.startswith("rare"))
+    alike(field.missing, expected(logits[missing], labels[missing], len(rows)))
+    strange = unknown.any(axis=0)
+    alike(field.unknown, expected(logits[strange], labels[strange], len(rows)))
+    assert field.others is None and field.unknown_share == pytest.approx(strange.mean())

@@ -234,3 +234,84 @@ def test_it_needs_nothing_but_python(tmp_path: Path) -> None:
     command = [sys.executable, "-S", "-E", "-c", program]
     printed = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     assert json.loads(printed) == [list(part) for part in encoder().encode(ROW)]
+
+
+FILMS = Schema(
+    "films",
+    "seen",
+    (),
+    ("genres", "user", "history"),
+    (97, 50, 41),
+    integer_ids=("user", "history"),
+    delimiter=",",
+    lists=("genres", "history"),
+    list_separator=";",
+    max_list_values=(3, 2),
+)
+LISTS = st.fixed_dictionaries(
+    {
+        "genres": st.none()
+        | st.lists(st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=9), max_size=6),
+        "user": st.none() | INT64,
+        "history": st.none() | st.lists(st.none() | INT64, max_size=5),
+    }
+)
+
+
+def film_rows(schema: Schema = FILMS) -> RawRows:
+    """An encoder of a log with lists."""
+    inputs: list[dict[str, Any]] = [{}, {"table_rows": list(schema.table_sizes), "places": list(schema.id_places)}]
+    document = {"schema": schema.to_json(), "numbering": numbering(schema, None, ""), "inputs": inputs}
+    return RawRows({**document, "raw_rows": to_plain(NO_FILES)}, Path())
+
+
+@given(st.lists(LISTS, min_size=1, max_size=5))
+def test_lists_are_as_in_training(rows: list[dict[str, Any]]) -> None:
+    """Of any length, with missing values among theirs: the table rows of streams, -1 behind the last."""
+    types = {"genres": pa.list_(pa.string()), "user": pa.int64(), "history": pa.list_(pa.int64())}
+    columns = {name: pa.array([row[name] for row in rows], kind) for name, kind in types.items()}
+    expected = decode(pa.RecordBatch.from_pydict({"seen": pa.array([0] * len(rows)), **columns}), FILMS).ids.T.tolist()
+    assert film_rows().encode_all(rows)[1:] == (expected, {})
+
+
+def test_lists_as_text() -> None:
+    """A line has them with the separator between; a smaller table folds their rows."""
+    rows = film_rows()
+    line = rows.parse("a;;b,7,3; 4;5", ("genres", "user", "history", "seen"))
+    assert rows.encode(line) == rows.encode({"genres": ("a", "b"), "user": 7, "history": [3, 4.0]})
+    assert rows.encode({"genres": b"", "user": None, "history": ";"})[1] == [0, -1, -1, 0, 0, -1]
+    inputs: list[dict[str, Any]] = [{}, {"table_rows": [5, 50, 41], "places": [3, 1, 2]}]
+    document = {"schema": FILMS.to_json(), "numbering": numbering(FILMS, None, ""), "inputs": inputs}
+    small = RawRows({**document, "raw_rows": to_plain(NO_FILES)}, Path())
+    (whole, folded) = (one.encode(line)[1][:3] for one in (rows, small))
+    assert folded == [id if id < 1 else 1 + (id - 1) % 4 for id in whole]
+
+
+HOSTILE_LISTS: list[tuple[str, Any, str]] = [
+    ("genres", 5, "column 'genres': found 5, expected a list of values, text of them, or nothing"),
+    ("genres", {"a": 1}, "column 'genres': found a value of type dict"),
+    ("genres", [["a"]], "column 'genres': found a value of type list, expected text"),
+    ("genres", ["a", "\ud800"], "expected UTF-8 text"),
+    ("genres", b"\xff;a", "expected UTF-8 text"),
+    ("genres", {"a"}, "found a value of type set"),
+    ("history", ["x"], "column 'history': found 'x', expected a whole number"),
+    ("history", "1;x", "column 'history': found 'x', expected a whole number"),
+    ("history", [2**64], "expected a whole number of 64 bits"),
+    ("history", [float("inf")], "column 'history': found inf"),
+]
+
+
+@pytest.mark.parametrize(("column", "value", "message"), HOSTILE_LISTS, ids=range(len(HOSTILE_LISTS)))
+def test_hostile_lists_are_errors_of_their_row(column: str, value: Any, message: str) -> None:
+    """The row is named with column, value and what was expected, and stands for nothing; a model takes it."""
+    row = {"genres": ["a"], "user": 1, "history": [2]}
+    _, ids, errors = film_rows().encode_all([row, {**row, column: value}, row])
+    assert list(errors) == [1] and message in errors[1] and len(errors[1]) < 200
+    assert ids[0] == ids[2] and ids[1] == [0, -1, -1, 0, 0, -1]
+
+
+@pytest.mark.parametrize("value", [["a"] * 1_000_000, ";".join(["a"] * 1_000_000), [None] * 1_000_000 + ["a"]])
+def test_a_million_values(value: Any) -> None:
+    """The first ones that are there are kept."""
+    ids = film_rows().encode({"genres": value, "user": 1, "history": None})[1]
+    assert ids[:3] == film_rows().encode({"genres": ["a"] * (3 if value[0] else 1), "user": 1, "history": None})[1][:3]
