@@ -21,9 +21,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from pipeline.serving.model_protocol import Exportable
 from pipeline.serving.names import FILES, FurtherFormat
 from pipeline.serving.other_process import run_python
-from pipeline.serving.torchscript_model import ExportedModel
 
 MOST_ROWS = 2**20
 """Largest batch that model.pt2 takes."""
@@ -42,7 +42,7 @@ class GraphModel(nn.Module):
     piece_steps: Tensor
     first_pieces: Tensor
 
-    def __init__(self, model: ExportedModel) -> None:
+    def __init__(self, model: Exportable) -> None:
         super().__init__()
         self.width, self.bits, self.interactions = model.width, model.table_bits, model.interactions
         self.trainings = len(model.interactions)
@@ -97,7 +97,7 @@ def check_compiler(formats: tuple[FurtherFormat, ...]) -> None:
 
 
 @contextlib.contextmanager
-def graph_file(model: ExportedModel, folder: Path, kind: FurtherFormat) -> Iterator[Path]:
+def graph_file(model: Exportable, folder: Path, kind: FurtherFormat) -> Iterator[Path]:
     """Yields the model as a file of this format, in a folder beside those of the export that goes when the block ends.
 
     It is written by a process of its own: AOTInductor leaves processes and memory behind. Raises RuntimeError with the

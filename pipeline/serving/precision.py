@@ -7,31 +7,31 @@ B batch, U pieces of width g that a row looks up, S trainings side by side in a 
 """
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from pipeline.serving.model_protocol import Exportable
 from pipeline.serving.names import DensePrecision, TablePrecision
 
-if TYPE_CHECKING:
-    from pipeline.serving.torchscript_model import ExportedModel
+Model = TypeVar("Model", bound=Exportable)
 
 BITS: dict[TablePrecision, int] = {"fp32": 32, "int8": 8, "int4": 4}
 """Bits of a number of a table."""
 
 
-def with_precision(model: "ExportedModel", tables: TablePrecision, dense: DensePrecision) -> "ExportedModel":
+def with_precision(model: Model, tables: TablePrecision, dense: DensePrecision) -> Model:
     """The model with its tables and its dense part in this precision; the model itself, which is fp32, stays."""
-    narrowed = copy.copy(model)
-    narrowed._buffers, narrowed._modules = dict(model._buffers), dict(model._modules)
-    narrowed.embeddings = quantized(model.embeddings.reshape(-1, model.width), tables)
-    if tables == "fp32":
-        narrowed.embeddings = model.embeddings
+    narrowed: Any = copy.copy(model)  # a module, whose buffers and parts are its own from here on
+    narrowed._buffers, narrowed._modules = dict(narrowed._buffers), dict(narrowed._modules)
+    if tables != "fp32":
+        narrowed.embeddings = quantized(model.embeddings.reshape(-1, model.width), tables)
     narrowed.table_bits = BITS[tables]
     if dense == "bf16":
         narrowed.interactions = nn.ModuleList(Bfloat16Interaction(one) for one in model.interactions)
-    return narrowed.eval().requires_grad_(False)
+    found: Model = narrowed.eval().requires_grad_(False)
+    return found
 
 
 def quantized(rows: Tensor, precision: TablePrecision) -> Tensor:

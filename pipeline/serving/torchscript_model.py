@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from pipeline.run.files import atomic_write, sha256
 from pipeline.run.records.codec import write_record
 from pipeline.run.records.model_card import ExportedFile, FileCheck, ModelCard, ModelFile, Provenance, RawRowsCard
+from pipeline.serving.graph_formats import graph_file
 from pipeline.serving.names import FILES, ExportFiles, FileFormat, FurtherFormat
 from pipeline.serving.other_process import run_python
 from pipeline.serving.precision import looked_up, with_precision
@@ -148,8 +149,6 @@ def write_model(
     weights give the same bytes of model.pt. A run killed between the files leaves a model.json whose sha256 is not
     model.pt's: export again.
     """
-    from pipeline.serving.graph_formats import graph_file  # it reads ExportedModel
-
     target = Path(path)
     parts = [TrainedParts(one.tables, copy.deepcopy(one.interaction).cpu().float()) for one in trainings]
     trained = ExportedModel(parts, max(len(_numbers(schema_json)), 1)).eval().requires_grad_(False)

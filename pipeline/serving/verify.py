@@ -8,7 +8,6 @@ import itertools
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy
 import torch
@@ -17,12 +16,10 @@ from torch import Tensor
 from pipeline.data import Dataset
 from pipeline.run.records.model_card import FileCheck
 from pipeline.run.records.results import Metrics
+from pipeline.serving.model_protocol import Exportable
 from pipeline.serving.names import DensePrecision, ExportFiles, FileFormat, TablePrecision
 from pipeline.serving.other_process import run_python
 from pipeline.training.metrics import Evaluation
-
-if TYPE_CHECKING:
-    from pipeline.serving.torchscript_model import ExportedModel
 
 TABLE_TOLERANCE: dict[TablePrecision, float] = {"fp32": 1e-6, "int8": 0.02, "int4": 0.25}
 """Largest difference in probability to the trained model that tables of a precision may make (DECISIONS.md)."""
@@ -92,7 +89,7 @@ def tolerance_of(wanted: ExportFiles) -> float:
 
 
 def check_file(
-    path: Path, kind: FileFormat, wanted: ExportFiles, trained: "ExportedModel", rows: LabelledRows | None
+    path: Path, kind: FileFormat, wanted: ExportFiles, trained: Exportable, rows: LabelledRows | None
 ) -> FileCheck:
     """What a fresh process makes of the rows, beside what the trained model makes of them.
 
@@ -122,7 +119,7 @@ def check_file(
     return FileCheck(own, tolerance, difference, found.log_loss - before.log_loss, auc)
 
 
-def random_rows(model: "ExportedModel") -> tuple[Tensor, Tensor]:
+def random_rows(model: Exportable) -> tuple[Tensor, Tensor]:
     """Dense inputs [r, I] and ids [r, F], among them each table's first and last row."""
     generator = torch.Generator().manual_seed(0)
     dense = 4 * torch.rand(RANDOM_ROWS, model.integers, generator=generator)
