@@ -17,6 +17,7 @@ from pipeline.run.names import Device
 from pipeline.run.records.recipe import Numbers, check_width
 from pipeline.run.records.settings import RankStudyConfig, TreesConfig
 from pipeline.search.config import PUBLISHED, EvolutionConfig, ScoringConfig, SearchConfig
+from pipeline.serving.names import DensePrecision, ExportFiles, FurtherFormat, TablePrecision
 from pipeline.training.config import TrainingConfig, UpkeepConfig
 
 
@@ -91,13 +92,41 @@ class RetrainConfig(UpkeepConfig):
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """What is written as model.pt."""
+    """What is written as model.pt, and beside it."""
 
     model: str = ""
     """Name of the model of results.json to export; empty: the best by validation, of any kind."""
     ensemble: bool = False
     """Export the mean of the model's seeds' logits as one model.pt, with each seed's tables in it; off: the seed with
     the least validation log loss alone."""
+    tables: TablePrecision = "fp32"
+    """What the tables' numbers are held in: fp32, or int8 or int4 with a scale and a bias for each row."""
+    dense: DensePrecision = "fp32"
+    """What the network computes in: fp32, or bf16 (not with onnx)."""
+    formats: tuple[FurtherFormat, ...] = ()
+    """Files beside model.pt: pt2 (model.pt2, compiled by AOTInductor for this machine's processor; needs a C++
+    compiler), onnx (model.onnx)."""
+
+    def __post_init__(self) -> None:
+        for name, value, names in (
+            ("tables", self.tables, get_args(TablePrecision)),
+            ("dense", self.dense, get_args(DensePrecision)),
+            *(("formats", one, get_args(FurtherFormat)) for one in self.formats),
+        ):
+            if value not in names:
+                raise ValueError(f"export.{name} has {value!r}; choose of {list(names)}")
+        if len(set(self.formats)) < len(self.formats):
+            raise ValueError(f"export.formats is {list(self.formats)}; name each format once")
+        if self.dense == "bf16" and "onnx" in self.formats:
+            raise ValueError(
+                "export.formats has onnx and export.dense is bf16, which ONNX Runtime does not compute in on CPUs; "
+                "leave one of them out"
+            )
+
+    @property
+    def files(self) -> ExportFiles:
+        """Which files are written, and in what precision."""
+        return ExportFiles(self.tables, self.dense, self.formats)
 
 
 @dataclass(frozen=True)
@@ -152,7 +181,8 @@ class RunConfig:
 
 
 FREE_FIELDS = frozenset(
-    {"runs", "device", "data.path", "data.read_threads", "race.workers", "export.model", "export.ensemble"}
+    {"runs", "device", "data.path", "data.read_threads", "race.workers"}
+    | {f"export.{own.name}" for own in fields(ExportConfig)}
     | {f"rank_study.{own.name}" for own in fields(RankStudyConfig)}
     | {f"{stage}.checkpoint_{each}" for stage in ("supernet", "retrain") for each in ("minutes", "every")}
 )

@@ -1,7 +1,8 @@
 """Export a trained model: python -m pipeline.export [named run] [--run NAME] [--export.model NAME] [--export.ensemble]
 
 By default the best model of results.json, of any kind. Reads its checkpoints into unsharded tables, in one process and
-without the ranks that wrote them, and writes model.pt (TorchScript), model.json and what encodes raw rows for it.
+without the ranks that wrote them, and writes model.pt (TorchScript), model.json and what encodes raw rows for it; with
+--export.formats pt2 onnx also model.pt2 and model.onnx. --export.tables int8 or int4, --export.dense bf16: smaller.
 """
 
 import sys
@@ -20,14 +21,15 @@ import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 
 from pipeline.run.checkpoint import Checkpoints, verify
-from pipeline.run.files import sha256
 from pipeline.run.records.codec import read_record, to_plain
 from pipeline.run.records.model_card import ModelCard, Provenance, RawRowsCard
 from pipeline.run.records.results import ModelResult, Results
 from pipeline.run.tensor_files import TensorReader, TensorsOnly
-from pipeline.serving.raw_export import examples, is_written, write_encoder
+from pipeline.serving.graph_formats import check_compiler
+from pipeline.serving.raw_export import are_files, examples, is_written, write_encoder
 from pipeline.serving.raw_rows import RawRows
 from pipeline.serving.torchscript_model import TrainedParts, write_model
+from pipeline.serving.verify import rows_of_the_test_split
 from pipeline.session import Session
 from pipeline.training.standalone import Contender, rebuild
 
@@ -44,16 +46,26 @@ def export_best(session: Session) -> Path:
         seeds=seeds,
         metrics=model.ensemble if wanted.ensemble else model.seeds[model.best_seed],
     )
+    check_compiler(wanted.formats)
     if not session.processes.on_first(lambda: _is_complete(session, provenance)):
         contenders = [rebuild(session, model, seed) for seed in seeds]
         checkpoints = [_newest_checkpoint(session, contender.stage) for contender in contenders]
         session.processes.on_first(lambda: _export(session, contenders, checkpoints, provenance))
-    size_mb = folder.model.stat().st_size / 1e6
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"the mean of {len(seeds)} seeds"
-    session.say(
-        f"export     {model.title}, {which}: {folder.model} ({size_mb:.1f} MB) and {folder.model.with_suffix('.json')}"
-    )
+    session.say(f"export     {model.title}, {which}: {session.processes.on_first(lambda: _written(session))}")
     return folder.model
+
+
+def _written(session: Session) -> str:
+    """The files of the export in words, with what rounding does to them."""
+    card, folder = session.read(session.folder.model.with_suffix(".json"), ModelCard), session.folder.path
+    found = []
+    for one in card.files:
+        words = [f"{one.bytes / 1e6:.1f} MB"]
+        if (one.tables, one.dense) != ("fp32", "fp32"):
+            words += [f"tables {one.tables}", f"dense {one.dense}", f"log loss {one.check.log_loss_difference:+.6f}"]
+        found.append(f"{folder / one.file} ({', '.join(words)})")
+    return f"{', '.join(found)} and {folder / 'model.json'}"
 
 
 def chosen_model(results: Results, name: str, option: str = "export.model") -> ModelResult:
@@ -101,7 +113,9 @@ def _export(session: Session, contenders: list[Contender], checkpoints: list[Pat
     def described(model: nn.Module) -> RawRowsCard:
         return dataclasses.replace(written, examples=examples(encoder, session.dataset, model))
 
-    write_model(trainings, schema.to_json(), provenance, session.folder.model, described)
+    rows = rows_of_the_test_split(session.dataset)
+    files = session.config.export.files
+    write_model(trainings, schema.to_json(), provenance, session.folder.model, described, files, rows)
 
 
 def read_unsharded(session: Session, network: nn.Module, checkpoint: Path) -> dict[str, Tensor]:
@@ -119,12 +133,17 @@ def read_unsharded(session: Session, network: nn.Module, checkpoint: Path) -> di
 
 
 def _is_complete(session: Session, wanted: Provenance) -> bool:
-    """Whether model.pt is there, is what model.json describes, and holds the trainings that are wanted."""
-    model = session.folder.model
+    """Whether all files are there, are what model.json describes, and hold the trainings that are wanted as wanted."""
+    model, files = session.folder.model, session.config.export.files
     path = model.with_suffix(".json")
     if not model.exists() or not path.exists():
         return False
     card = read_record(path, ModelCard, session.space)
     described = (card.architecture, card.recipe, card.seeds, card.metrics)
     asked = (wanted.architecture, wanted.recipe, wanted.seeds, wanted.metrics)
-    return described == asked and card.model.sha256 == sha256(model) and is_written(model.parent, card.raw_rows)
+    if described != asked or [(one.format, one.tables, one.dense) for one in card.files] != [
+        (each, files.tables, files.dense) for each in files.formats
+    ]:
+        return False
+    are_whole = are_files(model.parent, (card.model, *card.files))
+    return are_whole and is_written(model.parent, card.raw_rows)

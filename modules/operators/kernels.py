@@ -64,8 +64,8 @@ def attention(query_key_value: Tensor, heads: int) -> Tensor:
 
 
 def _is_for_torch(x: Tensor) -> bool:
-    """Whether torch's own kernels serve better: on CUDA few large ones do, and autocast knows only its own."""
-    return x.is_cuda or torch.is_autocast_enabled(x.device.type)
+    """Whether torch's own kernels serve better: on CUDA few large ones do; autocast and export know only its own."""
+    return x.is_cuda or torch.is_autocast_enabled(x.device.type) or torch.compiler.is_exporting()
 
 
 class _Linear(torch.autograd.Function):

@@ -6,7 +6,7 @@ training's stream made of them.
 C columns of ids, I dense inputs, r rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from pipeline.data import Dataset
 from pipeline.data.prepare.vocabulary import category_keys
 from pipeline.data.storage.paths import open_binary
 from pipeline.run.files import atomic_write, sha256
-from pipeline.run.records.model_card import ModelFile, RawExample, RawRowsCard
+from pipeline.run.records.model_card import ExportedFile, ModelFile, RawExample, RawRowsCard
 from pipeline.serving import raw_rows
 
 CODE, VOCABULARY = "raw_rows.py", "vocabulary.bin"
@@ -73,8 +73,12 @@ def is_written(folder: Path, card: RawRowsCard | None) -> bool:
     """Whether the files beside a model are those that its card describes."""
     if card is None:
         return False
-    files = [one for one in (card.code, card.vocabulary) if one is not None]
-    return all((folder / one.file).exists() and sha256(folder / one.file) == one.sha256 for one in files)
+    return are_files(folder, [one for one in (card.code, card.vocabulary) if one is not None])
+
+
+def are_files(folder: Path, described: Sequence[ModelFile | ExportedFile]) -> bool:
+    """Whether files are in a folder as they are described."""
+    return all((folder / one.file).exists() and sha256(folder / one.file) == one.sha256 for one in described)
 
 
 def examples(encoder: raw_rows.RawRows, dataset: Dataset, model: nn.Module) -> tuple[RawExample, ...]:

@@ -12,19 +12,20 @@ the model averages; g greatest common divisor of the tables' widths (D where all
 a row looks up, R of all tables.
 """
 
+import contextlib
 import copy
+import dataclasses
 import importlib.metadata
-import json
 import math
 import os
 import platform
-import subprocess
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -32,25 +33,16 @@ from torch import Tensor, nn
 from pipeline.data.schema import Schema
 from pipeline.run.files import atomic_write, sha256
 from pipeline.run.records.codec import write_record
-from pipeline.run.records.model_card import ModelCard, ModelFile, Provenance, RawRowsCard
+from pipeline.run.records.model_card import ExportedFile, FileCheck, ModelCard, ModelFile, Provenance, RawRowsCard
+from pipeline.serving.graph_formats import graph_file
 from pipeline.serving.list_pooling import pooled
+from pipeline.serving.names import FILES, ExportFiles, FileFormat, FurtherFormat
+from pipeline.serving.other_process import run_python
+from pipeline.serving.precision import looked_up, with_precision
+from pipeline.serving.verify import LabelledRows, check_file
 
-TOLERANCE = 1e-6
-"""Largest difference in probability between the model in training and model.pt in another process."""
-VERIFIED_ROWS = 512
-"""Rows on which they are compared."""
-
-_SERVER = """
-import json, sys, warnings
-warnings.simplefilter("ignore")
-import torch
-model = torch.jit.load(sys.argv[1], map_location="cpu")
-rows = json.load(sys.stdin)
-with torch.no_grad():
-    probability = model(torch.tensor(rows["dense"], dtype=torch.float32), torch.tensor(rows["ids"]))
-assert not {"torchrec", "modules", "pipeline"} & set(sys.modules)
-print(json.dumps(probability.double().tolist()))
-"""
+PLAIN = ExportFiles()
+"""model.pt alone, in fp32."""
 _SCRIPTING = "import sys; from pipeline.serving.torchscript_model import script_file; script_file(*sys.argv[1:])"
 _PLACES = "successive columns of ids that each table has, several where its column holds lists: numbering.list"
 
@@ -89,7 +81,7 @@ class ExportedModel(nn.Module):
         first = trainings[0].tables
         shapes = {name: tuple(table.shape) for name, table in first.items()}
         self.integers, self.width = integers, math.gcd(*(width for _, width in shapes.values()))
-        self.tables = list(first)
+        self.tables, self.table_bits = list(first), 32  # another precision: pipeline/serving/precision.py
         self.interactions = nn.ModuleList(training.interaction for training in trainings)
         table_rows = torch.tensor([rows for rows, _ in shapes.values()])  # [F]
         pieces = torch.tensor([width // self.width for _, width in shapes.values()])  # [F]
@@ -151,7 +143,7 @@ class ExportedModel(nn.Module):
             )
         found = ids.clamp(min=0) if self.has_lists else ids
         places = found[:, self.piece_fields] * self.piece_steps + self.first_pieces  # [B, U]
-        sparse = nn.functional.embedding(places, self.embeddings)  # [B, U, S · g]
+        sparse = looked_up(self.embeddings, places, self.table_bits, len(self.interactions))  # [B, U, S · g]
         if self.has_lists:
             sparse = pooled(sparse, ids, self.id_places, self.pieces)
         logit = torch.zeros_like(dense[:, 0])
@@ -167,27 +159,50 @@ def write_model(
     provenance: Provenance,
     path: str | os.PathLike[str],
     raw_rows: Callable[[nn.Module], RawRowsCard] | None = None,
+    wanted: ExportFiles = PLAIN,
+    rows: LabelledRows | None = None,
 ) -> None:
-    """Write `path` (model.pt) and, beside it, the same name ending in .json.
+    """Write `path` (model.pt), what else is wanted beside it, and the same name ending in .json.
 
     trainings: one, or several whose logits the model averages; their tables in the schema's order. provenance: what
-    model.json says beside inputs and output; `raw_rows(model)`: what it says of the files that encode raw rows.
-    model.pt appears only after a fresh process has loaded it and given the same probabilities; otherwise RuntimeError,
-    and the files that were there before stay. The same weights give the same bytes. A run killed between the two files
-    leaves a model.json whose sha256 is not model.pt's: export again.
+    model.json says beside inputs and output; `raw_rows(model)`: what it says of the files that encode raw rows; `rows`:
+    rows of the test split on which every file is compared with the trained model.
+    The files appear only after a fresh process has loaded each and given the same probabilities; otherwise
+    RuntimeError, and the files that were there before stay. Files of formats that are not wanted any more go. The same
+    weights give the same bytes of model.pt. A run killed between the files leaves a model.json whose sha256 is not
+    model.pt's: export again.
     """
     target = Path(path)
     parts = [TrainedParts(one.tables, copy.deepcopy(one.interaction).cpu().float()) for one in trainings]
     id_places = Schema.from_json(schema_json).id_places if schema_json.get("lists") else ()
-    model = ExportedModel(parts, max(len(_numbers(schema_json)), 1), id_places)
-    model.eval().requires_grad_(False)
+    trained = ExportedModel(parts, max(len(_numbers(schema_json)), 1), id_places).eval().requires_grad_(False)
+    model = with_precision(trained, wanted.tables, wanted.dense)
     scripted = _script_apart(model, target)
-    with atomic_write(target) as handle:
-        torch.jit.save(scripted, handle)
-        handle.flush()
-        _verify(model, handle.name)
+    checks = dict[FileFormat, FileCheck]()
+    with contextlib.ExitStack() as made:
+        graphs = {kind: made.enter_context(graph_file(model, target.parent, kind)) for kind in wanted.further}
+        for kind, graph in graphs.items():
+            checks[kind] = check_file(graph, kind, wanted, trained, rows)
+        with atomic_write(target) as handle:
+            torch.jit.save(scripted, handle)
+            handle.flush()
+            checks["torchscript"] = check_file(Path(handle.name), "torchscript", wanted, trained, rows)
+        for kind in get_args(FurtherFormat):
+            further = target.with_name(FILES[kind])
+            if kind not in graphs:
+                further.unlink(missing_ok=True)
+                continue
+            with graphs[kind].open("rb") as graph_bytes, atomic_write(further) as handle:
+                shutil.copyfileobj(graph_bytes, handle)
     card = _card(model, schema_json, provenance, target, raw_rows(model) if raw_rows is not None else None)
-    write_record(target.with_suffix(".json"), card)
+    paths = {each: target if each == "torchscript" else target.with_name(FILES[each]) for each in wanted.formats}
+    files = tuple(_exported_file(file, each, wanted, checks[each]) for each, file in paths.items())
+    write_record(target.with_suffix(".json"), dataclasses.replace(card, files=files))
+
+
+def _exported_file(path: Path, kind: FileFormat, wanted: ExportFiles, check: FileCheck) -> ExportedFile:
+    """What model.json says of a file."""
+    return ExportedFile(path.name, sha256(path), path.stat().st_size, kind, wanted.tables, wanted.dense, check)
 
 
 def script_file(source: str, target: str) -> None:
@@ -209,46 +224,10 @@ def _script_apart(model: ExportedModel, path: Path) -> torch.jit.ScriptModule:
         source, target = f"{folder}/skeleton.pt", f"{folder}/model.pt"
         torch.save(skeleton, source)
         environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONHASHSEED": "0"}
-        _run_python(["-W", "ignore", "-c", _SCRIPTING, source, target], environment, "scripting the model")
+        run_python(["-W", "ignore", "-c", _SCRIPTING, source, target], environment, "scripting the model")
         scripted = torch.jit.load(target, map_location="cpu")
     scripted.embeddings = model.embeddings
     return scripted
-
-
-def _verify(model: ExportedModel, path: str) -> None:
-    """RuntimeError unless a fresh process with torch alone gives the model's probabilities."""
-    generator = torch.Generator().manual_seed(0)
-    dense = 4 * torch.rand(VERIFIED_ROWS, model.integers, generator=generator)
-    shares = torch.rand(VERIFIED_ROWS, len(model.id_fields), generator=generator, dtype=torch.float64)
-    shares[0], shares[1] = 0.0, 1.0 - 2**-53  # each table's first and last row
-    ids = (shares * model.table_rows[model.id_fields]).long()
-    if model.has_lists:  # lists of all lengths
-        is_absent = torch.rand(ids.shape, generator=generator) < torch.rand(len(ids), 1, generator=generator)
-        ids = torch.where(is_absent & (model.lowest_ids < 0), -1, ids)
-    with torch.no_grad():
-        expected = model(dense, ids).double()
-    rows = json.dumps({"dense": dense.tolist(), "ids": ids.tolist()})
-    printed = _run_python(["-P", "-c", _SERVER, path], {}, "loading model.pt with torch alone", rows)
-    found = torch.tensor(json.loads(printed.splitlines()[-1]), dtype=torch.float64)
-    difference = float((found - expected).abs().max())
-    if not difference <= TOLERANCE:  # NaN is a difference too
-        raise RuntimeError(
-            f"{path}: probabilities differ by {difference} from the trained model's; nothing was written"
-        )
-
-
-def _run_python(arguments: Sequence[str], environment: dict[str, str], what: str, standard_input: str = "") -> str:
-    """What a fresh Python process without GPUs prints. RuntimeError with the end of its stderr if it fails."""
-    process = subprocess.run(
-        [sys.executable, *arguments],
-        input=standard_input,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment},
-        capture_output=True,
-        text=True,
-    )
-    if process.returncode != 0:
-        raise RuntimeError(f"{what} failed (exit status {process.returncode}): {process.stderr[-2000:]}")
-    return process.stdout
 
 
 def _card(

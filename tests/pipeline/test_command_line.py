@@ -51,7 +51,17 @@ def endings(folder: Path, program: str, *commands: str) -> list[tuple[str, int, 
 def test_the_programs_are_found() -> None:
     """Those that README names are among them."""
     stages = ("chain", "train", "search", "race", "retrain", "trees", "codesign", "export", "report", "rank_study")
-    others = ("plan", "browse", "nasrec_file", "evaluate_model", "data.describe", "data.prepare", "data.generate")
+    others = (
+        "plan",
+        "browse",
+        "nasrec_file",
+        "evaluate_model",
+        "serve",
+        "serve_bench",
+        "data.describe",
+        "data.prepare",
+        "data.generate",
+    )
     assert {*(f"pipeline.{name}" for name in stages + others), "pim_codesign"} == PROGRAMS.keys()
 
 

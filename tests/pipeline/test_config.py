@@ -11,7 +11,16 @@ import pytest
 from pim_codesign import ChipOptions, Hardware
 from pim_codesign.options import options_of
 from pipeline.command_line import read_command_line
-from pipeline.config import NAMED_RUNS, ModelConfig, RetrainConfig, RunConfig, SupernetConfig, describe, quick
+from pipeline.config import (
+    NAMED_RUNS,
+    ExportConfig,
+    ModelConfig,
+    RetrainConfig,
+    RunConfig,
+    SupernetConfig,
+    describe,
+    quick,
+)
 from pipeline.data import DataConfig
 from pipeline.run.folder import _flat, plain
 from pipeline.run.records.recipe import Recipe
@@ -74,6 +83,11 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     (SupernetConfig, {"path_warm_up_steps": -1}, "supernet.path_warm_up_steps is -1"),
     (RunConfig, {"minutes": -1.0}, "minutes is -1.0"),
     (RetrainConfig, {"seeds": 0}, "retrain.seeds is 0"),
+    (ExportConfig, {"tables": "int2"}, "export.tables has 'int2'; choose of \\['fp32', 'int8', 'int4'\\]"),
+    (ExportConfig, {"dense": "fp16"}, "export.dense has 'fp16'"),
+    (ExportConfig, {"formats": ("onnx", "torchscript")}, "export.formats has 'torchscript'; choose of"),
+    (ExportConfig, {"formats": ("pt2", "pt2")}, "name each format once"),
+    (ExportConfig, {"formats": ("onnx",), "dense": "bf16"}, "has onnx and export.dense is bf16"),
     *(
         (config, {field: value}, f"{field} is {value}")
         for config in (SupernetConfig, RetrainConfig)

@@ -19,10 +19,12 @@ from pipeline.data.config import DataConfig
 from pipeline.data.dataset import open_dataset
 from pipeline.export import chosen_model, export_best, read_unsharded
 from pipeline.run.checkpoint import Checkpoints
+from pipeline.run.files import sha256
 from pipeline.run.processes import join
 from pipeline.run.records.model_card import ModelCard
 from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import Metrics, ModelKind, ModelResult, Results, SplitMetrics
+from pipeline.serving.verify import TABLE_TOLERANCE
 from pipeline.session import Session, open_session
 from pipeline.training.standalone import rebuild, train_standalone
 
@@ -245,3 +247,44 @@ def test_no_checkpoint_to_export(copied: TinyRun, capfd: pytest.CaptureFixture[s
     (line,) = capfd.readouterr().err.strip().splitlines()
     assert f"{stage}: no checkpoint to export; remove {copied.path}/results.json and train" in line
     assert not (copied.path / "model.pt").exists()
+
+
+FORMATS = {"torchscript": "model.pt", "pt2": "model.pt2", "onnx": "model.onnx"}
+
+
+@pytest.mark.slow
+def test_further_files(copied: TinyRun) -> None:
+    """Asked for, model.pt2 and model.onnx lie beside a model.pt of int8 tables: each as model.json describes it, near
+    the trained model on the test rows. Asked again nothing is written; one that changed is written anew; those
+    that are no longer asked for go, and model.pt is what it was by default, byte for byte."""
+    plain = (copied.path / "model.pt").read_bytes()
+    wanted = ("--export.tables", "int8", "--export.formats", "pt2", "onnx")
+    assert copied.program(export_best, *wanted) == 0
+    files = {one.format: one for one in card(copied).files}
+    assert {kind: one.file for kind, one in files.items()} == FORMATS
+    for one in files.values():
+        path = copied.path / one.file
+        assert (one.sha256, one.bytes, one.tables, one.dense) == (sha256(path), path.stat().st_size, "int8", "fp32")
+        assert one.check.rows > 50 and 1e-7 < one.check.difference < one.check.tolerance
+    assert len({round(one.check.log_loss_difference, 6) for one in files.values()}) == 1  # the same model three times
+    written = {name: (copied.path / name).stat().st_mtime_ns for name in FORMATS.values()}
+    assert copied.program(export_best, *wanted) == 0
+    assert written == {name: (copied.path / name).stat().st_mtime_ns for name in FORMATS.values()}
+    (copied.path / "model.onnx").write_bytes(b"")
+    assert copied.program(export_best, "--export.tables", "int8", "--export.formats", "onnx") == 0
+    (torchscript, onnx) = card(copied).files
+    assert onnx.sha256 == sha256(copied.path / "model.onnx") and torchscript.file == "model.pt"
+    assert not (copied.path / "model.pt2").exists()
+    assert copied.program(export_best) == 0
+    assert not (copied.path / "model.onnx").exists() and (copied.path / "model.pt").read_bytes() == plain
+    assert not list(copied.path.glob("*.tmp-*"))
+
+
+@pytest.mark.slow
+def test_a_file_that_differs_is_not_exported(copied: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rounding moves a probability by more than is allowed, export fails and everything stays as it was."""
+    before = {path.name: path.read_bytes() for path in copied.path.glob("model.*")}
+    monkeypatch.setitem(TABLE_TOLERANCE, "int4", 1e-5)
+    with pytest.raises(RuntimeError, match=r"probabilities differ by 0\.\d+ from .*up to 1e-05 is allowed"):
+        copied.program(export_best, "--export.tables", "int4")
+    assert {path.name: path.read_bytes() for path in copied.path.glob("model.*")} == before

@@ -178,14 +178,17 @@ def test_links_are_refused(tmp_path: Path, link: str) -> None:
 
 UNSAFE = re.compile(
     r"pickle\.loads?\(|pickle\.Unpickler|marshal\.load|shelve\.open|yaml\.(load|unsafe_load|full_load)\(|\beval\(|\bexec\(|"
-    r"allow_pickle=True|weights_only=False|torch\.jit\.load\(|torch\.load\(|dcp\.load\("
+    r"allow_pickle=True|weights_only=False|torch\.jit\.load\(|torch\.load\(|dcp\.load\(|aoti_load_package\("
 )
 KNOWN = {
     # what this process has just written into a folder of its own, with mode 0700
     ("pipeline/serving/torchscript_model.py", "torch.jit.save(torch.jit.script(torch.load(source"),
     ("pipeline/serving/torchscript_model.py", 'scripted = torch.jit.load(target, map_location="c'),
+    ("pipeline/serving/graph_formats.py", "model = torch.load(source, weights_only=False)"),
     # a program for another process, and words of documentation
-    ("pipeline/serving/torchscript_model.py", "model = torch.jit.load(sys.argv[1], map_location="),
+    ("pipeline/serving/verify.py", 'loaded = torch.jit.load(path, map_location="cpu")'),
+    ("pipeline/serving/verify.py", "run = torch._inductor.aoti_load_package(path)"),
+    ("pipeline/serving/graph_formats.py", 'model = torch._inductor.aoti_load_package("model.pt2")'[:49]),
     ("pipeline/serving/torchscript_model.py", 'model = torch.jit.load("model.pt")'),
     ("pipeline/serving/raw_rows.py", 'rows, model = RawRows.load("model.json"), torch.j'),
     # a model that its user asks to have run, and is told so

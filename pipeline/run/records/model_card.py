@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from modules.space import Architecture
 from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import SplitMetrics
+from pipeline.serving.names import DensePrecision, FileFormat, TablePrecision
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,43 @@ class ModelFile:
     """Of its bytes, in hexadecimal."""
     bytes: int
     """Its size."""
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """How a file's answers compared with the trained model's, in a fresh process, before it was called exported."""
+
+    rows: int
+    """Rows of the test split; 0 where there were none, and made-up rows were compared."""
+    tolerance: float
+    """Largest difference in probability that its precision is allowed."""
+    difference: float
+    """Largest difference in probability that there was."""
+    log_loss_difference: float
+    """Its log loss on these rows less the trained model's, in nats; 0 where there were none."""
+    auc_difference: float | None
+    """Its AUC less the trained model's; None where rows of one label have none."""
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """A file of the export that scores rows."""
+
+    file: str
+    """Its name, in the same folder."""
+    sha256: str
+    """Of its bytes, in hexadecimal."""
+    bytes: int
+    """Its size."""
+    format: FileFormat
+    """torchscript (probability; method logit), pt2 (AOTInductor's package: probability and logit; compiled for the
+    processor of the machine that exported it), or onnx (outputs probability and logit)."""
+    tables: TablePrecision
+    """What the tables' numbers are held in."""
+    dense: DensePrecision
+    """What the network computes in."""
+    check: FileCheck
+    """How it compared with the trained model."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +108,7 @@ class Provenance:
 class ModelCard:
     """model.json: what a server must know to feed model.pt, and what this model is."""
 
-    FORMAT: ClassVar[int] = 3
+    FORMAT: ClassVar[int] = 4
 
     model: ModelFile
     """The file described."""
@@ -94,3 +132,5 @@ class ModelCard:
     """The exported model's; None where it was not evaluated."""
     versions: dict[str, str]
     """Versions of what made the model."""
+    files: tuple[ExportedFile, ...] = ()
+    """The files that score rows, model.pt first."""

@@ -11,7 +11,7 @@ import pytest
 from modules.space import NASREC_FULL, NASREC_SMALL, OPEN, InputShape, SearchSpace, single_operator_any_connection
 from modules.space.handmade import handmade
 from pipeline.run.records.codec import read_record, write_record
-from pipeline.run.records.model_card import ModelCard, ModelFile, RawExample, RawRowsCard
+from pipeline.run.records.model_card import ExportedFile, FileCheck, ModelCard, ModelFile, RawExample, RawRowsCard
 from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import Metrics, SplitMetrics
 
@@ -33,6 +33,10 @@ HANDMADE = ModelCard(
     seeds=(2, 0),
     metrics=METRICS,
     versions={"torch": "2"},
+    files=(
+        ExportedFile("model.pt", "0f" * 32, 2**40, "torchscript", "int8", "fp32", FileCheck(10, 0.1, 0.2, -0.3, None)),
+        ExportedFile("model.onnx", "3c" * 32, 7, "onnx", "int8", "fp32", FileCheck(10, 0.1, 0.2, -0.3, 1 / 3)),
+    ),
 )
 
 
@@ -74,6 +78,7 @@ def test_its_format_is_its_own(tmp_path: Path) -> None:
         ({"seeds": [0.5]}, "seeds.*: found 0.5, expected a whole number"),
         ({"versions": {"torch": 2}}, "versions.*: found 2, expected a text"),
         ({"metrics": {"valid": None, "test": None}}, r"'metrics\.valid': found null"),
+        ({"files": [{"file": "model.pt"}]}, r"'files\[0\]\.sha256': is missing"),
         ({"note": ""}, r"unknown fields \['note'\]"),
     ],
 )
