@@ -35,7 +35,8 @@ from pipeline.serving.bench_config import ServeBenchConfig
 
 SHORT = """
 --race.track one_pass --race.generations 1 --race.handmade dlrm --race.random 1 --race.children 1 --race.proposed 8
---race.finalists 1 --race.handmade-finalists 1 --race.tuning-trials 0 --race.from-supernet 0 --retrain.seeds 1 --minutes 5
+--race.finalists 1 --race.handmade-finalists 1 --race.tuning-trials 0 --race.from-supernet 0 --retrain.seeds 1
+--minutes 5
 """
 """A race of minutes."""
 FILES = ("model.pt", "model.pt2", "model.onnx", "vocabulary.bin", "model.json")

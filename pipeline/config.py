@@ -14,7 +14,7 @@ from pim_codesign import CodesignConfig
 from pipeline.data import DataConfig
 from pipeline.race.config import RaceConfig, starting_recipe
 from pipeline.run.names import Device
-from pipeline.run.records.recipe import check_width
+from pipeline.run.records.recipe import Numbers, check_width
 from pipeline.run.records.settings import RankStudyConfig, TreesConfig
 from pipeline.search.config import PUBLISHED, EvolutionConfig, ScoringConfig, SearchConfig
 from pipeline.serving.names import DensePrecision, ExportFiles, FurtherFormat, TablePrecision
@@ -32,8 +32,13 @@ class ModelConfig:
     embedding_width: int = 16
     """Width D of every embedding vector in the supernet, and where the race's recipes start; a multiple of 4, as
     FBGEMM wants it."""
+    numbers: Numbers = "standardized"
+    """What the supernet reads in the place of the numeric columns, and where the race's recipes start: standardized, or
+    piecewise (how far each number has filled each of up to 16 bins of its column, whose edges are quantiles)."""
 
     def __post_init__(self) -> None:
+        if self.numbers not in get_args(Numbers):
+            raise ValueError(f"model.numbers is {self.numbers!r}; choose one of {list(get_args(Numbers))}")
         if self.space not in get_args(SpaceName):
             raise ValueError(f"model.space is {self.space!r}; choose one of {list(get_args(SpaceName))}")
         check_width("model.embedding_width", self.embedding_width)

@@ -103,7 +103,10 @@ def _export(session: Session, contenders: list[Contender], checkpoints: list[Pat
     ]
     schema, folder = session.dataset.schema, session.folder.path
     written = write_encoder(folder, provenance.numbering)
-    inputs: tuple[dict[str, Any], ...] = ({}, {"table_rows": list(schema.table_sizes)})
+    inputs: tuple[dict[str, Any], ...] = (
+        {},
+        {"table_rows": list(schema.table_sizes), "places": list(schema.id_places)},
+    )
     document = {"schema": schema.to_json(), "numbering": provenance.numbering, "inputs": inputs}
     encoder = RawRows({**document, "raw_rows": to_plain(written)}, folder)
 

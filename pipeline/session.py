@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy
 import torch
-from torchrec import EmbeddingBagConfig
+from torchrec import EmbeddingBagConfig, PoolingType
 from tqdm import tqdm
 
 from modules.embeddings import BYTES_PER_NUMBER
@@ -26,7 +26,7 @@ from pipeline.run.lost import lost_process
 from pipeline.run.processes import Processes, is_first_to_say, join
 from pipeline.run.records.codec import read_record, write_record
 from pipeline.run.records.progress import SupernetResult
-from pipeline.run.records.recipe import WIDTH_STEP
+from pipeline.run.records.recipe import WIDTH_STEP, numbers_read
 from pipeline.run.records.results import Results
 from pipeline.run.stopping import STATUS as STOPPED
 from pipeline.run.stopping import Stopped, is_stop_asked, sigterm_stops
@@ -56,9 +56,9 @@ class Session:
     @property
     def shape(self) -> InputShape:
         """What a row gives the network."""
-        schema = self.dataset.schema
-        width = self.config.model.embedding_width
-        return InputShape(schema.dense_width, schema.num_categories, width, table_widths=self.table_widths)
+        schema, model = self.dataset.schema, self.config.model
+        numbers = numbers_read(model.numbers, schema.dense_width)
+        return InputShape(numbers, schema.num_categories, model.embedding_width, table_widths=self.table_widths)
 
     @property
     def space(self) -> SearchSpace:
@@ -66,13 +66,27 @@ class Session:
         return SPACES[self.config.model.space]
 
     def tables(self) -> list[EmbeddingBagConfig]:
-        """The schema's embedding tables."""
+        """The schema's embedding tables. A list's vectors are averaged: whatever its length, their mean is of the size
+        of a single one, and moves in a step as far as it (DECISIONS.md)."""
         schema = self.dataset.schema
         columns = zip(schema.table_names, schema.categories, schema.table_sizes, self.shape.widths, strict=True)
         return [
-            EmbeddingBagConfig(name=table, feature_names=[column], num_embeddings=rows, embedding_dim=width)
+            EmbeddingBagConfig(
+                name=table,
+                feature_names=[column],
+                num_embeddings=rows,
+                embedding_dim=width,
+                pooling=PoolingType.MEAN if column in schema.lists else PoolingType.SUM,
+            )
             for table, column, rows, width in columns
         ]
+
+    @property
+    def lists(self) -> list[tuple[str, str]]:
+        """Table and column of each list."""
+        schema = self.dataset.schema
+        columns = zip(schema.table_names, schema.categories, strict=True)
+        return [(table, column) for table, column in columns if column in schema.lists]
 
     @property
     def table_bytes(self) -> int:

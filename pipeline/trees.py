@@ -4,9 +4,10 @@ python -m pipeline.trees [named run] [--run NAME] [--trees.rows N] [--field valu
 
 LightGBM splits ids as categories. How strongly rare ones are smoothed matters more than the trees' size and differs
 from log to log, so two fits are made, and the one of least validation log loss is kept. Rank 0 fits, with all rows in
-memory.
+memory. LightGBM knows no lists: of one it gets how many values it has, and whether each of the most frequent values of
+the training rows is among them.
 
-R rows, I integers, F fields.
+R rows, B of a batch, I integers, F fields that are no lists.
 """
 
 import sys
@@ -17,6 +18,8 @@ if __name__ == "__main__":  # first: the command line is read before the imports
     sys.exit(run_program("pipeline.trees:fit_trees", "pipeline.trees"))
 
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import lightgbm
@@ -42,9 +45,13 @@ PATIENCE = 30
 """Trees without a gain on the validation rows after which a fit ends."""
 ROWS_AT_ONCE = 4_096
 """Rows that are read at a time."""
+FREQUENT_VALUES = 32
+"""Of a list that are told apart: 8 bytes a row each."""
 
+NO_LISTS: Mapping[str, npt.NDArray[numpy.int64]] = MappingProxyType({})
+"""The frequent values of a log without lists."""
 Rows = tuple[npt.NDArray[numpy.float64], npt.NDArray[numpy.float32]]
-"""Integers and ids side by side [R, I + F], and labels [R]."""
+"""Integers, ids and what is made of lists side by side [R, I + F + …], and labels [R]."""
 
 
 def fit_trees(session: Session) -> Trees | None:
@@ -72,7 +79,8 @@ def line(found: Trees) -> str:
 
 def best_fit(dataset: Dataset, config: TreesConfig) -> Trees:
     """The best of the fits, on this rank alone."""
-    rows = {split: read_rows(dataset, split) for split in ("train", "valid", "test")}
+    frequent = frequent_values(dataset)
+    rows = {split: read_rows(dataset, split, frequent) for split in ("train", "valid", "test")}
     fits = [fit(dataset, config, rows, dict(own)) for own in SMOOTHING]
     return min(fits, key=lambda one: one.valid.log_loss)
 
@@ -93,7 +101,7 @@ def fit(dataset: Dataset, config: TreesConfig, rows: dict[str, Rows], smoothing:
         **smoothing,
     }
     integers = dataset.schema.num_integers
-    fields = list(range(integers, integers + dataset.schema.num_categories))
+    fields = list(range(integers, integers + len(list_columns(dataset)[0])))
     train = lightgbm.Dataset(*rows["train"], params=settings, categorical_feature=fields)
     valid = train.create_valid(*rows["valid"], params=settings)
     stop = lightgbm.early_stopping(PATIENCE, verbose=False)
@@ -103,13 +111,48 @@ def fit(dataset: Dataset, config: TreesConfig, rows: dict[str, Rows], smoothing:
     return Trees(smoothed, booster.best_iteration, len(SMOOTHING), len(rows["train"][1]), **judged)
 
 
-def read_rows(dataset: Dataset, split: str) -> Rows:
-    """All rows of a split. Integers are as networks get them; what is missing is as the data plane fills it."""
-    integers = dataset.schema.num_integers
+def list_columns(dataset: Dataset) -> tuple[list[int], dict[str, slice]]:
+    """The columns of a batch's padded ids: those of fields that are no lists, and those of each list."""
+    alone, lists, column = list[int](), dict[str, slice](), 0
+    for name, places in zip(dataset.schema.categories, dataset.schema.id_places, strict=True):
+        if name in dataset.schema.lists:
+            lists[name] = slice(column, column + places)
+        else:
+            alone.append(column)
+        column += places
+    return alone, lists
+
+
+def frequent_values(dataset: Dataset) -> dict[str, npt.NDArray[numpy.int64]]:
+    """The most frequent ids of each list in the training rows, the most frequent first."""
+    schema, (_, lists) = dataset.schema, list_columns(dataset)
+    sizes = dict(zip(schema.categories, schema.table_sizes, strict=True))
+    counts = {name: numpy.zeros(sizes[name], numpy.int64) for name in lists}
+    if lists:
+        with dataset.stream("train", ROWS_AT_ONCE, drop_last=False) as stream:
+            for batch in stream:
+                ids = batch.padded_ids(schema.id_places).numpy()
+                for name, columns in lists.items():
+                    found = ids[:, columns]
+                    counts[name] += numpy.bincount(found[found > 0], minlength=sizes[name])
+    order = {name: numpy.argsort(-own, kind="stable")[:FREQUENT_VALUES] for name, own in counts.items()}
+    return {name: own[counts[name][own] > 0] for name, own in order.items()}
+
+
+def read_rows(dataset: Dataset, split: str, frequent: Mapping[str, npt.NDArray[numpy.int64]] = NO_LISTS) -> Rows:
+    """All rows of a split. Integers are as networks get them; what is missing is as the data plane fills it. Of each
+    list the number of its values, and whether each of its `frequent` ids is among them."""
+    integers, (alone, lists) = dataset.schema.num_integers, list_columns(dataset)
     features, labels = [], []
     with dataset.stream(split, ROWS_AT_ONCE, drop_last=False) as stream:
         for batch in stream:
-            features.append(numpy.hstack([batch.dense[:, :integers].double().numpy(), batch.ids.double().numpy()]))
+            ids = batch.padded_ids(dataset.schema.id_places).double().numpy()  # [B, C]
+            parts = [batch.dense[:, :integers].double().numpy(), ids[:, alone]]
+            for name, columns in lists.items():
+                own = ids[:, columns]
+                parts.append((own > 0).sum(axis=1, keepdims=True).astype(numpy.float64))
+                parts += [(own == value).any(axis=1, keepdims=True).astype(numpy.float64) for value in frequent[name]]
+            features.append(numpy.hstack(parts))
             labels.append(batch.label.numpy().copy())  # the stream's memory is used again
     return numpy.concatenate(features), numpy.concatenate(labels)
 

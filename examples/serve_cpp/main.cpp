@@ -29,7 +29,7 @@ class Model {
       script_ = torch::jit::load(path, torch::kCPU);
   }
 
-  // Dense [B, I] float32 and ids [B, F] int64 → probability [B].
+  // Dense [B, I] float32 and ids [B, C] int64 → probability [B].
   at::Tensor operator()(const at::Tensor& dense, const at::Tensor& ids) {
     if (package_) return package_->run({dense, ids}).at(0);
     return script_->forward({dense, ids}).toTensor();
@@ -44,11 +44,11 @@ class Model {
 void print_scores(Model& model, const serve::RawRows& rows, const std::vector<std::string>& lines) {
   const auto count = static_cast<int64_t>(lines.size());
   at::Tensor dense = torch::zeros({count, static_cast<int64_t>(rows.dense_width())}, torch::kFloat32);
-  at::Tensor ids = torch::zeros({count, static_cast<int64_t>(rows.fields())}, torch::kInt64);
+  at::Tensor ids = torch::zeros({count, static_cast<int64_t>(rows.id_columns())}, torch::kInt64);
   std::vector<std::string> errors(lines.size());
   for (size_t at = 0; at < lines.size(); ++at) {
     const std::span own_dense(dense.data_ptr<float>() + at * rows.dense_width(), rows.dense_width());
-    const std::span own_ids(ids.data_ptr<int64_t>() + at * rows.fields(), rows.fields());
+    const std::span own_ids(ids.data_ptr<int64_t>() + at * rows.id_columns(), rows.id_columns());
     try {
       rows.encode(lines[at], own_dense, own_ids);
     } catch (const serve::RowError& error) {

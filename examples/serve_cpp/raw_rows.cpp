@@ -104,8 +104,10 @@ RawRows::RawRows(const std::filesystem::path& model_json) {
   timestamp_ = schema.value("timestamp", "");
   delimiter_ = schema["delimiter"].get<std::string>().at(0);
   unknown_row_ = numbering.value("unknown_category_row", 1);
+  list_separator_ = schema.value("list_separator", "|").at(0);
+  const Json& inputs = document["inputs"][1];
   const auto contains = [&schema](const char* list, const std::string& name) {
-    return std::find(schema[list].begin(), schema[list].end(), name) != schema[list].end();
+    return schema.contains(list) && std::find(schema[list].begin(), schema[list].end(), name) != schema[list].end();
   };
   for (const auto& name : schema["categories"].get<std::vector<std::string>>()) {
     const bool is_hour = contains("hours", name);
@@ -113,12 +115,20 @@ RawRows::RawRows(const std::filesystem::path& model_json) {
                            .is_whole_number = is_hour || contains("integer_ids", name),
                            .is_hour = is_hour,
                            .table_rows = sizes.at(categories_.size()).get<int64_t>(),
-                           .numbered_rows = numbering["table_sizes"][name].get<int64_t>()});
+                           .numbered_rows = numbering["table_sizes"][name].get<int64_t>(),
+                           .is_list = contains("lists", name),
+                           .places = inputs.contains("places") ? inputs["places"].at(categories_.size()).get<size_t>() : 1});
   }
   const Json& described = document["raw_rows"];
   if (described["vocabulary"].is_null()) return;
   vocabulary_ = std::make_unique<MappedFile>(model_json.parent_path() / described["vocabulary"]["file"].get<std::string>());
   map_vocabularies(described, *vocabulary_, categories_);
+}
+
+size_t RawRows::id_columns() const {
+  size_t count = 0;
+  for (const auto& category : categories_) count += category.places;
+  return count;
 }
 
 size_t RawRows::dense_width() const { return std::max<size_t>(1, integers_.size() + floats_.size()); }
@@ -157,8 +167,26 @@ void RawRows::encode(std::string_view line, std::span<float> dense, std::span<in
   for (const auto& column : integers_) dense[at++] = integer_feature(whole_number(column, value(column)));
   for (const auto& column : floats_) dense[at++] = float_feature(decimal_number(column, value(column)));
   if (at == 0) dense[0] = 1.0F;
-  for (size_t field = 0; field < categories_.size(); ++field)
-    ids[field] = table_row(categories_[field], value(categories_[field].name), unknown_row_);
+  size_t place = 0;
+  for (const auto& category : categories_) {
+    const auto own = ids.subspan(place, category.places);
+    if (category.is_list)
+      encode_list(category, value(category.name), own);
+    else
+      own[0] = table_row(category, value(category.name), unknown_row_);
+    place += category.places;
+  }
+}
+
+// The first values that are not missing; row 0 where there is none, -1 in the places left.
+void RawRows::encode_list(const Category& category, const std::string& value, std::span<int64_t> ids) const {
+  std::fill(ids.begin(), ids.end(), -1);
+  size_t found = 0;
+  for (const auto& one : split_plain(value, list_separator_)) {
+    if (found == ids.size()) break;
+    if (const int64_t row = table_row(category, one, unknown_row_)) ids[found++] = row;
+  }
+  if (found == 0) ids[0] = 0;
 }
 
 uint64_t text_hash(std::string_view text) {

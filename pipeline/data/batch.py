@@ -1,6 +1,6 @@
-"""The unit of training: dense features, one id per categorical field, labels; TorchRec-pipelineable.
+"""The unit of training: dense features, ids by categorical field, labels; TorchRec-pipelineable.
 
-Shapes: B batch, I integers (1 without any), F fields.
+Shapes: B batch, I integers (1 without any), F fields, C ids that a row has room for: F without lists.
 """
 
 import dataclasses
@@ -18,8 +18,9 @@ class Batch(Pipelineable):
     dense: torch.Tensor
     """[B, max(I, 1)] float32. A stream's lies column by column, as it was read: interleaving takes 7 ns per row."""
     sparse: KeyedJaggedTensor
-    """Exactly one id per field and row: values [F * B], field after field; lengths all one. A stream's are int32, as
-    those of torchrec.datasets.criteo are: half to copy and to exchange, and the lookup itself makes them int64."""
+    """Ids, field after field and row after row, and how many each has: exactly one per field and row (values [F * B],
+    lengths all one) but for lists, which have one or more. A stream's are int32, as those of torchrec.datasets.criteo
+    are: half to copy and to exchange, and the lookup itself makes them int64."""
     label: torch.Tensor
     """[B] float32, 0 or 1."""
 
@@ -46,10 +47,44 @@ class Batch(Pipelineable):
         sparse = KeyedJaggedTensor(keys=list(keys), values=ids.reshape(-1), lengths=lengths, stride=rows)
         return cls(dense, sparse, label)
 
+    @classmethod
+    def of_lists(
+        cls,
+        dense: torch.Tensor,
+        ids: torch.Tensor,
+        label: torch.Tensor,
+        keys: Sequence[str],
+        id_places: Sequence[int],
+    ) -> "Batch":
+        """Builds the KeyedJaggedTensor from ids [C, B], of which `id_places` [F] belong to each field; negative ones
+        are left out.
+
+        >>> ids = torch.tensor([[1, 2], [3, 4], [5, -1]])  # the second field is a list of two places
+        >>> sparse = Batch.of_lists(torch.ones(2, 1), ids, torch.zeros(2), ["user", "genres"], [1, 2]).sparse
+        >>> sparse["genres"].values().tolist(), sparse["genres"].lengths().tolist()
+        ([3, 5, 4], [2, 1])
+        """
+        rows = ids.shape[1]
+        fields = [field.t() for field in ids.split(list(id_places))]  # each [B, its places]
+        present = [field >= 0 for field in fields]
+        values = torch.cat([field[own] for field, own in zip(fields, present, strict=True)])
+        lengths = torch.cat([own.sum(dim=1, dtype=torch.int32) for own in present])  # [F * B]
+        return cls(dense, KeyedJaggedTensor(keys=list(keys), values=values, lengths=lengths, stride=rows), label)
+
     @property
     def ids(self) -> torch.Tensor:
-        """Ids as [B, F] int64."""
+        """Ids as [B, F] int64, of a batch without lists."""
         return self.sparse.values().view(len(self.sparse.keys()), self.num_rows).t().long()
+
+    def padded_ids(self, id_places: Sequence[int]) -> torch.Tensor:
+        """Ids as [B, C] int64, absent ones -1: what `of_lists` was given."""
+        if all(places == 1 for places in id_places):
+            return self.ids
+        fields = [
+            self.sparse[key].to_padded_dense(places, padding_value=-1)
+            for key, places in zip(self.sparse.keys(), id_places, strict=True)
+        ]
+        return torch.cat(fields, dim=1).long()
 
     @property
     def num_rows(self) -> int:

@@ -224,7 +224,8 @@ def _schema_for(config: DataConfig, files: list[str], kind: Format) -> Schema:
     own = kind.own_schema(files[0])
     if own is not None:
         asked = Schema.load(config.schema) if config.schema else own
-        if asked.inputs != own.inputs or asked.timestamp not in ("", own.timestamp):
+        is_like = (asked.inputs, asked.lists) == (own.inputs, own.lists)
+        if not is_like or asked.timestamp not in ("", own.timestamp):
             raise ValueError(
                 f"data.schema is {config.schema!r}, but {files[0]} was prepared as {own.name!r}, with other "
                 "columns; leave data.schema out, or prepare the raw log again with it"

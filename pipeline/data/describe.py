@@ -21,7 +21,7 @@ from pipeline.data.formats.parquet import PARQUET
 from pipeline.data.formats.prepared import TIME_COLUMN
 from pipeline.data.formats.reader import BadLine, Format
 from pipeline.data.formats.text_lines import read_blocks
-from pipeline.data.profile import LogProfile, profile_parquet, profile_text, top_in_words
+from pipeline.data.profile import ColumnProfile, LogProfile, profile_parquet, profile_text, top_in_words
 from pipeline.data.propose import Proposal, propose
 from pipeline.data.schema import Schema
 from pipeline.data.splits import split_rule
@@ -89,13 +89,27 @@ def _proposal(config: DescribeConfig, files: list[str], kind: Format | None) -> 
 
 def _profile(files: list[str], kind: Format | None, schema: Schema | None) -> LogProfile:
     """The log's profile, its columns called as in the schema where text files have no header."""
+    separators = {} if schema is None else dict.fromkeys(schema.lists, schema.list_separator)
     if kind is PARQUET:
-        return profile_parquet(files)
-    found = profile_text(files, schema.delimiter if schema is not None else "")
+        return profile_parquet(files, separators)
+    if schema is not None and schema.columns:  # which the sample calls by their places
+        separators = {
+            _place_name(schema.columns.index(name), len(schema.columns)): one for name, one in separators.items()
+        }
+    found = profile_text(files, schema.delimiter if schema is not None else "", separators)
     if schema is None or len(schema.columns) != len(found.columns):
         return found
     named = zip(found.columns, schema.columns, strict=True)
     return dataclasses.replace(found, columns=tuple(dataclasses.replace(own, name=name) for own, name in named))
+
+
+def _place_name(place: int, columns: int) -> str:
+    """What DuckDB calls a column of a file without a header.
+
+    >>> _place_name(3, 4), _place_name(3, 11)
+    ('column3', 'column03')
+    """
+    return f"column{place:0{len(str(columns - 1))}}"
 
 
 def _written(config: DescribeConfig, schema: Schema) -> list[str]:
@@ -155,7 +169,7 @@ def _columns(dataset: Dataset, profile: LogProfile | None, proposal: Proposal | 
             else (
                 f"{100 * column.missing / profile.rows:.3g} %",
                 f"{column.distinct:,}",
-                "" if column.lowest is None else f"{column.lowest:g} to {column.highest:g}",
+                _range_in_words(column),
                 top_in_words(column, profile.rows),
             )
         )
@@ -173,6 +187,15 @@ def _columns(dataset: Dataset, profile: LogProfile | None, proposal: Proposal | 
     return text
 
 
+def _range_in_words(column: ColumnProfile) -> str:
+    """Of numbers the least and the largest; of lists how many values they have."""
+    span = "" if column.lowest is None else f"{column.lowest:g} to {column.highest:g}"
+    if column.lists is None:
+        return span
+    lengths = f"{column.lists.mean:.3g} values a row, up to {column.lists.longest:,}"
+    return f"{lengths}; {span}" if span else lengths
+
+
 def _role(schema: Schema, name: str, left_out: dict[str, str]) -> str:
     """What a column is to a model, or to the split."""
     if name == schema.timestamp:
@@ -186,6 +209,10 @@ def _role(schema: Schema, name: str, left_out: dict[str, str]) -> str:
         return "decimal number" if name in schema.floats else "whole number"
     if name in schema.categories:
         kinds = {"category, whole numbers": schema.integer_ids, "category, hour of a time": schema.hours}
+        if name in schema.lists:
+            places = schema.id_places[schema.categories.index(name)]
+            kind = "whole numbers" if name in schema.integer_ids else "text"
+            return f"list of {kind}, {places} kept"
         return next((kind for kind, names in kinds.items() if name in names), "category, text")
     return f"not read: {left_out[name]}" if name in left_out else "not read"
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pipeline.data.formats.features import HASHING
+from pipeline.data.formats.lists import LIST_RULE
 from pipeline.data.formats.prepared import OUT_OF_VOCABULARY_ROW, Prepared, file_name
 from pipeline.data.schema import Schema
 
@@ -17,7 +18,7 @@ def numbering(schema: Schema, prepared: Prepared | None, folder: str) -> dict[st
     """
     made = prepared.schema if prepared is not None else schema
     sizes = dict(zip(made.categories, made.table_sizes, strict=True))
-    rules: dict[str, Any] = {"kind": "hash", "table_sizes": sizes, **HASHING, "fold": FOLD}
+    rules: dict[str, Any] = {"kind": "hash", "table_sizes": sizes, **HASHING, **_list_rule(made), "fold": FOLD}
     if prepared is None or prepared.details.get("numbering", "hash") == "hash":
         return rules
     return vocabulary_numbering(made, folder, made.categories)
@@ -43,5 +44,11 @@ def vocabulary_numbering(made: Schema, folder: str, columns: tuple[str, ...]) ->
             column: f"{folder.rstrip('/')}/vocabulary/{file_name(column)}.parquet" for column in columns
         },
         **others,
+        **_list_rule(made),
         "fold": FOLD,
     }
+
+
+def _list_rule(schema: Schema) -> dict[str, str]:
+    """Where there are lists."""
+    return {"list": LIST_RULE} if schema.lists else {}

@@ -5,7 +5,9 @@ Of text the sample is the beginning of every file, as it would be typed in; of P
 
 import dataclasses
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import duckdb
@@ -25,6 +27,8 @@ SHOWN_VALUES = 3
 
 Kind = Literal["whole numbers", "numbers", "times", "text", "lists", "nothing"]
 """numbers: some have decimals; times: ISO-8601, all with a zone or all without; nothing: no value at all."""
+NO_SEPARATORS: Mapping[str, str] = MappingProxyType({})
+"""Where no column of text is known to hold lists."""
 _ISO_TIME = r"\d{4}-\d{2}-\d{2}([ T]\d{2}(:\d{2}(:\d{2}(\.\d{1,9})?)?)?)?"
 _ZONE = r"(Z|[+-]\d{2}(:?\d{2})?)"
 
@@ -49,6 +53,20 @@ class ColumnProfile:
     """The most frequent values and how many rows hold each, the most frequent first."""
     rises: bool = False
     """Whether numbers or times never fall from one row to the next, and do not all equal."""
+    lists: "ListProfile | None" = None
+    """Of lists; `distinct`, `lowest`, `highest` and `top` are then of their values, `missing` counts empty ones too."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ListProfile:
+    """How long the lists of a column are, and what is in them."""
+
+    kind: Kind
+    """What all of their values are."""
+    mean: float
+    """Values a row, null and empty ones not counted."""
+    longest: int
+    """The most of one row."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +85,9 @@ class LogProfile:
     """Whether a text file begins with the columns' names."""
 
 
-def profile_text(files: list[str], delimiter: str = "") -> LogProfile:
-    """The profile of text files. `delimiter`: where it is known; else it is found. Raises ValueError for damaged files
-    and where no columns are found."""
+def profile_text(files: list[str], delimiter: str = "", separators: Mapping[str, str] = NO_SEPARATORS) -> LogProfile:
+    """The profile of text files. `delimiter`: where it is known; else it is found. `separators`: of the columns of
+    lists. Raises ValueError for damaged files and where no columns are found."""
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
         samples, is_whole = _beginnings(files, Path(folder))
         options = ", delim = $delimiter" if delimiter else ""
@@ -88,12 +106,13 @@ def profile_text(files: list[str], delimiter: str = "") -> LogProfile:
         except duckdb.Error as error:
             reason = str(error).strip().splitlines()[0]
             raise ValueError(f"{files[0]}: its columns cannot be told apart ({reason}); give a data.schema") from error
-        rows, columns = _profiles(connection)
+        rows, columns = _profiles(connection, separators)
     return LogProfile(rows, is_whole, columns, separator, has_header)
 
 
-def profile_parquet(files: list[str]) -> LogProfile:
-    """The profile of Parquet files. Raises ValueError for a file that is not Parquet."""
+def profile_parquet(files: list[str], separators: Mapping[str, str] = NO_SEPARATORS) -> LogProfile:
+    """The profile of Parquet files. `separators`: of the columns of text that hold lists. Raises ValueError for a file
+    that is not Parquet."""
     tables, rows, is_whole = list[pa.Table](), 0, True
     for path in files:
         try:
@@ -109,7 +128,7 @@ def profile_parquet(files: list[str]) -> LogProfile:
     sample = pa.concat_tables(tables, promote_options="permissive")
     with duckdb.connect() as connection:
         connection.register("log", sample)
-        rows, columns = _profiles(connection)
+        rows, columns = _profiles(connection, separators)
     return LogProfile(rows, is_whole, columns)
 
 
@@ -134,18 +153,43 @@ def _beginnings(files: list[str], folder: Path) -> tuple[list[str], bool]:
     return samples, is_whole
 
 
-def _profiles(connection: duckdb.DuckDBPyConnection) -> tuple[int, tuple[ColumnProfile, ...]]:
+def _profiles(
+    connection: duckdb.DuckDBPyConnection, separators: Mapping[str, str]
+) -> tuple[int, tuple[ColumnProfile, ...]]:
     """Rows, and the profile of every column, of the table `log`."""
     described = connection.execute("DESCRIBE log").fetchall()
     ((rows,),) = connection.execute("SELECT count(*) FROM log").fetchall()
-    return int(rows), tuple(_profile(connection, str(name), str(kind), int(rows)) for name, kind, *_ in described)
+    columns = list[ColumnProfile]()
+    for name, kind, *_ in described:
+        column = '"' + str(name).replace('"', '""') + '"'
+        if name in separators or str(kind).endswith("]"):
+            columns.append(_list_profile(connection, str(name), column, str(kind), separators.get(name)))
+        else:
+            columns.append(_profile(connection, str(name), column, int(rows), "log"))
+    return int(rows), tuple(columns)
 
 
-def _profile(connection: duckdb.DuckDBPyConnection, name: str, kind: str, rows: int) -> ColumnProfile:
-    column = '"' + name.replace('"', '""') + '"'
-    if kind.endswith("[]"):
-        ((missing,),) = connection.execute(f"SELECT count(*) - count({column}) FROM log").fetchall()
-        return ColumnProfile(name, "lists", missing, 0, None, None, ())
+def _list_profile(
+    connection: duckdb.DuckDBPyConnection, name: str, column: str, kind: str, separator: str | None
+) -> ColumnProfile:
+    """The profile of a column of lists, or of text with a separator in it."""
+    lists = (
+        column if kind.endswith("]") else f"string_split({column}, '{(separator or '').replace(chr(39), chr(39) * 2)}')"
+    )
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE lists AS SELECT "
+        f"list_filter({lists}, lambda one: one IS NOT NULL AND CAST(one AS VARCHAR) <> '') AS value FROM log"
+    )
+    query = "SELECT count(*) FILTER (WHERE coalesce(len(value), 0) = 0), coalesce(sum(len(value)), 0), max(len(value))"
+    ((missing, values, longest),) = connection.execute(f"{query} FROM lists").fetchall()
+    ((rows,),) = connection.execute("SELECT count(*) FROM lists").fetchall()
+    connection.execute("CREATE OR REPLACE TEMP TABLE list_values AS SELECT unnest(value) AS value FROM lists")
+    of_values = _profile(connection, name, "value", int(values), "list_values")
+    found = ListProfile(of_values.kind, int(values) / max(int(rows), 1), int(longest or 0))
+    return dataclasses.replace(of_values, kind="lists", missing=int(missing), rises=False, lists=found)
+
+
+def _profile(connection: duckdb.DuckDBPyConnection, name: str, column: str, rows: int, table: str) -> ColumnProfile:
     value = f"nullif(CAST({column} AS VARCHAR), '')"
     number = f"CASE WHEN isnan(TRY_CAST({value} AS DOUBLE)) THEN NULL ELSE TRY_CAST({value} AS DOUBLE) END"
     query = f"""
@@ -155,10 +199,10 @@ def _profile(connection: duckdb.DuckDBPyConnection, name: str, kind: str, rows: 
                count(*) FILTER (WHERE regexp_full_match({value}, '{_ISO_TIME}')),
                count(*) FILTER (WHERE regexp_full_match({value}, '{_ISO_TIME}{_ZONE}')),
                min({number}), max({number})
-        FROM log"""
+        FROM {table}"""
     (found,) = connection.execute(query).fetchall()
     present, numbers, distinct, whole, digits, local, zoned, lowest, highest = found
-    counted = f"SELECT {value} AS value, count(*) AS n FROM log GROUP BY 1 HAVING value IS NOT NULL"
+    counted = f"SELECT {value} AS value, count(*) AS n FROM {table} GROUP BY 1 HAVING value IS NOT NULL"
     top = connection.execute(f"{counted} ORDER BY n DESC, value LIMIT {SHOWN_VALUES}").fetchall()
     kind_of_values = _kind(present, numbers, whole, digits, max(local, zoned))
     is_number = kind_of_values in ("whole numbers", "numbers")
@@ -170,15 +214,15 @@ def _profile(connection: duckdb.DuckDBPyConnection, name: str, kind: str, rows: 
         lowest=lowest if is_number else None,
         highest=highest if is_number else None,
         top=tuple((str(text), int(count)) for text, count in top),
-        rises=distinct > 1 and _rises(connection, kind_of_values, number if is_number else value),
+        rises=distinct > 1 and _rises(connection, kind_of_values, number if is_number else value, table),
     )
 
 
-def _rises(connection: duckdb.DuckDBPyConnection, kind: Kind, value: str) -> bool:
+def _rises(connection: duckdb.DuckDBPyConnection, kind: Kind, value: str, name: str) -> bool:
     """Whether no number or time is less than the one before it; ISO-8601 times are compared as texts."""
     if kind == "text":
         return False
-    table: Any = connection.execute(f"SELECT {value} AS value FROM log").to_arrow_table()
+    table: Any = connection.execute(f"SELECT {value} AS value FROM {name}").to_arrow_table()
     column = table["value"].drop_null()
     return bool(pc.all(pc.greater_equal(column.slice(1), column.slice(0, len(column) - 1))).as_py())
 

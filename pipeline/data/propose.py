@@ -9,7 +9,7 @@ import re
 
 from pipeline.data.formats.times import LEAST_TIME, LEAST_TIMES, TIMESTAMP_NAMES
 from pipeline.data.profile import ColumnProfile, LogProfile
-from pipeline.data.schema import BUILT_IN, MAX_TABLE_ROWS, MIN_HASHED_ROWS, Schema
+from pipeline.data.schema import BUILT_IN, MAX_TABLE_ROWS, MIN_HASHED_ROWS, Schema, list_places
 
 LABELS = (
     *("label", "click", "clicked", "clicks", "is_click", "is_clicked", "target", "y", "conversion", "converted"),
@@ -61,7 +61,10 @@ def propose(log: LogProfile, name: str, label: str = "") -> Proposal:
     roles |= {timestamp: "timestamp"} if timestamp else {}
     of = {column.name: column for column in log.columns}
     left_out = {column: reason.removeprefix("-") for column, reason in roles.items() if reason.startswith("-")}
-    categories = [column for column, role in roles.items() if role in ("whole id", "text id")]
+    categories = [
+        column for column, role in roles.items() if role in ("whole id", "text id", "whole list", "text list")
+    ]
+    lists = {column: of[column].lists for column in categories if roles[column].endswith("list")}
     if not categories:
         raise ValueError(
             f"no column of {[column.name for column in log.columns]} looks like a category; a click-through model "
@@ -73,11 +76,13 @@ def propose(log: LogProfile, name: str, label: str = "") -> Proposal:
         integers=tuple(column for column, role in roles.items() if role == "integer"),
         categories=tuple(categories),
         table_sizes=tuple(_table_rows(of[column]) for column in categories),
-        integer_ids=tuple(column for column in categories if roles[column] == "whole id"),
+        integer_ids=tuple(column for column in categories if roles[column].startswith("whole")),
         columns=() if log.has_header else tuple(of),
         delimiter=log.delimiter or "\t",
         floats=tuple(column for column, role in roles.items() if role == "float"),
         timestamp=timestamp,
+        lists=tuple(lists),
+        max_list_values=tuple(list_places(found.longest) for found in lists.values() if found is not None),
     )
     return Proposal(schema, left_out)
 
@@ -135,13 +140,21 @@ def _is_binary(column: ColumnProfile) -> bool:
 
 
 def _role(column: ColumnProfile, rows: int, is_typed: bool) -> str:
-    """integer, float, "whole id", "text id", or, behind a dash, why the column is left out.
+    """integer, float, "whole id", "text id", "whole list", "text list", or, behind a dash, why the column is left out.
 
     `is_typed`: times may be of a type of their own, which is none of a category's.
     """
     is_unique = rows >= UNIQUE_ROWS and column.distinct >= UNIQUE_SHARE * rows
-    if column.kind in ("nothing", "lists"):
-        return "-it holds " + {"nothing": "no value", "lists": "lists, which are not read"}[column.kind]
+    if column.lists is not None:
+        kinds = {
+            "whole numbers": "whole list",
+            "text": "text list",
+            "times": "text list",
+            "nothing": "-it holds no value",
+        }
+        return kinds.get(column.lists.kind, "-it holds lists of decimal numbers, which are not read")
+    if column.kind == "nothing":
+        return "-it holds no value"
     if column.distinct == 1 and not column.missing:
         return "-it holds one value alone"
     if TIME_NAME.search(column.name) and column.kind == "numbers" and (column.lowest or 0) >= LEAST_TIME:
@@ -162,7 +175,7 @@ def _role(column: ColumnProfile, rows: int, is_typed: bool) -> str:
 
 def _table_rows(column: ColumnProfile) -> int:
     """Rows of a category's table: of whole numbers their range, so that none meet; text is hashed or counted."""
-    if column.kind in ("text", "times"):
+    if column.kind in ("text", "times") or (column.lists is not None and column.lists.kind != "whole numbers"):
         return 1 + max(column.distinct, MIN_HASHED_ROWS)
     assert column.lowest is not None and column.highest is not None
     return max(2, min(MAX_TABLE_ROWS, int(column.highest - column.lowest) + 2))

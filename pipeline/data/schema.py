@@ -10,6 +10,13 @@ from pipeline.run.files import parse_json, write_json
 
 MAX_TABLE_ROWS = 2**31 - 1
 """Rows are numbered in 32 bits inside the stream."""
+DEFAULT_LIST_VALUES = 64
+"""Values that a list keeps where a schema does not say. Each place takes 4 bytes of a decoded row, used or not."""
+MAX_LIST_VALUES = 4096
+"""No list keeps more: decoded rows are of one size, 16 KiB of which would then be one list's."""
+
+LIST_FIELDS = ("lists", "list_separator", "max_list_values")
+"""Of a schema, those that only lists need."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Schema:
     """Columns of whole numbers, the first dense inputs; negative ones count as 0. May be empty (without any numbers the
     model gets one constant dense input 1.0)."""
     categories: tuple[str, ...]
-    """Categorical columns, one id per row each; at least one."""
+    """Categorical columns, one id per row each but for those of `lists`; at least one."""
     table_sizes: tuple[int, ...]
     """Rows of each category's embedding table, row 0 (= missing) included: 2 to 2^31 - 1."""
     integer_ids: tuple[str, ...] = ()
@@ -54,6 +61,14 @@ class Schema:
     """Column that says when a row was logged, for data.split time: numbers that grow with time (seconds, YYMMDDHH),
     dates, or ISO-8601 times, in every row. It is no input of the model unless it is named as one too: a column may be
     both, as an hour of `hours`. Empty: the log has no such column."""
+    lists: tuple[str, ...] = ()
+    """The categories that have any number of values in a row, none included: lists in Parquet; text of values with
+    `list_separator` between them, in text files or in Parquet. Their vectors are averaged. Null and empty values in a
+    list are none."""
+    list_separator: str = "|"
+    """Character between the values of a list that stands as text."""
+    max_list_values: tuple[int, ...] = ()
+    """Values of a row that each of `lists` keeps, the first ones: 1 to 4096, one number a list. Empty: 64 each."""
 
     def __post_init__(self) -> None:
         """Every check names the field, the value found and what to do."""
@@ -83,6 +98,7 @@ class Schema:
             strangers = sorted(set(getattr(self, field_name)) - set(self.categories))
             if strangers:
                 raise ValueError(f"schema.{field_name}: {strangers} are not among schema.categories")
+        self._check_lists()
         both = sorted(set(self.integer_ids) & set(self.hours))
         if both:
             raise ValueError(f"schema.hours: {both} are in schema.integer_ids too; keep one")
@@ -93,6 +109,45 @@ class Schema:
             raise ValueError(f"schema.columns lacks {lacking}; name every column in order")
         if len(self.delimiter) != 1:
             raise ValueError(f"schema.delimiter is {self.delimiter!r}; give one character")
+
+    def _check_lists(self) -> None:
+        """The checks of the fields on lists."""
+        if not self.lists:
+            for name, default in (("list_separator", "|"), ("max_list_values", ())):
+                if getattr(self, name) != default:
+                    raise ValueError(
+                        f"schema.{name} is {getattr(self, name)!r}, but schema.lists is empty; name the lists"
+                    )
+            return
+        for reason, columns in (
+            ("are not among schema.categories", set(self.lists) - set(self.categories)),
+            ("are in schema.hours too, and a list holds no hours", set(self.lists) & set(self.hours)),
+            ("are the schema.timestamp too, and a row has one time", set(self.lists) & {self.timestamp}),
+            ("occur more than once", {name for name in self.lists if self.lists.count(name) > 1}),
+        ):
+            if columns:
+                raise ValueError(f"schema.lists: {sorted(columns)} {reason}")
+        taken = {
+            self.delimiter,
+            "\n",
+            "\r",
+            "\0",
+            '"',
+            *("+-0123456789" if set(self.lists) & set(self.integer_ids) else ""),
+        }
+        if len(self.list_separator) != 1 or self.list_separator in taken:
+            raise ValueError(
+                f"schema.list_separator is {self.list_separator!r}; give one character that is neither the delimiter "
+                "nor part of a value"
+            )
+        if self.max_list_values and len(self.max_list_values) != len(self.lists):
+            raise ValueError(
+                f"schema.max_list_values has {len(self.max_list_values)} entries for {len(self.lists)} lists; give "
+                "one number a list, or leave it out"
+            )
+        for column, most in zip(self.lists, self.max_list_values, strict=False):
+            if not 1 <= most <= MAX_LIST_VALUES:
+                raise ValueError(f"schema.max_list_values of {column!r} is {most}; use 1 to {MAX_LIST_VALUES}")
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -113,6 +168,21 @@ class Schema:
     def num_categories(self) -> int:
         """F, the number of categorical columns."""
         return len(self.categories)
+
+    @property
+    def id_places(self) -> tuple[int, ...]:
+        """Ids of each category that a decoded row has room for [F]: 1, or the values that a list keeps.
+
+        >>> Schema("shop", "bought", (), ("user", "genres"), (9, 9), lists=("genres",), max_list_values=(3,)).id_places
+        (1, 3)
+        """
+        most = dict(zip(self.lists, self.max_list_values or (DEFAULT_LIST_VALUES,) * len(self.lists), strict=True))
+        return tuple(most.get(column, 1) for column in self.categories)
+
+    @property
+    def num_ids(self) -> int:
+        """C, the ids that a decoded row has room for: F without lists."""
+        return sum(self.id_places)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -136,9 +206,27 @@ class Schema:
             raise ValueError(f"max_table_rows is {max_rows}; a table needs 2 rows or more")
         return dataclasses.replace(self, table_sizes=tuple(min(rows, max_rows) for rows in self.table_sizes))
 
+    def with_categories(self, columns: tuple[str, ...], table_sizes: tuple[int, ...]) -> "Schema":
+        """The same schema with these of its categories alone."""
+        places = dict(zip(self.categories, self.id_places, strict=True))
+        lists = tuple(column for column in self.lists if column in columns)
+        return dataclasses.replace(
+            self,
+            categories=columns,
+            table_sizes=table_sizes,
+            integer_ids=tuple(column for column in self.integer_ids if column in columns),
+            hours=tuple(column for column in self.hours if column in columns),
+            lists=lists,
+            list_separator=self.list_separator if lists else "|",
+            max_list_values=tuple(places[column] for column in lists),
+        )
+
     def to_json(self) -> dict[str, Any]:
-        """A JSON object with every field."""
+        """A JSON object with every field; those on lists only where there are lists, so that what describes another log
+        stays as it was."""
         as_dict = dataclasses.asdict(self)
+        if not self.lists:
+            as_dict = {key: value for key, value in as_dict.items() if key not in LIST_FIELDS}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in as_dict.items()}
 
     @classmethod
@@ -181,6 +269,15 @@ class Schema:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the JSON that `load` reads."""
         write_json(path, self.to_json())
+
+
+def list_places(longest: int) -> int:
+    """Values that a list keeps where a schema is proposed and the longest list of a sample has so many.
+
+    >>> list_places(0), list_places(5), list_places(1000)
+    (1, 8, 64)
+    """
+    return min(DEFAULT_LIST_VALUES, 1 << max(longest - 1, 0).bit_length())
 
 
 def _check_type(name: str, value: Any, annotation: Any) -> None:

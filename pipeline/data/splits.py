@@ -45,6 +45,11 @@ class Split:
         return self.reader.schema.dense_width
 
     @property
+    def id_places(self) -> tuple[int, ...]:
+        """Ids of each categorical column that a decoded row has room for."""
+        return self.reader.schema.id_places
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of a decoded row."""
         return Rows.bytes_per_row(self.reader.schema)

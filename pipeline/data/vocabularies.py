@@ -23,6 +23,7 @@ import pyarrow.types as pt
 
 from pipeline.data.config import DataConfig
 from pipeline.data.formats.features import Lookup
+from pipeline.data.formats.lists import is_list
 from pipeline.data.formats.prepared import file_name
 from pipeline.data.prepare.vocabulary import (
     FIRST_ROW,
@@ -104,24 +105,16 @@ def open_vocabularies(
         found = read_json(folder / "sizes.json") if (folder / "sizes.json").exists() else {}
         if found.get("settings") != settings:
             (folder / "sizes.json").unlink(missing_ok=True)  # the files are replaced before it is there again
-            found = {"settings": settings, **_count(train, _part(schema, columns), config, folder)}
+            found = {
+                "settings": settings,
+                **_count(train, schema.with_categories(columns, (2,) * len(columns)), config, folder),
+            }
             write_json(folder / "sizes.json", found)
         indices = {column: VocabularyIndex.open(_index_path(folder, column)) for column in columns}
     return Vocabularies(
         _with_sizes(schema.with_max_rows(config.max_table_rows), columns, found["kept"]),
         _with_sizes(schema, columns, found["frequent"]),
         {column: functools.partial(vocabulary_rows, indices[column], column in schema.hours) for column in columns},
-    )
-
-
-def _part(schema: Schema, columns: tuple[str, ...]) -> Schema:
-    """The schema with these categories alone."""
-    return dataclasses.replace(
-        schema,
-        categories=columns,
-        table_sizes=tuple(2 for _ in columns),
-        integer_ids=tuple(column for column in schema.integer_ids if column in columns),
-        hours=tuple(column for column in schema.hours if column in columns),
     )
 
 
@@ -181,7 +174,9 @@ def _training_values(train: Split, schema: Schema) -> Iterator[pa.RecordBatch]:
 
 
 def _plain(column: pa.Array) -> pa.Array:
-    """Text or signed whole numbers, missing ones as nulls."""
+    """Text or signed whole numbers, missing ones as nulls; or lists."""
+    if is_list(column.type):
+        return column
     column = column.dictionary_decode() if pt.is_dictionary(column.type) else column
     if pt.is_uint64(column.type):
         return column.view(pa.int64())  # as `category_keys` sees them

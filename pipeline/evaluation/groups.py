@@ -2,9 +2,9 @@
 
 A category's values are counted exactly as long as there are not too many; then the rare ones are dropped, and what a
 value may have lost by that is known. Numbers are summed in fine bins, 128 for each factor of two of what the model is
-given (log(x + 1)), of which quantiles are made in the end.
+given (log(x + 1)), of which quantiles are made in the end. A row of a list belongs to each of its values once.
 
-n rows of a piece.
+n rows of a piece, L values that a list keeps.
 """
 
 import math
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from pipeline.data.formats.features import MISSING_INTEGER
+from pipeline.data.formats.lists import kept_values
 from pipeline.data.prepare.vocabulary import category_values
 from pipeline.run.records.evaluation import CategoryField, Group, NumberBin, NumberField, ValueGroup
 
@@ -51,19 +52,36 @@ def group_of(sums: Floats, all_rows: int) -> Group | None:
 class CategorySums:
     """Sums by the values of one category."""
 
-    def __init__(self, column: str, is_hour: bool, has_vocabulary: bool, tracked: int = TRACKED_VALUES) -> None:
-        """`is_hour`: of times YYMMDDHH the hour counts; `has_vocabulary`: whether unknown values can be told."""
+    def __init__(
+        self,
+        column: str,
+        is_hour: bool,
+        has_vocabulary: bool,
+        tracked: int = TRACKED_VALUES,
+        list_values: int | None = None,
+    ) -> None:
+        """`is_hour`: of times YYMMDDHH the hour counts; `has_vocabulary`: whether unknown values can be told;
+        `list_values`: L, of a column of lists."""
         self._column, self._is_hour, self._has_vocabulary = column, is_hour, has_vocabulary
+        self._list_values = list_values
         self._tracked, self._parts, self._held, self._dropped = tracked, list[pa.Table](), 0, 0.0
         self._all, self._missing, self._unknown = (numpy.zeros(len(_SUMS)) for _ in range(3))
 
     def add(self, values: pa.Array, missing: Mask, unknown: Mask | None, sums: Floats) -> None:
-        """Rows: raw values [n], where they are missing and unknown [n], and what is summed [5, n]."""
+        """Rows: raw values [n], where they are missing [n] and unknown [n] (of lists [L, n]), and what is summed
+        [5, n]."""
         self._all += sums.sum(axis=1)
         self._missing += sums @ missing
         if unknown is not None:
-            self._unknown += sums @ unknown
-        distinct, codes = _distinct(values, self._is_hour)
+            self._unknown += sums @ (unknown if unknown.ndim == 1 else unknown.any(axis=0))
+        if self._list_values is not None:
+            kept = kept_values(values, self._list_values)
+            distinct, codes = _distinct(kept.values, self._is_hour)
+            once = numpy.unique(kept.row * len(distinct) + codes, return_index=True)[1]  # a value of a row
+            codes, sums = codes[once], sums[:, kept.row[once]]
+            unknown = None if unknown is None else unknown[kept.place[once], kept.row[once]]
+        else:
+            distinct, codes = _distinct(values, self._is_hour)
         size = len(distinct)
         totals = {name: numpy.bincount(codes, own, size) for name, own in zip(_SUMS, sums, strict=True)}
         strange = numpy.zeros(size) if unknown is None else numpy.bincount(codes, unknown, size)
@@ -98,7 +116,8 @@ class CategorySums:
             assert group is not None, "a value has rows"
             share = one["unknown"] / one["rows"] if self._has_vocabulary else None
             values.append(ValueGroup(_shortened(one["value"]), group, share, round(one["dropped"])))
-        others = group_of(self._all - self._missing - sums.sum(axis=1), rows)
+        rest = self._all - self._missing - sums.sum(axis=1)
+        others = group_of(rest, rows) if self._list_values is None else None  # rows of lists are in several groups
         unknown = group_of(self._unknown, rows) if self._has_vocabulary else None
         share = float(self._unknown[0]) / rows if self._has_vocabulary else None
         return CategoryField(self._column, share, unknown, group_of(self._missing, rows), tuple(values), others)

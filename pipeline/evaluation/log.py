@@ -3,7 +3,7 @@
 Every value is numbered as the model numbers it: by its vocabularies, in which values that it does not know have row 1,
 or by its hash, into the sizes of model.json and from there into the model's tables.
 
-n rows of a piece, I dense inputs, F fields.
+n rows of a piece, I dense inputs, F fields, C columns of ids: F without lists.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.data.formats.all_formats import find_files
 from pipeline.data.formats.features import Columns, LabelError, Lookup, Rows, decode
+from pipeline.data.formats.lists import ABSENT, lists_of_ids
 from pipeline.data.formats.parquet import PARQUET, fold
 from pipeline.data.formats.prepared import OUT_OF_VOCABULARY_ROW
 from pipeline.data.formats.reader import BadLine, Format, Reader, Unit, check_bad_lines
@@ -38,15 +39,15 @@ class Piece:
     dense: npt.NDArray[numpy.float32]
     """[n, I] as the model takes them."""
     ids: npt.NDArray[numpy.int64]
-    """[n, F] rows of the model's tables."""
+    """[n, C] rows of the model's tables, as the model takes them."""
     label: npt.NDArray[numpy.float32]
     """[n], 0 or 1."""
     values: Mapping[str, pa.Array]
-    """Raw values [n] by category; of a prepared log its table rows."""
+    """Raw values [n] by category, lists of them where they are lists; of a prepared log its table rows."""
     missing: Mapping[str, npt.NDArray[numpy.bool_]]
     """Where a category has no value [n]."""
     unknown: Mapping[str, npt.NDArray[numpy.bool_]]
-    """Where the model does not know the value [n], of the categories that have a vocabulary."""
+    """Where the model does not know the value, of the categories that have a vocabulary: [n], of lists [L, n]."""
 
 
 class NewerLog:
@@ -95,31 +96,42 @@ class NewerLog:
         return self._piece(unit, rows, {column: batch.column(column) for column in schema.categories})
 
     def _prepared_piece(self, number: int, unit: Unit) -> Piece:
-        rows = self._reader.read(number, None)
-        return self._piece(
-            unit,
-            rows,
-            {
-                name: pa.array(ids, mask=ids == 0)
-                for name, ids in zip(self._reader.schema.categories, rows.ids, strict=True)
-            },
-        )
+        rows, schema = self._reader.read(number, None), self._reader.schema
+        values = {
+            name: lists_of_ids(numpy.where(ids == 0, ABSENT, ids))
+            if name in schema.lists
+            else pa.array(ids[0], mask=ids[0] == 0)
+            for name, ids in _by_column(schema, rows).items()
+        }
+        return self._piece(unit, rows, values)
 
     def _piece(self, unit: Unit, rows: Rows | Columns, values: Mapping[str, pa.Array]) -> Piece:
         export = self._export
-        by_column = dict(zip(export.schema.categories, rows.ids, strict=True))
-        missing = {column: ids == 0 for column, ids in by_column.items()}
-        unknown = {column: by_column[column] == OUT_OF_VOCABULARY_ROW for column in export.vocabularies}
-        ids = numpy.stack(list(by_column.values()), axis=1)  # [n, F], a copy
-        for column, (wanted, own) in enumerate(zip(export.schema.table_sizes, export.table_rows, strict=True)):
+        by_column, lists = _by_column(export.schema, rows), export.schema.lists
+        missing = {column: ids[0] == 0 for column, ids in by_column.items()}
+        strange = {column: by_column[column] == OUT_OF_VOCABULARY_ROW for column in export.vocabularies}
+        unknown = {column: found if column in lists else found[0] for column, found in strange.items()}
+        ids = numpy.concatenate(list(by_column.values())).T.copy()  # [n, C]
+        sizes, column = zip(export.schema.table_sizes, export.table_rows, strict=True), 0
+        for (wanted, own), places in zip(sizes, export.schema.id_places, strict=True):
             if own < wanted:
-                fold(ids[:, column], own)
+                fold(ids[:, column : column + places], own)
+            column += places
         dense = numpy.stack(list(rows.dense), axis=1)
         label = numpy.asarray(rows.label, numpy.float32)
         return Piece(unit.path, dense, ids.astype(numpy.int64), label, values, missing, unknown)
 
     def _first_row(self, path: str) -> int:
         return next(unit.first_row for unit in self._reader.units if unit.path == path)
+
+
+def _by_column(schema: Schema, rows: Rows | Columns) -> dict[str, npt.NDArray[numpy.int32]]:
+    """The ids of each category: [1, n], of lists [L, n]."""
+    found, column = dict[str, npt.NDArray[numpy.int32]](), 0
+    for name, places in zip(schema.categories, schema.id_places, strict=True):
+        found[name] = numpy.stack(list(rows.ids[column : column + places]))
+        column += places
+    return found
 
 
 def open_log(config: LogConfig, export: Exported, scratch: Path) -> NewerLog:
@@ -160,6 +172,7 @@ def _reading_schema(config: LogConfig, export: Exported) -> Schema:
                 f"schema {source!r}: column {column!r} is {found}, and {wanted} to the model {export.path}"
             )
     layout = {"label": own.label, "columns": own.columns, "delimiter": own.delimiter, "count_label": own.count_label}
+    layout |= {"list_separator": own.list_separator} if model.lists else {}
     return dataclasses.replace(model, name=own.name, **layout)  # type: ignore[arg-type]
 
 
@@ -170,6 +183,8 @@ def _role(schema: Schema, column: str) -> str:
     if column not in schema.categories:
         return "absent"
     kinds = {"a category of whole numbers": schema.integer_ids, "a category of times": schema.hours}
+    if column in schema.lists:
+        return "lists of whole numbers" if column in schema.integer_ids else "lists of text"
     return next((kind for kind, columns in kinds.items() if column in columns), "a category of text")
 
 
@@ -194,7 +209,7 @@ def _open_prepared(files: list[str], kind: Format, own: Schema, export: Exported
     """A prepared log. Raises ValueError unless it is numbered as the model's log was."""
     model = export.schema
     advice = "give the raw log, or prepare it as the model's was"
-    roles = ("integers", "floats", "categories", "integer_ids", "hours", "table_sizes")
+    roles = ("integers", "floats", "categories", "integer_ids", "hours", "table_sizes", "lists", "id_places")
     other = [role for role in roles if getattr(own, role) != getattr(model, role)]
     if other:
         raise ValueError(

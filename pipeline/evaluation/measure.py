@@ -99,7 +99,13 @@ class _Fields:
     def __init__(self, export: Exported) -> None:
         schema = export.schema
         self.categories = [
-            CategorySums(column, column in schema.hours, column in export.vocabularies) for column in schema.categories
+            CategorySums(
+                column,
+                column in schema.hours,
+                column in export.vocabularies,
+                list_values=places if column in schema.lists else None,
+            )
+            for column, places in zip(schema.categories, schema.id_places, strict=True)
         ]
         self.numbers = [NumberSums(column, column in schema.floats) for column in schema.numbers]
         self._names = schema.categories

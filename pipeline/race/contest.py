@@ -56,6 +56,7 @@ class Contest:
         self.rows_used, self.cost_used, self.seconds_used = 0, 0.0, 0.0
         self.minutes = session.config.minutes
         self.rows_of_pass = min(session.dataset.rows("train"), config.race.max_rows)
+        self.has_numbers = session.dataset.schema.num_integers > 0
         self.ranks_of_batch = session.processes.world_size if config.race.trained == "together" else 1
         ranks = session.processes.world_size
         workers = session.processes.on_first(lambda: worker_count(session)) * ranks  # rank 0's: all decide alike

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from pipeline.race.config import RaceConfig
-from pipeline.run.records.recipe import Recipe
+from pipeline.run.records.recipe import Numbers, Recipe
 
 WIDTHS = (8, 16, 32, 64, 128)
 """Embedding widths D that the race tries."""
@@ -23,13 +23,13 @@ KEPT_PRIOR = 32.0
 """Prior count κ with which several passes over kept tables start."""
 
 
-def first_recipes(config: RaceConfig, embedding_width: int) -> list[Recipe]:
+def first_recipes(config: RaceConfig, embedding_width: int, numbers: Numbers = "standardized") -> list[Recipe]:
     """The recipes that the race compares first: on the tuned track the ways to live through several passes.
 
     One pass; three passes with tables drawn anew for each (MEDA, arXiv:2407.01607); two of three planned passes with
     tables kept. On the one_pass track one pass with several priors.
     """
-    one = Recipe(**config.recipe.values(), embedding_width=embedding_width)
+    one = Recipe(**config.recipe.values(), embedding_width=embedding_width, numbers=numbers)
     if config.track == "one_pass":
         return [one, with_prior(one, KEPT_PRIOR), with_prior(one, 8.0)]
     fresh = dataclasses.replace(
@@ -69,12 +69,21 @@ def with_width(recipe: Recipe, width: int) -> Recipe:
     return dataclasses.replace(recipe, embedding_width=width, table_widths=widths)
 
 
-def next_steps(recipe: Recipe, better: Sequence[Recipe], config: RaceConfig) -> list[Recipe]:
+def with_other_numbers(recipe: Recipe) -> Recipe:
+    """The recipe with the other of the two things that networks read in the place of numeric columns.
+
+    >>> with_other_numbers(Recipe()).numbers
+    'piecewise'
+    """
+    return dataclasses.replace(recipe, numbers="standardized" if recipe.numbers == "piecewise" else "piecewise")
+
+
+def next_steps(recipe: Recipe, better: Sequence[Recipe], config: RaceConfig, has_numbers: bool) -> list[Recipe]:
     """Recipes to try first after variations of `recipe` were better than it (best first): all of their changes at once,
-    and the best one's again.
+    and the best one's again. `has_numbers`: as of `variations`.
 
     >>> wide, long = Recipe(embedding_width=32), Recipe(epochs=2, planned_epochs=2)
-    >>> both, wider = next_steps(Recipe(embedding_width=16), [wide, long], RaceConfig())[:2]
+    >>> both, wider = next_steps(Recipe(embedding_width=16), [wide, long], RaceConfig(), False)[:2]
     >>> (both.embedding_width, both.epochs), (wider.embedding_width, wider.epochs)
     ((32, 2), (64, 1))
     """
@@ -83,8 +92,8 @@ def next_steps(recipe: Recipe, better: Sequence[Recipe], config: RaceConfig) -> 
     joined = recipe
     for other in reversed(better):  # the best one's changes last, where they contradict
         joined = dataclasses.replace(joined, **{name: getattr(other, name) for name in changed(recipe, other)})
-    helped = changed(recipe, better[0])
-    return [joined, *(other for other in variations(better[0], config) if changed(better[0], other) == helped)]
+    helped, nearby = changed(recipe, better[0]), variations(better[0], config, has_numbers)
+    return [joined, *(other for other in nearby if changed(better[0], other) == helped)]
 
 
 def changed(recipe: Recipe, other: Recipe) -> frozenset[str]:
@@ -98,8 +107,9 @@ def changed(recipe: Recipe, other: Recipe) -> frozenset[str]:
     )
 
 
-def variations(recipe: Recipe, config: RaceConfig) -> Iterator[Recipe]:
-    """Recipes one step away, those first that move results most on the logs that were tried (DECISIONS.md)."""
+def variations(recipe: Recipe, config: RaceConfig, has_numbers: bool) -> Iterator[Recipe]:
+    """Recipes one step away, those first that move results most on the logs that were tried (DECISIONS.md).
+    `has_numbers`: whether the log has numeric columns."""
     wider = [width for width in WIDTHS if width > recipe.embedding_width]
     narrower = [width for width in WIDTHS if width < recipe.embedding_width]
     is_cheap = recipe.embedding_width < CHEAP_WIDTH
@@ -121,9 +131,11 @@ def variations(recipe: Recipe, config: RaceConfig) -> Iterator[Recipe]:
                 learning_rate=recipe.learning_rate,
                 table_widths=recipe.table_widths,
             )
-            for other in first_recipes(config, recipe.embedding_width)
+            for other in first_recipes(config, recipe.embedding_width, recipe.numbers)
             if (other.epochs, other.tables) != (recipe.epochs, recipe.tables)
         )
+    if has_numbers:
+        yield with_other_numbers(recipe)
     if narrower:
         yield with_width(recipe, narrower[-1])
 

@@ -12,7 +12,15 @@ from pipeline.race.budget import PROBE, expected_rows, fit_minutes, fitting, is_
 from pipeline.race.contest import Contest, Request
 from pipeline.race.entry import Entry, loss
 from pipeline.race.proposals import children, grown, reference
-from pipeline.race.recipes import first_recipes, next_steps, screening_share, variations, with_width
+from pipeline.race.recipes import (
+    changed,
+    first_recipes,
+    next_steps,
+    screening_share,
+    variations,
+    with_other_numbers,
+    with_width,
+)
 from pipeline.run.records.race import Finalist, Trial
 from pipeline.run.records.recipe import WIDTH_STEP, Recipe
 from pipeline.training.table_widths import widths_by_size
@@ -27,25 +35,43 @@ VARIED = 2
 def find_recipe(contest: Contest) -> Recipe:
     """The recipe that the race goes on with: the best of the first ones and of its neighbours, for one contender."""
     entry = reference(contest)
-    recipes = first_recipes(contest.config, contest.session.config.model.embedding_width)
+    model, has_numbers = contest.session.config.model, contest.has_numbers
+    recipes = first_recipes(contest.config, model.embedding_width, model.numbers)
     fit_minutes(contest, entry, recipes[0], recipes[-1])
     recipes = [fitting(contest, recipe) for recipe in recipes]
+    if has_numbers:
+        recipes.append(with_other_numbers(min(recipes, key=lambda own: own.epochs)))
     contest.expect(expected_rows(contest, recipes[0]))
-    best = _best(contest.train("recipes 1", [Request(entry, recipe) for recipe in recipes]))
-    number, first = 2, list[Recipe]()
+    trials = contest.train("recipes 1", [Request(entry, recipe) for recipe in recipes])
+    best, first = _with_best_numbers(trials) if has_numbers else (_best(trials), [])
+    number = 2
     while may_vary(contest, has_helped=bool(first)):
         contest.expect(expected_rows(contest, best.recipe))
         tried = {trial.recipe for trial in entry.trials}
-        wanted = dict.fromkeys([*first, *variations(best.recipe, contest.config)])
+        wanted = dict.fromkeys([*first, *variations(best.recipe, contest.config, has_numbers)])
         untried = [recipe for recipe in wanted if recipe not in tried][:VARIED]
         if not untried:
             break
         trials = contest.train(f"recipes {number}", [Request(entry, recipe) for recipe in untried])
         better = [trial for trial in trials if loss(trial) < (1 - LEAST_GAIN) * loss(best)]
-        first = next_steps(best.recipe, [trial.recipe for trial in sorted(better, key=loss)], contest.config)
+        helped = [trial.recipe for trial in sorted(better, key=loss)]
+        first = next_steps(best.recipe, helped, contest.config, has_numbers)
         best = _best([best, *better])
         number += 1
     return _with_fitting_tables(contest, entry, best.recipe)
+
+
+def _with_best_numbers(trials: list[Trial]) -> tuple[Trial, list[Recipe]]:
+    """The best of the first trials, of which the last has the other numbers and else the recipe of one before it; and
+    what to try next: the best recipe with those numbers, if they were better by more than a seed's luck."""
+    *others, last = trials
+    best = _best(others)
+    alike = [trial for trial in others if changed(trial.recipe, last.recipe) == {"numbers"}]
+    if not any(loss(last) < (1 - LEAST_GAIN) * loss(trial) for trial in alike):
+        return best, []
+    if best in alike:
+        return last, []
+    return best, [dataclasses.replace(best.recipe, numbers=last.recipe.numbers)]
 
 
 def _with_fitting_tables(contest: Contest, entry: Entry, recipe: Recipe) -> Recipe:
@@ -180,7 +206,8 @@ def _variation(contest: Contest, entry: Entry) -> list[Request]:
     best = entry.best(_whole(contest, [entry]))
     assert best is not None, "it was chosen by its whole trainings"
     tried = {trial.recipe for trial in _whole(contest, [entry])}
-    untried = (own for own in variations(best.recipe, contest.config) if own not in tried and contest.fits(own))
+    others = variations(best.recipe, contest.config, contest.has_numbers)
+    untried = (own for own in others if own not in tried and contest.fits(own))
     return [Request(entry, own, is_kept=True) for own in untried][:1]
 
 

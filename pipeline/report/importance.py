@@ -78,6 +78,7 @@ class _Choice:
 
 _CHOICES = (
     _Choice("embedding width", "doubling", lambda trial: math.log2(trial.recipe.embedding_width)),
+    _Choice("numbers encoded piecewise", "present", lambda trial: trial.recipe.numbers == "piecewise"),
     _Choice("passes", "pass", lambda trial: trial.recipe.epochs),
     _Choice("fresh tables in each pass", "present", lambda trial: _has_fresh_tables(trial)),
     _Choice("tables' prior count (+ 1)", "doubling", lambda trial: math.log2(1 + trial.recipe.table_prior_count)),

@@ -1,6 +1,5 @@
 """Builds the report: reads a run's folder, makes the pictures and tables, fills the template, writes report.html."""
 
-import dataclasses
 import importlib.metadata
 import json
 import platform
@@ -31,7 +30,7 @@ from pipeline.report.words import counted, details, difference, headline, millio
 from pipeline.run.records.candidates import best_candidates
 from pipeline.run.records.codesign import LOG_LOSS_TOLERANCE, Codesign
 from pipeline.run.records.race import Trial
-from pipeline.run.records.recipe import Recipe
+from pipeline.run.records.recipe import Recipe, numbers_read
 
 _PACKAGES = ("torch", "torchrec", "fbgemm-gpu", "fbgemm-gpu-cpu", "torchx", "pyarrow", "iopath")
 _TRACKS = {
@@ -143,10 +142,11 @@ def _architectures(run: RunRecords) -> tuple[str, Picture | None, list[Picture]]
 
 
 def shape_for(run: RunRecords, recipe: Recipe) -> InputShape | None:
-    """What a row gives a network of the recipe's embedding width; None while the schema is not known."""
+    """What a row gives a network of the recipe; None while the schema is not known."""
     if run.shape is None:
         return None
-    return dataclasses.replace(run.shape, embedding_width=recipe.embedding_width, table_widths=recipe.table_widths)
+    integers = numbers_read(recipe.numbers, run.shape.integers)
+    return InputShape(integers, run.shape.fields, recipe.embedding_width, table_widths=recipe.table_widths)
 
 
 def _architecture(name: str, architecture: Architecture, shape: InputShape | None) -> Picture:

@@ -15,6 +15,7 @@ from pipeline.run.records.model_card import ModelCard
 from pipeline.run.records.progress import MetricsLine, StageTiming, Timings
 from pipeline.run.records.race import RaceResult, Trial
 from pipeline.run.records.rank_study import RankStudy
+from pipeline.run.records.recipe import numbers_read
 from pipeline.run.records.results import Results
 from pipeline.run.records.trees import Trees
 
@@ -112,4 +113,6 @@ def _space(config: dict[str, Any], path: Path) -> SearchSpace:
 
 
 def _shape(config: dict[str, Any], schema: Schema) -> InputShape:
-    return InputShape(schema.dense_width, schema.num_categories, config["model"]["embedding_width"])
+    model = config["model"]
+    numbers = numbers_read(model["numbers"], schema.dense_width)
+    return InputShape(numbers, schema.num_categories, model["embedding_width"])

@@ -1,6 +1,6 @@
 """How long a call of an exported model takes in each format: p50, p99 and rows a second, all measured in turn.
 
-B batch, I dense inputs, F fields.
+B batch, I dense inputs, C columns of ids.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from pipeline.serving.rebuilt import rebuilt
 from pipeline.serving.torchscript_model import ExportedModel
 
 Call = Callable[[Tensor, Tensor], Any]
-"""(dense [B, I], ids [B, F]) → probability, in whatever form."""
+"""(dense [B, I], ids [B, C]) → probability, in whatever form."""
 INPUTS = 8
 """Different batches that calls go through."""
 WARM_UP_CALLS = 5
@@ -93,11 +93,11 @@ def _in_turn(
     calls: dict[Variant, Call], model: ExportedModel, rows: int, config: ServeBenchConfig
 ) -> dict[Variant, Latency]:
     """Rounds in which each variant is called for a while."""
-    generator = torch.Generator().manual_seed(rows)
+    generator, columns = torch.Generator().manual_seed(rows), model.table_rows[model.id_fields]
     batches = [
         (
             4 * torch.rand(rows, model.integers, generator=generator),
-            (torch.rand(rows, len(model.tables), generator=generator, dtype=torch.float64) * model.table_rows).long(),
+            (torch.rand(rows, len(columns), generator=generator, dtype=torch.float64) * columns).long(),
         )
         for _ in range(INPUTS)
     ]

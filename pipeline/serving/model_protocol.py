@@ -1,6 +1,7 @@
 """What other files of this folder need to know of an exported model (`pipeline.serving.torchscript_model`).
 
-B batch, I dense inputs, F fields, U pieces of width g that a row looks up, S trainings side by side, R rows of tables.
+B batch, I dense inputs, F fields, C columns of ids, U pieces of width g that a row looks up, S trainings side by side,
+R rows of tables.
 """
 
 from typing import Protocol
@@ -23,8 +24,18 @@ class Exportable(Protocol):
     """[R, S · g] float32, or [R · S, bytes] quantized."""
     table_rows: Tensor
     """Rows of each table [F]."""
+    id_fields: Tensor
+    """Field of each column of ids [C]."""
+    lowest_ids: Tensor
+    """Smallest id of each column [C]: -1 where a list may have no value."""
+    id_places: list[int]
+    """Columns of ids of each field [F]."""
+    pieces: list[int]
+    """Pieces of a row of each table [F]."""
+    has_lists: bool
+    """Whether a field has several columns."""
     piece_fields: Tensor
-    """Field of each piece [U]."""
+    """Column of ids of each piece [U]."""
     piece_steps: Tensor
     """How far apart rows of its table lie [U]."""
     first_pieces: Tensor
@@ -33,5 +44,5 @@ class Exportable(Protocol):
     """The networks [S]: (dense [B, I], sparse [B, U, g]) → logit [B]."""
 
     def logit(self, dense: Tensor, ids: Tensor) -> Tensor:
-        """(dense [B, I] float32, ids [B, F] int64) → logit [B]."""
+        """(dense [B, I] float32, ids [B, C] int64) → logit [B]."""
         ...

@@ -3,7 +3,7 @@
 The encoder is tried on rows of the test split, as the log has them, before it is called exported: it has to find what
 training's stream made of them.
 
-F fields, I dense inputs, r rows.
+C columns of ids, I dense inputs, r rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -105,7 +105,7 @@ def examples(encoder: raw_rows.RawRows, dataset: Dataset, model: nn.Module) -> t
 
 
 def _streamed(dataset: Dataset, rows: int) -> tuple[Tensor, Tensor]:
-    """Dense inputs [r, I] and ids [r, F] of the first test rows."""
+    """Dense inputs [r, I] and ids [r, C] of the first test rows."""
     with dataset.stream("test", rows, drop_last=False) as stream:
         batch = next(stream)
-    return batch.dense.clone(), batch.ids.clone()
+    return batch.dense.clone(), batch.padded_ids(dataset.schema.id_places).clone()

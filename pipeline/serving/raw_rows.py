@@ -9,11 +9,12 @@ but Python (not this project, not torch, not numpy).
     probability = model(torch.tensor(dense), torch.tensor(ids))  # [B]; that of a row in `errors` means nothing
 
 The rules stand in model.json (numbering), and are written out here once more, since this file has to stand alone; tests
-hold it to training's own (pipeline/data/formats/features.py in the project). vocabulary.bin beside it holds the
+hold it to training's own (pipeline/data/formats/ in the project). vocabulary.bin beside it holds the
 vocabularies of the columns that have one. A row's values are numbers, text, or None where they are missing; text may
-also hold a number. Whatever else is in a row is an error of that row.
+also hold a number. The value of a column of lists is a list of such values, or text with the schema's list_separator
+between them. Whatever else is in a row is an error of that row.
 
-B rows, I dense inputs, F fields.
+B rows, I dense inputs, F fields, C columns of ids: F without lists, which have several.
 """
 
 import bisect
@@ -57,6 +58,8 @@ class RawRows:
         self._integers, self._floats = list(self._schema["integers"]), list(self._schema["floats"])
         self._categories = list(self._schema["categories"])
         self._table_rows = dict(zip(self._categories, document["inputs"][1]["table_rows"], strict=True))
+        self._lists = set(self._schema.get("lists", ()))
+        self._places: list[int] = document["inputs"][1].get("places", [1] * len(self._categories))
         self._whole_numbers = {*self._schema["integer_ids"], *self._schema["hours"]}
         self._hours = set(self._schema["hours"])
         self._vocabularies = _vocabularies(folder, document["raw_rows"])
@@ -67,9 +70,10 @@ class RawRows:
         return [*self._integers, *self._floats, *self._categories]
 
     def encode(self, row: Mapping[str, Any]) -> tuple[list[float], list[int]]:
-        """Dense inputs [I] (1 without numbers) and table rows [F] of one row, given by column; others are ignored.
+        """Dense inputs [I] (1 without numbers) and table rows [C] of one row, given by column; others are ignored.
 
-        Raises RowError with the column, the value and what was expected.
+        A list keeps as many values as it has columns of ids, the first ones; -1 where it has fewer. Raises RowError
+        with the column, the value and what was expected.
         """
         if not isinstance(row, Mapping):
             raise RowError(f"found {_shown(row)}; expected the row's values by column")
@@ -78,12 +82,19 @@ class RawRows:
                 raise RowError(f"column {column!r} is absent; give null where the value is missing")
         dense = [_integer_feature(column, row[column]) for column in self._integers]
         dense += [_float_feature(column, row[column]) for column in self._floats]
-        return dense or [1.0], [self._table_row(column, row[column]) for column in self._categories]
+        ids = list[int]()
+        for column, places in zip(self._categories, self._places, strict=True):
+            if column in self._lists:
+                ids += self._list_rows(column, row[column], places)
+            else:
+                ids.append(self._table_row(column, row[column]))
+        return dense or [1.0], ids
 
     def encode_all(
         self, rows: Iterable[Mapping[str, Any]]
     ) -> tuple[list[list[float]], list[list[int]], dict[int, str]]:
-        """Dense inputs [B, I] and table rows [B, F] of many rows, and the errors by row number; such a row is zeros."""
+        """Dense inputs [B, I] and table rows [B, C] of many rows, and the errors by row number; such a row has nothing
+        but zeros."""
         dense, ids, errors = list[list[float]](), list[list[int]](), dict[int, str]()
         for number, row in enumerate(rows):
             try:
@@ -91,7 +102,7 @@ class RawRows:
             except RowError as error:
                 errors[number] = str(error)
                 numbers = [0.0] * max(1, len(self._integers) + len(self._floats))
-                found = [0] * len(self._categories)
+                found = [0 if place == 0 else -1 for places in self._places for place in range(places)]
             dense.append(numbers)
             ids.append(found)
         return dense, ids, errors
@@ -119,6 +130,25 @@ class RawRows:
         if len(fields) != len(names):
             raise RowError(f"found {len(fields)} columns, expected {len(names)}")
         return dict(zip(names, fields, strict=True))
+
+    def _list_rows(self, column: str, value: Any, places: int) -> list[int]:
+        """The rows of a list's first values, in as many places; null and empty values are none."""
+        found = list[int]()
+        for one in self._list_values(column, value):
+            if len(found) == places:
+                break
+            if row := self._table_row(column, one):
+                found.append(row)
+        return (found or [0]) + [-1] * (places - max(len(found), 1))
+
+    def _list_values(self, column: str, value: Any) -> Sequence[Any]:
+        if value is None:
+            return ()
+        if isinstance(value, str | bytes):
+            return _text(column, value).decode("utf-8").split(self._schema["list_separator"])
+        if isinstance(value, list | tuple):
+            return value
+        raise _wrong(column, value, "a list of values, text of them, or nothing")
 
     def _table_row(self, column: str, value: Any) -> int:
         """The row of a value's embedding."""

@@ -5,8 +5,11 @@ A server needs torch alone (fbgemm_gpu may be loaded too, torchrec and this proj
     model = torch.jit.load("model.pt")
     probability = model(dense, ids)  # [B, I] float32, [B, F] int64 -> [B] float32
 
-B batch, I dense inputs, F categorical fields, D embedding width, S trainings that the model averages; g greatest common
-divisor of the tables' widths (D where all are alike), U pieces of that width that a row looks up, R of all tables.
+A field that is a list has several successive columns of ids, as many as it keeps values; -1 where there is none.
+
+B batch, I dense inputs, F categorical fields, C columns of ids (F without lists), D embedding width, S trainings that
+the model averages; g greatest common divisor of the tables' widths (D where all are alike), U pieces of that width that
+a row looks up, R of all tables.
 """
 
 import contextlib
@@ -27,10 +30,12 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
+from pipeline.data.schema import Schema
 from pipeline.run.files import atomic_write, sha256
 from pipeline.run.records.codec import write_record
 from pipeline.run.records.model_card import ExportedFile, FileCheck, ModelCard, ModelFile, Provenance, RawRowsCard
 from pipeline.serving.graph_formats import graph_file
+from pipeline.serving.list_pooling import pooled
 from pipeline.serving.names import FILES, ExportFiles, FileFormat, FurtherFormat
 from pipeline.serving.other_process import run_python
 from pipeline.serving.precision import looked_up, with_precision
@@ -62,12 +67,15 @@ class ExportedModel(nn.Module):
 
     embeddings: Tensor
     table_rows: Tensor
+    id_fields: Tensor
+    lowest_ids: Tensor
     piece_fields: Tensor
     piece_steps: Tensor
     first_pieces: Tensor
 
-    def __init__(self, trainings: Sequence[TrainedParts], integers: int) -> None:
-        """trainings: at least one, of the same architecture and tables; integers: I."""
+    def __init__(self, trainings: Sequence[TrainedParts], integers: int, id_places: Sequence[int] = ()) -> None:
+        """trainings: at least one, of the same architecture and tables; integers: I; id_places: columns of ids of each
+        field [F], by default one."""
         super().__init__()
         first = trainings[0].tables
         shapes = {name: tuple(table.shape) for name, table in first.items()}
@@ -83,14 +91,24 @@ class ExportedModel(nn.Module):
                 raise ValueError(f"trainings of one model have the tables {shapes} and {found}; they must be alike")
             tables = (table.detach().to("cpu", torch.float32) for table in training.tables.values())
             torch.cat([table.reshape(-1, self.width) for table in tables], out=own)
-        # For each piece that a row looks up: its field, how far apart rows of that table lie, and where the first is.
-        number = torch.cat([torch.arange(count) for count in pieces.tolist()])  # [U]
-        first_rows = ((table_rows * pieces).cumsum(0) - table_rows * pieces).repeat_interleave(pieces)
+        self.id_places, self.pieces = list(id_places) or [1] * len(shapes), pieces.tolist()
+        self.has_lists = max(self.id_places) > 1
+        id_fields = torch.arange(len(pieces)).repeat_interleave(torch.tensor(self.id_places))  # [C]
+        is_first = torch.cat([torch.arange(places) == 0 for places in self.id_places])
+        first_rows, pieces = (
+            ((table_rows * pieces).cumsum(0) - table_rows * pieces)[id_fields],
+            pieces[id_fields],
+        )  # [C]
+        # For each piece that a row looks up: the column of its id, how far apart rows of that table lie, and where the
+        # first is.
+        number = torch.cat([torch.arange(count) for count in pieces.tolist()])  # [U], with lists more
         self.register_buffer("embeddings", embeddings)
         self.register_buffer("table_rows", table_rows)
+        self.register_buffer("id_fields", id_fields)
+        self.register_buffer("lowest_ids", torch.where(is_first, 0, -1))
         self.register_buffer("piece_fields", torch.arange(len(pieces)).repeat_interleave(pieces))
         self.register_buffer("piece_steps", pieces.repeat_interleave(pieces))
-        self.register_buffer("first_pieces", first_rows + number)
+        self.register_buffer("first_pieces", first_rows.repeat_interleave(pieces) + number)
 
     def forward(self, dense: Tensor, ids: Tensor) -> Tensor:
         """(dense [B, I] float32, as model.json describes; ids [B, F] int64) -> probability of a click [B].
@@ -106,23 +124,27 @@ class ExportedModel(nn.Module):
         Raises ValueError (`torch.jit.Error` from TorchScript, saying the same) for other shapes or types and for an id
         outside its table, naming row, field and value.
         """
-        fields = len(self.tables)
+        fields = len(self.id_fields)
         if dense.dim() != 2 or dense.size(1) != self.integers or dense.dtype != torch.float32:
             raise ValueError(f"dense is {dense.dtype} {dense.shape}; it must be float32 [batch, {self.integers}]")
         if ids.dim() != 2 or ids.size(1) != fields or ids.size(0) != dense.size(0) or ids.dtype != torch.int64:
             raise ValueError(f"ids is {ids.dtype} {ids.shape}; it must be int64 [{dense.size(0)}, {fields}]")
         if dense.size(0) == 0:
             return dense.new_empty(0)  # the interactions' reshapes cannot infer sizes from nothing
-        outside = (ids < 0) | (ids >= self.table_rows)
+        outside = (ids < self.lowest_ids) | (ids >= self.table_rows[self.id_fields])
         if bool(outside.any()):
             first = outside.nonzero()[0]
-            row, field = int(first[0]), int(first[1])
+            row, column = int(first[0]), int(first[1])
+            field = int(self.id_fields[column])
             raise ValueError(
-                f"ids[{row}, {field}] is {int(ids[row, field])}; "
+                f"ids[{row}, {column}] is {int(ids[row, column])}; "
                 f"table {self.tables[field]} has the rows 0 to {int(self.table_rows[field]) - 1}"
             )
-        places = ids[:, self.piece_fields] * self.piece_steps + self.first_pieces  # [B, U]
+        found = ids.clamp(min=0) if self.has_lists else ids
+        places = found[:, self.piece_fields] * self.piece_steps + self.first_pieces  # [B, U]
         sparse = looked_up(self.embeddings, places, self.table_bits, len(self.interactions))  # [B, U, S · g]
+        if self.has_lists:
+            sparse = pooled(sparse, ids, self.id_places, self.pieces)
         logit = torch.zeros_like(dense[:, 0])
         for number, interaction in enumerate(self.interactions):
             own = sparse[:, :, number * self.width : (number + 1) * self.width]  # [B, U, g]
@@ -151,7 +173,8 @@ def write_model(
     """
     target = Path(path)
     parts = [TrainedParts(one.tables, copy.deepcopy(one.interaction).cpu().float()) for one in trainings]
-    trained = ExportedModel(parts, max(len(_numbers(schema_json)), 1)).eval().requires_grad_(False)
+    id_places = Schema.from_json(schema_json).id_places if schema_json.get("lists") else ()
+    trained = ExportedModel(parts, max(len(_numbers(schema_json)), 1), id_places).eval().requires_grad_(False)
     model = with_precision(trained, wanted.tables, wanted.dense)
     scripted = _script_apart(model, target)
     checks = dict[FileFormat, FileCheck]()
@@ -225,11 +248,12 @@ def _card(
         {
             "name": "ids",
             "type": "int64",
-            "shape": ["batch", len(model.tables)],
+            "shape": ["batch", len(model.id_fields)],
             "columns": list(schema_json["categories"]),
             "tables": model.tables,
             "table_rows": model.table_rows.tolist(),
             "meaning": "row of each table, see numbering; an id outside its table is an error",
+            **({"places": model.id_places} if model.has_lists else {}),
         },
     )
     return ModelCard(

@@ -230,7 +230,7 @@ def train_step(
         loss, gradient = dense_step(trainee, drawn, batch, embedded, config, rates.dense, processes, accepts)
         if gradient is None:
             return loss, torch.zeros_like(embedded)  # by which Adagrad changes neither rows nor accumulators
-        trainee.prior.observe(gradient)
+        trainee.prior.observe(gradient, batch.sparse)
         return loss, gradient
 
     return tables.train_next(dense_part)

@@ -68,9 +68,9 @@ def build_network(session: Session, name: str, architecture: Architecture) -> Su
 
 
 def with_recipe(session: Session, recipe: Recipe, seed: int = 0) -> Session:
-    """The session with a recipe's embedding and table widths, and the `seed`-th of the run's seeds for trainings."""
+    """The session with what a recipe gives networks, and the `seed`-th of the run's seeds for trainings."""
     config = session.config
-    model = dataclasses.replace(config.model, embedding_width=recipe.embedding_width)
+    model = dataclasses.replace(config.model, embedding_width=recipe.embedding_width, numbers=recipe.numbers)
     return dataclasses.replace(
         session,
         config=dataclasses.replace(config, model=model, seed=config.seed + seed * SEED_DISTANCE),
@@ -170,6 +170,6 @@ def build_trainee(session: Session, network: nn.Module, config: TrainingRecipe) 
         parameters=parameters,
         draw_paths=whole(network),
         optimizer=dense_optimizer(config, parameters),
-        prior=TablePrior(embeddings, config.table_prior_count),
+        prior=TablePrior(embeddings, config.table_prior_count, session.lists),
         seed=session.config.seed,
     )

@@ -44,7 +44,7 @@ def build_supernet(session: Session) -> tuple[Supernet, Trainee]:
         parameters=parameters,
         draw_paths=draw_paths,
         optimizer=dense_optimizer(config, parameters),
-        prior=TablePrior(embeddings, config.table_prior_count),
+        prior=TablePrior(embeddings, config.table_prior_count, session.lists),
         seed=session.config.seed,
         generator_state=lambda: draws.bit_generator.state,
         restore_generator=lambda state: setattr(draws.bit_generator, "state", state),

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import lightgbm
@@ -12,7 +11,7 @@ import pytest
 import torch
 from scipy import stats
 
-from pipeline.data import Batch
+from pipeline.data import Batch, Schema
 from pipeline.run.processes import join
 from pipeline.run.records.settings import TreesConfig
 from pipeline.session import Session, open_session
@@ -32,7 +31,7 @@ class Pairs:
     """A data set whose label is decided by two ids together, of which neither says anything alone; one row in ten has
     the other label."""
 
-    schema = SimpleNamespace(num_integers=1, num_categories=2)
+    schema = Schema("pairs", "y", ("x",), ("first", "second"), (8, 8))
 
     def stream(self, split: str, batch_size: int, drop_last: bool) -> Any:
         """One batch, as a stream of the product gives it."""

@@ -9,11 +9,14 @@ The rules, for a server in any language (`HASHING` below is what model.json carr
 * category of text: row 1 + (h mod (R - 1)), where h is `text_hash` of its UTF-8 bytes. Texts of 8 bytes each, as
   Criteo's, may come as 8 bytes of a fixed-width column (`WORD`): the row is the same, and found faster.
 * a missing category (null, empty text): row 0. Row 0 has no other meaning.
+* lists: each value by the rule of its column (lists.py).
 
-Shapes: n rows, I integers (1 without any), F fields.
+Shapes: n rows, I integers (1 without any), F fields, C ids that a row has room for: F without lists.
 """
 
 import dataclasses
+import functools
+import logging
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -24,8 +27,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from pipeline.data.formats.lists import list_ids
 from pipeline.data.memory_pool import POOL, Pool
 from pipeline.data.schema import Schema
+
+logger = logging.getLogger(__name__)
 
 WORD = pa.binary(8)
 """Type of a column whose texts all have 8 bytes."""
@@ -84,7 +90,7 @@ class Rows:
     dense: npt.NDArray[np.float32]
     """[max(I, 1), n]: column after column, as files hold them."""
     ids: npt.NDArray[np.int32]
-    """[F, n]: table rows, field after field."""
+    """[C, n]: table rows, field after field; of a list as many as it keeps, absent ones -1."""
     label: npt.NDArray[np.float32]
     """[n], 0 or 1."""
 
@@ -96,7 +102,7 @@ class Rows:
     @staticmethod
     def bytes_per_row(schema: Schema) -> int:
         """What one decoded row takes."""
-        return 4 * (schema.dense_width + schema.num_categories + 1)
+        return 4 * (schema.dense_width + schema.num_ids + 1)
 
     def take(self, order: npt.NDArray[np.int64] | None) -> "Rows":
         """The rows of the given numbers, in that order; None: all as they are."""
@@ -109,9 +115,9 @@ class Rows:
         return taken
 
     @staticmethod
-    def empty(n: int, dense_width: int, num_categories: int, pool: Pool = POOL) -> "Rows":
+    def empty(n: int, dense_width: int, num_ids: int, pool: Pool = POOL) -> "Rows":
         """Rows of undefined contents, in memory used before."""
-        words = pool.array((dense_width + num_categories + 1, n), np.int32)
+        words = pool.array((dense_width + num_ids + 1, n), np.int32)
         floats = words.view(np.float32)
         return Rows(floats[:dense_width], words[dense_width:-1], floats[-1])
 
@@ -127,7 +133,7 @@ class Columns:
     dense: list[npt.NDArray[np.float32]]
     """max(I, 1) of [n]."""
     ids: list[npt.NDArray[np.int32]]
-    """F of [n]."""
+    """C of [n]."""
     label: npt.NDArray[np.int8]
     """[n], 0 or 1."""
 
@@ -139,16 +145,30 @@ def decode(
 
     A bad label is a `LabelError`, which knows its row.
     """
-    rows = into or Rows.empty(columns.num_rows, schema.dense_width, schema.num_categories)
+    rows = into or Rows.empty(columns.num_rows, schema.dense_width, schema.num_ids)
     if not schema.numbers:
         rows.dense[:] = 1.0
     for index, column in enumerate(schema.numbers):
         rows.dense[index] = number_feature(columns.column(column), is_float=column in schema.floats)
-    for index, (column, table_size) in enumerate(zip(schema.categories, schema.table_sizes, strict=True)):
-        raw, lookup = columns.column(column), lookups.get(column)
-        rows.ids[index] = lookup(raw) if lookup else category_rows(raw, table_size, hour=column in schema.hours)
+    first = 0
+    for column, table_size, places in zip(schema.categories, schema.table_sizes, schema.id_places, strict=True):
+        raw, number = columns.column(column), lookups.get(column)
+        number = number or functools.partial(category_rows, table_size=table_size, hour=column in schema.hours)
+        if column in schema.lists:
+            rows.ids[first : first + places], cut_rows = list_ids(raw, places, number)
+            if cut_rows:
+                _say_cut(schema.name, column, places)
+        else:
+            rows.ids[first] = number(raw)
+        first += places
     rows.label[:] = label_values(columns.column(schema.label), schema.count_label)
     return rows
+
+
+@functools.cache
+def _say_cut(log: str, column: str, most: int) -> None:
+    """Once a process: how often it happens, `describe` shows and `prepare` counts."""
+    logger.warning("%s: some lists of column %r have more than %d values; the first ones are kept", log, column, most)
 
 
 class LabelError(ValueError):

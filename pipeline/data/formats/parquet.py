@@ -3,12 +3,12 @@
 Columns and types are checked first. The other files of this format: parquet_schema.py (a schema for files without
 one) and prepared.py (columns that are model inputs already).
 
- Shapes: n rows, I integers (1 without any), F fields.
+ Shapes: n rows, I integers (1 without any), F fields, C ids that a row has room for: F without lists.
 """
 
 import functools
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from pipeline.data.formats.features import NO_LOOKUPS, Columns, LabelError, Lookup, Rows, decode
+from pipeline.data.formats.lists import ABSENT, ListError, is_list, padded_lists, with_lists
 from pipeline.data.formats.parquet_schema import infer_schema
 from pipeline.data.formats.prepared import TIME_COLUMN, Prepared, arrow_schema, read_prepared
 from pipeline.data.formats.reader import BadLine, Format, Unit
@@ -75,12 +76,21 @@ class ParquetReader:
         """Some raw columns of row group `unit`."""
         path, index = self.units[unit].path, self.units[unit].number
         try:
-            return self._open(path).read_row_group(index, columns=names, use_threads=False)
+            table = self._open(path).read_row_group(index, columns=names, use_threads=False)
+            return table if self.prepared or not self.schema.lists else self._with_lists(unit, table)
         except StorageError:
             raise
         except (pa.ArrowException, OSError) as error:
             reason = " ".join(str(error).split())  # Arrow's may have several lines
             raise ValueError(f"{path}: row group {index} cannot be read: {reason}; write it again") from error
+
+    def _with_lists(self, unit: int, table: pa.Table) -> pa.Table:
+        """The table with lists in the place of text that holds lists."""
+        try:
+            (batch,) = table.combine_chunks().to_batches()
+            return pa.Table.from_batches([with_lists(batch, self.schema)])
+        except ListError as error:
+            raise self._bad_value(unit, error.row, error.column, repr(error.found), error.expected) from error
 
     def times(self, unit: int) -> pa.Array:
         """When the row group's rows were logged."""
@@ -104,29 +114,38 @@ class ParquetReader:
         schema = self.schema
         if order is None:
             table = self.columns(unit, list(schema.inputs))
-            columns = [table.column(place).to_numpy() for place in _places(table, schema.inputs)]
-            label, dense, ids = columns[0], columns[1 : 1 + schema.num_integers], columns[1 + schema.num_integers :]
-            ids = self._checked(unit, None, label, ids)
-            return Columns(dense or [np.ones(len(label), np.float32)], ids, label)
-        rows = Rows.empty(len(order), schema.dense_width, schema.num_categories)
+            columns = [self._values(name, table.column(name)) for name in schema.inputs]
+            (label,), dense, ids = columns[0], columns[1 : 1 + schema.num_integers], columns[1 + schema.num_integers :]
+            checked = self._checked(unit, None, label, [field for of in ids for field in of])
+            return Columns([column for (column,) in dense] or [np.ones(len(label), np.float32)], checked, label)
+        rows = Rows.empty(len(order), schema.dense_width, schema.num_ids)
         if not schema.numbers:
             rows.dense[:] = 1.0
-        places = [rows.label, *rows.dense[: schema.num_integers], *rows.ids]
+        own = np.split(rows.ids, np.cumsum(schema.id_places)[:-1])  # of each field, [its places, n]
+        places = [rows.label[None], *rows.dense[: schema.num_integers, None], *own]
         targets = dict(zip(schema.inputs, places, strict=True))
         for first in range(0, len(schema.inputs), COLUMNS_AT_ONCE):
             names = schema.inputs[first : first + COLUMNS_AT_ONCE]
             with scratch_memory():
                 table = self.columns(unit, list(names))
-            for name, place in zip(names, _places(table, names), strict=True):
-                _take(table.column(place).to_numpy(), order, targets[name])
+            for name in names:
+                for values, target in zip(self._values(name, table.column(name)), targets[name], strict=True):
+                    _take(values, order, target)
             del table  # before the next columns are read
         self._checked(unit, order, rows.label, list(rows.ids))
         return rows
 
+    def _values(self, name: str, column: pa.ChunkedArray) -> list[npt.NDArray[Any]]:
+        """A prepared column [n]; a list as its places, each [n]."""
+        if name not in self.schema.lists:
+            return [column.to_numpy()]
+        places = self.schema.id_places[self.schema.categories.index(name)]
+        return list(padded_lists(column.combine_chunks(), places))
+
     def _checked(
         self, unit: int, order: npt.NDArray[np.int64] | None, label: npt.NDArray[Any], ids: list[Ids]
     ) -> list[Ids]:
-        """Labels are 0 or 1 and ids are rows of the tables, folded into smaller tables where asked for."""
+        """Labels are 0 or 1 and ids [C] of [n] are rows of the tables, folded into smaller tables where asked for."""
         file = self._open(self.units[unit].path)
         places = {name: place for place, name in enumerate(file.schema_arrow.names)}  # another file's may differ
         bounds = functools.partial(_bounds, file.metadata.row_group(self.units[unit].number), places)
@@ -137,9 +156,11 @@ class ParquetReader:
             raise self._bad_label(unit, row if order is None else int(order[row]), int(label[row]), "0 or 1")
         assert self.prepared is not None
         sizes = zip(self.schema.categories, self.prepared.schema.table_sizes, self.schema.table_sizes, strict=True)
-        for index, (name, size, own_size) in enumerate(sizes):
+        of_each_id = [field for field, places in zip(sizes, self.schema.id_places, strict=True) for _ in range(places)]
+        for index, (name, size, own_size) in enumerate(of_each_id):
             column = ids[index]
-            lowest, highest = bounds(name) or (column.min(initial=0), column.max(initial=0))
+            there = column != ABSENT if name in self.schema.lists else np.True_
+            lowest, highest = bounds(name) or (column.min(initial=0, where=there), column.max(initial=0))
             if lowest < 0 or highest >= size:
                 raise ValueError(
                     f"{self.units[unit].path}: row group {self.units[unit].number}, column {name!r}: holds rows "
@@ -197,12 +218,6 @@ def _contents(schema: Schema, path: str) -> _Contents:
     )
 
 
-def _places(table: pa.Table, names: Sequence[str]) -> list[int]:
-    """Where the columns are: a file's order may be another."""
-    place = {name: index for index, name in enumerate(table.column_names)}
-    return [place[name] for name in names]
-
-
 def _bounds(metadata: pq.RowGroupMetaData, places: dict[str, int], column: str) -> tuple[int, int] | None:
     """The least and the largest number that the writer noted for a column of the row group, if it did."""
     statistics = metadata.column(places[column]).statistics
@@ -220,18 +235,14 @@ def _take(values: npt.NDArray[Any], order: npt.NDArray[np.int64], out: npt.NDArr
 
 
 def fold(ids: npt.NDArray[np.int32], table_size: int) -> None:
-    """Table rows into a smaller table, in place; 0 (missing) stays.
+    """Table rows into a smaller table, in place; 0 (missing) stays, and so does what a list lacks (-1).
 
-    >>> ids = np.arange(8, dtype=np.int32)
+    >>> ids = np.arange(-1, 8, dtype=np.int32)
     >>> fold(ids, 4)
     >>> ids
-    array([0, 1, 2, 3, 1, 2, 3, 1], dtype=int32)
+    array([-1,  0,  1,  2,  3,  1,  2,  3,  1], dtype=int32)
     """
-    present = ids > 0
-    ids -= 1
-    ids %= table_size - 1
-    ids += 1
-    ids *= present
+    np.copyto(ids, (ids - 1) % (table_size - 1) + 1, where=ids > 0)
 
 
 def _open_parquet(path: str) -> pq.ParquetFile:
@@ -264,7 +275,7 @@ def _open_checked(schema: Schema, path: str) -> pq.ParquetFile:
             )
     if prepared is not None:
         return file
-    text = [name for name in schema.categories if name not in (*schema.integer_ids, *schema.hours)]
+    text = [name for name in schema.categories if name not in (*schema.integer_ids, *schema.hours, *schema.lists)]
     return pq.ParquetFile(
         open_arrow(path), metadata=file.metadata, read_dictionary=text, page_checksum_verification=True
     )
@@ -299,14 +310,29 @@ def _check_type(path: str, column: str, found: pa.DataType, schema: Schema) -> N
         good, expected = True, "times"
     elif column == schema.label or column in schema.numbers:
         good, expected = whole_number or pt.is_floating(found), "a number"
+    elif column in schema.lists:
+        good, expected, hint = _list_type(found, column in schema.integer_ids)
     elif column in (*schema.integer_ids, *schema.hours):
         good, expected = pt.is_integer(value_type), "a whole number"
         hint = "write it with that type, or leave it out of the schema's integer_ids or hours if it is text"
     else:
         good, expected = pt.is_string(value_type) or pt.is_large_string(value_type), "text"
         hint = "write it with that type, or name it in the schema's integer_ids if it holds whole numbers"
+        hint = "name it in the schema's lists" if is_list(found) else hint
     if not good:
         raise ValueError(f"{path}: column {column!r} is of type {found}, expected {expected}; {hint}")
+
+
+def _list_type(found: pa.DataType, is_whole: bool) -> tuple[bool, str, str]:
+    """Whether a column is one of lists, or text that can hold them, what was expected, and what to do."""
+    if is_list(found):
+        value = found.value_type.value_type if pt.is_dictionary(found.value_type) else found.value_type
+        good = pt.is_integer(value) if is_whole else pt.is_string(value) or pt.is_large_string(value)
+    else:
+        good = is_text(found) and not pt.is_fixed_size_binary(found)
+    if is_whole:
+        return good, "lists of whole numbers, or text", "leave it out of the schema's integer_ids if it holds text"
+    return good, "lists of text, or text", "name it in the schema's integer_ids if it holds whole numbers"
 
 
 def _prepared_schema(path: str) -> Schema | None:

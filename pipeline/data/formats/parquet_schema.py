@@ -9,9 +9,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
+from pipeline.data.formats.lists import is_list
 from pipeline.data.formats.times import LEAST_TIME, LEAST_TIMES, TIMESTAMP_NAMES, TimeError, sortable, times
 from pipeline.data.generate.logs import PROBABILITY_COLUMN
-from pipeline.data.schema import MAX_TABLE_ROWS, Schema
+from pipeline.data.schema import MAX_TABLE_ROWS, Schema, list_places
 from pipeline.data.storage.paths import check_same_columns, open_binary
 
 
@@ -20,7 +21,7 @@ def infer_schema(files: list[str], path: str, max_table_rows: int) -> Schema:
 
     A column with the name of a timestamp that holds times is that; other dates and times are not read. Numeric inputs
     are the columns called int_* and those of floating point; all others are categories: whole numbers get a table as
-    long as their range, text, whose values nobody has counted, one of `max_table_rows`.
+    long as their range, text, whose values nobody has counted, one of `max_table_rows`. Columns of lists are lists.
     """
     fields = _fields(files[0])
     for path in files:
@@ -38,8 +39,10 @@ def infer_schema(files: list[str], path: str, max_table_rows: int) -> Schema:
     integers = [field.name for field in inputs if field.name.startswith("int_")]
     floats = [field.name for field in inputs if pt.is_floating(field.type) and field.name not in integers]
     categories = [field for field in inputs if field.name not in (*integers, *floats)]
-    integer_ids = [field.name for field in categories if pt.is_integer(field.type)]
+    integer_ids = [field.name for field in categories if pt.is_integer(_value_type(field.type))]
+    lists = [field.name for field in categories if is_list(field.type)]
     ranges = _value_ranges(files, integer_ids)
+    longest = _longest(files, lists)
     sizes = [
         min(MAX_TABLE_ROWS, ranges[field.name] + 1) if field.name in ranges else max_table_rows for field in categories
     ]
@@ -53,7 +56,14 @@ def infer_schema(files: list[str], path: str, max_table_rows: int) -> Schema:
         tuple(integer_ids),
         floats=tuple(floats),
         timestamp=timestamp,
+        lists=tuple(lists),
+        max_list_values=tuple(list_places(longest[name]) for name in lists),
     )
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    """Of a column, or of the values in its lists."""
+    return kind.value_type if is_list(kind) else kind
 
 
 def _timestamp(files: list[str], fields: pa.Schema) -> str:
@@ -91,11 +101,22 @@ def _value_ranges(files: list[str], columns: list[str]) -> dict[str, int]:
     highs: dict[str, list[int]] = {column: [] for column in columns}
     for table in _row_groups(files, columns) if columns else ():
         for column in table.column_names:
-            low, high = pc.min_max(table[column]).as_py().values()
+            values = table[column]
+            values = pc.list_flatten(values) if is_list(values.type) else values
+            low, high = pc.min_max(values).as_py().values()
             if low is not None:
                 lows[column].append(low)
                 highs[column].append(high)
     return {column: max(highs[column]) - min(lows[column]) + 1 for column in columns if lows[column]}
+
+
+def _longest(files: list[str], columns: list[str]) -> dict[str, int]:
+    """The most values of one row, of columns of lists over all files."""
+    longest = dict.fromkeys(columns, 0)
+    for table in _row_groups(files, columns) if columns else ():
+        for column in table.column_names:
+            longest[column] = max(longest[column], pc.max(pc.list_value_length(table[column])).as_py() or 0)
+    return longest
 
 
 def _row_groups(files: list[str], columns: list[str]) -> Iterator[pa.Table]:

@@ -1,9 +1,10 @@
 """Prepared Parquet: columns that are model inputs already, so that reading is all there is to do.
 
 The columns, in this order and without nulls: the label as int8, 0 or 1; the numbers as float32 by the rules of
-`features.py`, missing -1.0; the categories as int32 rows of their tables, 0 = missing; where the schema names a
-timestamp, the rows' times in one of the types of `times.py`. Each file says so in its key-value metadata, where the
-schema (with the tables' true sizes) stands as JSON. Written by `python -m pipeline.data.prepare`, read by `parquet.py`.
+`features.py`, missing -1.0; the categories as int32 rows of their tables, 0 = missing; lists as lists of such rows,
+one or more; where the schema names a timestamp, the rows' times in one of the types of `times.py`. Each file says so in
+its key-value metadata, where the schema (with the tables' true sizes) stands as JSON. Written by
+`python -m pipeline.data.prepare`, read by `parquet.py`.
 """
 
 import dataclasses
@@ -39,6 +40,7 @@ TIME_COLUMN = "pipeline_time"
 OUT_OF_VOCABULARY_ROW = 1
 """In a click log numbered by a vocabulary: row of the values that were seen too seldom, or never."""
 _VERSION = 1
+_LIST = pa.list_(pa.field("element", pa.int32(), nullable=False))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +63,7 @@ def arrow_schema(schema: Schema, times: pa.DataType | None = None, **details: An
     fields = [
         pa.field(schema.label, pa.int8(), nullable=False),
         *(pa.field(name, pa.float32(), nullable=False) for name in schema.numbers),
-        *(pa.field(name, pa.int32(), nullable=False) for name in schema.categories),
+        *(pa.field(name, _LIST if name in schema.lists else pa.int32(), nullable=False) for name in schema.categories),
     ]
     if times is not None:
         if TIME_COLUMN in schema.used:

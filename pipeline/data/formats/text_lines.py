@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from pipeline.data.formats.features import WORD, LabelError, label_values
+from pipeline.data.formats.lists import ListError, is_whole_number, with_lists
 from pipeline.data.formats.reader import BadLine
 from pipeline.data.formats.text_files import (
     BYTE_ORDER_MARK,
@@ -52,7 +53,7 @@ class Block:
 
     rows: pa.RecordBatch
     """The good ones: label and integers as int64, decimal numbers as float64, categories as int64 or text, empty =
-    null."""
+    null; lists as lists."""
     bad: list[BadLine]
     """The others."""
 
@@ -75,12 +76,15 @@ class LineParser:
         self._delimiter = schema.delimiter.encode()
         self._may_quote = may_quote(schema)
         self._texts_are_words = True  # until a text of another length is met
-        whole = (schema.label, *schema.integers, *schema.integer_ids, *schema.hours)
+        ids = [name for name in (*schema.integer_ids, *schema.hours) if name not in schema.lists]
+        whole = (schema.label, *schema.integers, *ids)
         self._whole_places = [file.columns.index(name) for name in whole]
         self._float_places = [file.columns.index(name) for name in schema.floats]
         self._types = dict.fromkeys(schema.used, _TEXT)
         self._types |= {name: pa.int64() for name in whole} | {name: pa.float64() for name in schema.floats}
-        self._words = {name for name in schema.categories if self._types[name] is _TEXT}
+        self._words = {name for name in schema.categories if self._types[name] is _TEXT and name not in schema.lists}
+        self._separator = schema.list_separator.encode()
+        self._whole_lists = [file.columns.index(name) for name in schema.lists if name in schema.integer_ids]
         self._time_place = file.columns.index(schema.timestamp) if schema.timestamp else None
         self._plain_time = _plain_time(file.times)
 
@@ -144,7 +148,8 @@ class LineParser:
                 label_values(rows.column(self._schema.label), self._schema.count_label)
             if self._schema.timestamp in names and self._schema.timestamp:
                 times(rows.column(self._schema.timestamp), self._file.times)
-        except (pa.ArrowInvalid, LabelError, TimeError):
+            rows = with_lists(rows, self._schema)
+        except (pa.ArrowInvalid, LabelError, ListError, TimeError):
             return None
         if self._may_quote and rows.num_rows != lines.count(b"\n") + (not lines.endswith(b"\n")):
             return None  # an open quotation mark swallows the end of its line
@@ -169,7 +174,9 @@ class LineParser:
             return False
         if self._time_place is not None and not self._plain_time.fullmatch(fields[self._time_place]):
             return False
-        return all(_PLAIN_INTEGER.fullmatch(fields[place]) for place in self._whole_places) and all(
+        items = [item for place in self._whole_lists for item in fields[place].split(self._separator)]
+        whole = [*(fields[place] for place in self._whole_places), *items]
+        return all(map(_PLAIN_INTEGER.fullmatch, whole)) and all(
             _PLAIN_DECIMAL.fullmatch(fields[place]) for place in self._float_places
         )
 
@@ -189,7 +196,7 @@ class LineParser:
 
     def _no_rows(self, names: Sequence[str]) -> pa.RecordBatch:
         types = pa.schema([(name, self._types.get(name, pa.null())) for name in names])
-        return pa.RecordBatch.from_pylist([], types)
+        return with_lists(pa.RecordBatch.from_pylist([], types), self._schema)
 
 
 def _plain_time(measure: pa.DataType | None) -> re.Pattern[bytes]:
@@ -216,7 +223,11 @@ def line_problem(line: bytes, schema: Schema, columns: Sequence[str], times: pa.
         return f"found {len(fields)} columns, expected {len(columns)}"
     values = dict(zip(columns, fields, strict=True))
     for column in (*schema.integers, *schema.integer_ids, *schema.hours):
-        if values[column] and not _is_int64(values[column]):
+        if column in schema.lists:
+            bad = [item for item in values[column].split(schema.list_separator) if not is_whole_number(item)]
+            if bad:
+                return f"column {column!r}: found {bad[0]!r} in a list, expected whole numbers or nothing"
+        elif values[column] and not _is_int64(values[column]):
             return f"column {column!r}: found {values[column]!r}, expected a whole number or nothing"
     for column in schema.floats:
         if values[column] and not _DECIMAL.fullmatch(values[column].strip()):

@@ -148,7 +148,9 @@ class Preparation:
             for column in self._own(columns):
                 if not self._distinct_path(column).exists():
                     quoted = '"' + column.replace('"', '""') + '"'
-                    query = f"SELECT count(DISTINCT {quoted}) FROM read_parquet($files) WHERE {quoted} <> $missing"
+                    value = f"unnest({quoted})" if column in self.schema.lists else quoted
+                    values = f"SELECT {value} AS value FROM read_parquet($files)"
+                    query = f"SELECT count(DISTINCT value) FROM ({values}) WHERE value <> $missing"
                     missing = MISSING_INTEGER if column in self.schema.numbers else 0
                     ((distinct,),) = connection.execute(query, {"files": files, "missing": missing}).fetchall()
                     write_json(self._distinct_path(column), distinct)
@@ -172,7 +174,11 @@ class Preparation:
         distinct = {name: read_json(self._distinct_path(name)) for name in (*schema.numbers, *schema.categories)}
         seen = {name: size.seen for name, size in self._sizes().items()} if self.vocabulary else {}
         schema.save(self.folder / "schema.json")
-        write_json(self.folder / "statistics.json", summary(schema, parts, distinct, seen))
+        statistics = summary(schema, parts, distinct, seen)
+        write_json(self.folder / "statistics.json", statistics)
+        for name, places in zip(schema.categories, schema.id_places, strict=True):
+            if cut := statistics["columns"][name].get("cut_share"):
+                logger.info("%s: the lists of %.3g %% of the rows are cut to %d values", name, 100 * cut, places)
         for leftover in (*self.folder.glob("*.tmp-*"), *self.folder.glob("vocabulary/*.tmp-*")):
             leftover.unlink(missing_ok=True)
         sources = [

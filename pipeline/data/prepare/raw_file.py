@@ -5,6 +5,7 @@ Nothing depends on other files but the vocabularies, and nothing of a file count
 
 import contextlib
 import dataclasses
+import functools
 import glob
 import itertools
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.data.formats.features import category_rows, label_values, number_feature
+from pipeline.data.formats.lists import kept_values, list_ids, lists_of_ids
 from pipeline.data.formats.prepared import (
     FILE_ROWS,
     ROW_GROUP_ROWS,
@@ -28,7 +30,7 @@ from pipeline.data.formats.reader import BadLine, write_quarantine
 from pipeline.data.formats.text_files import inspect_file
 from pipeline.data.formats.text_lines import read_blocks
 from pipeline.data.formats.times import times
-from pipeline.data.prepare.statistics import ColumnStatistics, add_up, column_statistics
+from pipeline.data.prepare.statistics import ColumnStatistics, add_up, column_statistics, list_statistics
 from pipeline.data.prepare.vocabulary import Resources, VocabularyIndex, category_values, count_values
 from pipeline.data.schema import Schema
 from pipeline.run.files import atomic_write, sha256, write_json
@@ -181,8 +183,14 @@ def _prepared(
     for name in schema.numbers:
         columns.append(pa.array(number_feature(rows.column(name), is_float=name in schema.floats)))
         found[name] = column_statistics(rows.column(name))
-    for name, size in zip(schema.categories, schema.table_sizes, strict=True):
+    for name, size, places in zip(schema.categories, schema.table_sizes, schema.id_places, strict=True):
         raw, hour = rows.column(name), name in schema.hours
+        if name in schema.lists:
+            number = indices[name].rows if indices else functools.partial(category_rows, table_size=size)
+            ids, cut_rows = list_ids(raw, places, number)
+            columns.append(lists_of_ids(ids))
+            found[name] = list_statistics(kept_values(raw, places).values, ids, cut_rows, bool(indices))
+            continue
         numbered = indices[name].rows(category_values(raw, hour)) if indices else category_rows(raw, size, hour)
         columns.append(pa.array(numbered))
         found[name] = column_statistics(raw, numbered if indices else None)

@@ -17,7 +17,8 @@ from pipeline.data.schema import Schema
 
 ColumnStatistics = dict[str, Any]
 """`missing`: rows without a value; `min`, `max`: of the raw values, None without any; for categories numbered by a
-vocabulary `out_of_vocabulary`: rows with a value outside it."""
+vocabulary `out_of_vocabulary`: rows with a value outside it. Of lists also `values`: all that are kept; `longest`: the
+most of one row; `cut`: rows that had more than a list keeps."""
 
 
 def column_statistics(raw: pa.Array, rows: npt.NDArray[np.int32] | None = None) -> ColumnStatistics:
@@ -36,6 +37,22 @@ def column_statistics(raw: pa.Array, rows: npt.NDArray[np.int32] | None = None) 
     return found
 
 
+def list_statistics(
+    values: pa.Array, ids: npt.NDArray[np.int32], cut_rows: int, has_vocabulary: bool
+) -> ColumnStatistics:
+    """Of a block's lists: the values that they keep [m], their table rows [L, n], and how many had more values.
+
+    >>> list_statistics(pa.array([5, 7]), np.array([[2, 0], [1, -1]], np.int32), 0, has_vocabulary=True)
+    {'missing': 1, 'min': 5, 'max': 7, 'values': 2, 'longest': 2, 'cut': 0, 'out_of_vocabulary': 1}
+    """
+    lengths = (ids > 0).sum(axis=0)
+    found: ColumnStatistics = {"missing": int((lengths == 0).sum()), **pc.min_max(values).as_py()}
+    found |= {"values": int(lengths.sum()), "longest": int(lengths.max(initial=0)), "cut": cut_rows}
+    if has_vocabulary:
+        found["out_of_vocabulary"] = int((ids == OUT_OF_VOCABULARY_ROW).any(axis=0).sum())
+    return found
+
+
 def add_up(parts: Iterable[ColumnStatistics]) -> ColumnStatistics:
     """Of all the parts' rows together.
 
@@ -49,7 +66,7 @@ def add_up(parts: Iterable[ColumnStatistics]) -> ColumnStatistics:
         match key:
             case "min":
                 total[key] = min(values, default=None)
-            case "max":
+            case "max" | "longest":
                 total[key] = max(values, default=None)
             case _:
                 total[key] = sum(values)
@@ -68,7 +85,10 @@ def summary(
     columns = {}
     for name in (*schema.numbers, *schema.categories):
         total = add_up(part["columns"][name] for part in parts)
-        shares = {f"{key}_share": total.pop(key) / rows for key in ("missing", "out_of_vocabulary") if key in total}
+        shares_of = ("missing", "out_of_vocabulary", "cut")
+        shares = {f"{key}_share": total.pop(key) / rows for key in shares_of if key in total}
+        if "values" in total:
+            shares["mean_values"] = total.pop("values") / rows
         columns[name] = {**shares, **total, "distinct": distinct[name]}
         if name in seen:
             columns[name]["distinct_values_seen"] = seen[name]

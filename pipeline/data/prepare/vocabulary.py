@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.data.formats.features import text_hashes
+from pipeline.data.formats.lists import kept_values
 from pipeline.data.formats.prepared import OUT_OF_VOCABULARY_ROW
 from pipeline.data.schema import Schema
 from pipeline.run.files import atomic_write
@@ -109,8 +110,12 @@ def _noting(failures: list[Exception], batches: Iterator[pa.RecordBatch]) -> Ite
 
 def _block_counts(blocks: Iterable[pa.RecordBatch], schema: Schema) -> Iterator[pa.RecordBatch]:
     for rows in blocks:
-        for number, name in enumerate(schema.categories):
-            counted = category_values(rows.column(name), name in schema.hours).drop_null().value_counts()
+        for number, (name, places) in enumerate(zip(schema.categories, schema.id_places, strict=True)):
+            values = rows.column(name)
+            if name in schema.lists:
+                values = kept_values(values, places).values  # those beyond are not trained on
+                values = values.view(pa.int64()) if pa.types.is_uint64(values.type) else values
+            counted = category_values(values, name in schema.hours).drop_null().value_counts()
             column = pa.array(np.full(len(counted), number, np.int16))
             values = counted.field("values").cast(pa.string())
             yield pa.RecordBatch.from_arrays([column, values, counted.field("counts")], schema=_ENTRIES)

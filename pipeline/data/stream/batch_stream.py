@@ -42,6 +42,10 @@ class SplitRows(Protocol):
         """max(I, 1)."""
 
     @property
+    def id_places(self) -> tuple[int, ...]:
+        """Ids of each categorical column that a decoded row has room for [F]; more than 1 of lists."""
+
+    @property
     def counts(self) -> npt.NDArray[np.int64]:
         """Rows of the split in each unit."""
 
@@ -268,7 +272,8 @@ class Stream(Iterator[Batch]):
         batch_bytes = self._batch_size * self._rows.row_bytes
         ready = max(1, min(MAX_READY, self._ahead_bytes // (8 * batch_bytes)))
         budget = self._ahead_bytes - ready * batch_bytes
-        batches = batches_ahead(plan, self._rows.keys, self._rows.dense_width, budget, self._threads)
+        widths = (self._rows.keys, self._rows.dense_width)
+        batches = batches_ahead(plan, *widths, budget, self._threads, self._rows.id_places)
         return Background(batches, ready)
 
     def _assign(self, segments: list[Segment]) -> Assignment:

@@ -1,6 +1,6 @@
 """Units read and decoded in threads before their batches are due, within a budget of bytes; batches cut from them.
 
-Shapes: B batch, I dense inputs, F fields.
+Shapes: B batch, I dense inputs, F fields, C ids that a row has room for: F without lists.
 """
 
 from collections import deque
@@ -93,9 +93,15 @@ class Units:
 
 
 def batches_ahead(
-    plan: Iterator[list[Read]], keys: tuple[str, ...], dense_width: int, budget_bytes: int, threads: int
+    plan: Iterator[list[Read]],
+    keys: tuple[str, ...],
+    dense_width: int,
+    budget_bytes: int,
+    threads: int,
+    id_places: tuple[int, ...] = (),
 ) -> Generator[Batch, None, None]:
-    """The planned batches, in page-locked memory where there is CUDA.
+    """The planned batches, in page-locked memory where there is CUDA. `id_places` [F]: of the rows' ids; empty: one a
+    field.
 
     One thread reads, decodes and cuts, which costs least: rows are still in the core's cache when they are cut. More
     read and decode beside the one that cuts.
@@ -109,18 +115,26 @@ def batches_ahead(
             ids = len(keys) * sum(read.stop - read.first for read in reads)
             if ids != len(lengths):
                 lengths = torch.ones(ids, dtype=torch.int32, pin_memory=pinned)
-            yield assemble(reads, units, keys, dense_width, lengths)
+            yield assemble(reads, units, keys, dense_width, lengths, id_places)
     finally:
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def assemble(reads: list[Read], units: Units, keys: tuple[str, ...], dense_width: int, lengths: torch.Tensor) -> Batch:
+def assemble(
+    reads: list[Read],
+    units: Units,
+    keys: tuple[str, ...],
+    dense_width: int,
+    lengths: torch.Tensor,
+    id_places: tuple[int, ...] = (),
+) -> Batch:
     """Takes the parts together, each released before the next is waited for, into memory pinned as `lengths` is."""
     pinned = lengths.is_pinned()
     total = sum(read.stop - read.first for read in reads)
     dense = _empty((dense_width, total), torch.float32, pinned)  # [I, B]
-    ids = _empty((len(keys), total), torch.int32, pinned)  # [F, B]
+    has_lists = any(places > 1 for places in id_places)
+    ids = _empty((sum(id_places) or len(keys), total), torch.int32, pinned and not has_lists)  # [C, B]
     label = _empty((total,), torch.float32, pinned)  # [B]
     start = 0
     for read in reads:
@@ -129,6 +143,9 @@ def assemble(reads: list[Read], units: Units, keys: tuple[str, ...], dense_width
         _copy(units.take(read), slice(read.first, read.stop), *into)
         units.release(read)
         start = end
+    if has_lists:
+        batch = Batch.of_lists(dense.t(), ids, label, keys, id_places)
+        return batch.pin_memory() if pinned else batch
     return Batch.of_ids(dense.t(), ids, label, keys, lengths)
 
 

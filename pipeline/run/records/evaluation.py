@@ -144,7 +144,8 @@ class CategoryField:
     values: tuple[ValueGroup, ...]
     """The most frequent values, the most frequent first."""
     others: Group | None
-    """All rows with other values; None where there are none."""
+    """All rows with other values; None where there are none, and of lists, whose rows are in the group of each of their
+    values."""
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class RawExample:
     dense: tuple[float, ...]
     """The dense inputs [I] that they become."""
     ids: tuple[int, ...]
-    """The table rows [F]."""
+    """The table rows, one a column of ids; -1 where a list has no value."""
     probability: float
     """What model.pt answers."""
 

@@ -8,6 +8,32 @@ WIDTH_STEP = 4
 """Widths of embedding tables are multiples of it: FBGEMM's kernels refuse others."""
 
 
+MOST_BINS = 16
+"""Bins of a numeric column whose numbers are encoded."""
+ENCODED_INPUTS = 512
+"""A log of many numeric columns has fewer bins a column, so that networks get about so many numbers."""
+Numbers = Literal["standardized", "piecewise"]
+"""What networks read in the place of the numeric columns."""
+
+
+def number_bins(columns: int) -> int:
+    """Bins T of each of so many encoded numeric columns, at least 2.
+
+    >>> number_bins(13), number_bins(64), number_bins(1_000)
+    (16, 6, 2)
+    """
+    return max(2, min(MOST_BINS, ENCODED_INPUTS // max(columns, 1) - 2))
+
+
+def numbers_read(numbers: Numbers, columns: int) -> int:
+    """How many numbers networks are given for so many numeric columns (`modules/integers.py`).
+
+    >>> numbers_read("standardized", 13), numbers_read("piecewise", 13)
+    (13, 234)
+    """
+    return columns if numbers == "standardized" else columns * (number_bins(columns) + 2)
+
+
 def check_width(name: str, width: int) -> None:
     """Raise ValueError unless a table can be so wide."""
     if width < WIDTH_STEP or width % WIDTH_STEP:
@@ -89,13 +115,16 @@ class TrainingRecipe:
 
 @dataclass(frozen=True)
 class Recipe(TrainingRecipe):
-    """A training recipe with the width of the embeddings: all that is chosen for a contender beside its network."""
+    """A training recipe with what the network is given: all that is chosen for a contender beside its network."""
 
     embedding_width: int = 16
     """Width D of every embedding vector that the network is given: a multiple of 4, as FBGEMM wants it."""
     table_widths: tuple[int, ...] = ()
     """Width of each embedding table in the schema's order, multiples of 4 up to D; rows of narrower ones are projected
     to D by learned matrices. Empty: all tables are as wide as D."""
+    numbers: Numbers = "standardized"
+    """What the network reads in the place of the numeric columns: them standardized, or piecewise linear encodings,
+    with which a linear layer is any piecewise linear function of each (modules/integers.py)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -143,8 +172,9 @@ class Recipe(TrainingRecipe):
 
     def in_words(self) -> str:
         """The choices that a race makes, in a few words."""
+        numbers = "" if self.numbers == "standardized" else f", {self.numbers} numbers"
         return (
             f"{self.width_in_words}, {self.tables_in_words}, batches of {self.batch_size}, "
             f"table rate {self.table_learning_rate:g} with a prior of {self.table_prior_count:g}, "
-            f"dense rate {self.learning_rate:g}"
+            f"dense rate {self.learning_rate:g}{numbers}"
         )

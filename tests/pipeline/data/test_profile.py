@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.data import profile
-from pipeline.data.profile import SHOWN_VALUES, ColumnProfile, profile_parquet, profile_text
+from pipeline.data.profile import SHOWN_VALUES, ColumnProfile, ListProfile, profile_parquet, profile_text
 
 WORDS = st.lists(st.sampled_from(["", "a", "b", "long word", "1", "2", "-3", "1.5"]), min_size=3, max_size=30)
 
@@ -108,7 +108,7 @@ def test_parquet_times(tmp_path: Path) -> None:
 
 
 def test_parquet_columns(tmp_path: Path) -> None:
-    """Typed columns as the same values in text; NaN is missing; lists are said to be lists."""
+    """Typed columns as the same values in text; NaN is missing; of lists the values count."""
     columns = {
         "label": [0, 1, 1, None],
         "price": [1.5, math.nan, -2.0, 4.0],
@@ -121,7 +121,8 @@ def test_parquet_columns(tmp_path: Path) -> None:
     assert (label.kind, label.missing, label.top[0]) == ("whole numbers", 1, ("1", 2))
     assert (price.kind, price.lowest, price.highest) == ("numbers", -2.0, 4.0)
     assert (item.kind, item.missing, item.distinct) == ("text", 2, 1)
-    assert (genres.kind, genres.missing) == ("lists", 1)
+    assert (genres.kind, genres.missing, genres.distinct, genres.top[0]) == ("lists", 2, 3, ("a", 1))
+    assert genres.lists == ListProfile("text", mean=0.75, longest=2)
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.data.profile import ColumnProfile, LogProfile
+from pipeline.data.profile import ColumnProfile, ListProfile, LogProfile
 from pipeline.data.propose import propose
 from pipeline.data.schema import BUILT_IN
 
@@ -13,6 +13,12 @@ from pipeline.data.schema import BUILT_IN
 def column(name: str, kind: Any, distinct: int, lowest: float | None = None, highest: float | None = None) -> Any:
     """A column without missing values."""
     return ColumnProfile(name, kind, 0, distinct, lowest, highest, (("x", 1),))
+
+
+def lists(name: str, kind: Any, distinct: int) -> ColumnProfile:
+    """A column of lists of up to five values."""
+    span = (1, 900) if "number" in kind else (None, None)
+    return dataclasses.replace(column(name, "lists", distinct, *span), lists=ListProfile(kind, 2.5, 5))
 
 
 LABEL = column("clicked", "whole numbers", 2, 0, 1)
@@ -40,7 +46,10 @@ def log(*columns: ColumnProfile, rows: int = 10_000, **changes: Any) -> LogProfi
         (column("created_time", "whole numbers", 9_000, 1.7e9, 1.8e9), "it looks like a time"),
         (column("version", "text", 1), "it holds one value alone"),
         (column("nothing", "nothing", 0), "it holds no value"),
-        (column("genres", "lists", 0), "it holds lists, which are not read"),
+        (lists("genres", "text", 40), "lists"),
+        (lists("history", "whole numbers", 900), "lists"),
+        (lists("prices", "numbers", 900), "it holds lists of decimal numbers, which are not read"),
+        (lists("empty", "nothing", 0), "it holds no value"),
     ],
 )
 def test_roles(own: ColumnProfile, role: str) -> None:
@@ -127,3 +136,10 @@ def test_without_a_header() -> None:
     columns = [column("column0", "whole numbers", 2, 0, 1), column("column1", "text", 9), column("column2", "text", 1)]
     schema = propose(log(*columns, has_header=False, delimiter="|"), "shop").schema
     assert (schema.columns, schema.delimiter, schema.label) == (("column0", "column1", "column2"), "|", "column0")
+
+
+def test_lists_have_room_for_what_was_seen() -> None:
+    """Their tables are as those of single values; they keep the next power of two of the longest list."""
+    schema = propose(log(LABEL, ITEM, lists("genres", "text", 40), lists("seen", "whole numbers", 900)), "shop").schema
+    assert (schema.lists, schema.max_list_values, schema.integer_ids) == (("genres", "seen"), (8, 8), ("seen",))
+    assert schema.table_sizes[1:] == (10_001, 901)

@@ -78,6 +78,18 @@ def test_name_defaults_to_the_file(tmp_path: Path) -> None:
         ({"count_label": 1}, "schema.count_label is 1"),
         ({"integer_ids": ["c"]}, r"schema.integer_ids: \['c'\]"),
         ({"hours": ["price"]}, r"schema.hours: \['price'\]"),
+        ({"lists": ["price"]}, r"schema.lists: \['price'\] are not among schema.categories"),
+        ({"lists": ["a"], "hours": ["a"]}, r"schema.lists: \['a'\] are in schema.hours too"),
+        ({"lists": ["a"], "timestamp": "a"}, r"schema.lists: \['a'\] are the schema.timestamp too"),
+        ({"lists": ["a", "a"]}, r"schema.lists: \['a'\] occur more than once"),
+        ({"lists": ["a"], "list_separator": "\t"}, r"schema.list_separator is '\\t'; give one character"),
+        ({"lists": ["a"], "list_separator": ""}, "schema.list_separator is ''; give one character"),
+        ({"lists": ["a"], "integer_ids": ["a"], "list_separator": "-"}, "schema.list_separator is '-'"),
+        ({"list_separator": ";"}, "schema.list_separator is ';', but schema.lists is empty"),
+        ({"max_list_values": [3]}, r"schema.max_list_values is \(3,\), but schema.lists is empty"),
+        ({"lists": ["a"], "max_list_values": [3, 4]}, "schema.max_list_values has 2 entries for 1 lists"),
+        ({"lists": ["a"], "max_list_values": [0]}, "schema.max_list_values of 'a' is 0; use 1 to 4096"),
+        ({"lists": ["a"], "max_list_values": [5000]}, "schema.max_list_values of 'a' is 5000"),
         ({"hours": ["a"], "integer_ids": ["a"]}, "schema.hours"),
         ({"columns": ["y", "a", "b"]}, r"schema.columns lacks \['price'\]"),
         ({"columns": ["y", "price", "a", "b"], "timestamp": "when"}, r"schema.columns lacks \['when'\]"),
@@ -136,3 +148,15 @@ def test_cap() -> None:
     assert schema.with_max_rows(15).table_sizes == (10, 15)
     with pytest.raises(ValueError, match="max_table_rows is 1"):
         schema.with_max_rows(1)
+
+
+def test_lists() -> None:
+    """A list has room for as many ids as it keeps, 64 by default; JSON both ways; a part of the categories keeps its
+    lists; what describes a log without lists does not speak of them."""
+    schema = Schema.from_json(small(lists=["b"]))
+    assert (schema.id_places, schema.num_ids) == ((1, 64), 65)
+    schema = Schema.from_json(small(lists=["b"], max_list_values=[3], list_separator=";"))
+    assert schema.id_places == (1, 3) and Schema.from_json(schema.to_json()) == schema
+    assert schema.with_categories(("b",), (7,)).id_places == (3,)
+    assert schema.with_categories(("a",), (7,)).lists == ()
+    assert not {"lists", "list_separator", "max_list_values"} & set(Schema.from_json(small()).to_json())

@@ -31,7 +31,7 @@ def test_the_tracks() -> None:
         (1, 0, "kept"),
     ]
     for recipe in first_recipes(once, 16):
-        assert all(own.epochs == 1 for own in (recipe, *variations(recipe, once)))
+        assert all(own.epochs == 1 for own in (recipe, *variations(recipe, once, True)))
 
 
 def test_recipes_keep_what_was_configured() -> None:
@@ -67,7 +67,7 @@ def test_variations_are_steps(track: Any, width: int) -> None:
     """Every variation differs from the recipe and from the others, and changes the width by one step at most."""
     config = RaceConfig(track=track)
     for recipe in first_recipes(config, width):
-        found = list(variations(recipe, config))
+        found = list(variations(recipe, config, False))
         assert len({recipe, *found}) == 1 + len(found)
         widths = sorted({*WIDTHS, width})
         near = widths[max(0, widths.index(width) - 1) : widths.index(width) + 2]
@@ -94,10 +94,10 @@ def test_what_helped_is_combined_and_repeated(places: list[int]) -> None:
     """Of variations that were better, the first thing tried next has all their changes, the best one's where they
     contradict; then come those that change the same as the best one. Without any, there is nothing to try first."""
     recipe = Recipe(embedding_width=32, epochs=2, planned_epochs=3, table_prior_count=32.0, table_learning_rate=0.8)
-    assert next_steps(recipe, [], RaceConfig()) == []
-    found = list(variations(recipe, RaceConfig()))
+    assert next_steps(recipe, [], RaceConfig(), True) == []
+    found = list(variations(recipe, RaceConfig(), True))
     better = [found[place] for place in places]
-    joined, *again = next_steps(recipe, better, RaceConfig())
+    joined, *again = next_steps(recipe, better, RaceConfig(), True)
     changes = [changed(recipe, one) for one in better]
     assert changed(recipe, joined) == frozenset().union(*changes)
     assert all(getattr(joined, name) == getattr(better[0], name) for name in changes[0])

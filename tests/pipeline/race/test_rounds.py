@@ -82,6 +82,35 @@ def test_luck_does_not_change_the_recipe(long: Session, monkeypatch: pytest.Monk
     assert len(contest.trials) > 3 and recipe == contest.trials[2].recipe
 
 
+@pytest.mark.parametrize("passes", [1, 3])
+@pytest.mark.parametrize("gain", [0.0005, 0.01])
+def test_numbers_are_encoded_where_that_helps(
+    long: Session, monkeypatch: pytest.MonkeyPatch, gain: float, passes: int
+) -> None:
+    """The first round tries encoded numbers with one pass; where they are better by more than a seed's luck, the race's
+    recipe has them, whichever number of passes it has, and else it has not."""
+
+    def losses(job: Job) -> float:
+        gained = gain * (job.recipe.numbers == "piecewise")
+        return 0.5 - 0.02 * (job.recipe.epochs == passes) - gained
+
+    contest = held(long, monkeypatch, losses)
+    assert contest.has_numbers
+    recipe = find_recipe(contest)
+    first = [trial.recipe for trial in contest.trials if trial.round == "recipes 1"]
+    assert [(own.epochs, own.numbers) for own in first if own.numbers == "piecewise"] == [(1, "piecewise")]
+    assert recipe.epochs == passes
+    assert recipe.numbers == ("piecewise" if gain > 0.001 else "standardized")
+
+
+def test_a_log_without_numbers_has_none_to_encode(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no column is numeric, no recipe encodes numbers."""
+    contest = held(long, monkeypatch)
+    contest.has_numbers = False
+    play(contest)
+    assert {trial.recipe.numbers for trial in contest.trials} == {"standardized"}
+
+
 def test_each_kind_has_finalists(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where every hand-made model is better than every searched one, searched ones reach the finals all the same."""
     is_better = {handmade(name, long.shape) for name in long.config.race.handmade}
