@@ -11,6 +11,7 @@ import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import tyro
 import uvloop
@@ -51,8 +52,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask the first time."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
         self._ask()
 
     def data_received(self, data: bytes) -> None:
@@ -110,11 +110,11 @@ async def load(config: LoadConfig) -> dict[str, float]:
         client.stop()
     await asyncio.wait(ended, timeout=30)
     counts.lost += sum(not one.done() for one in ended)
-    found, wall = sorted(counts.seconds), time.perf_counter() - begun
+    found, wall = sorted(counts.seconds) or [0.0], time.perf_counter() - begun
     return {
-        "requests": len(found),
+        "requests": len(counts.seconds),
         "lost": counts.lost,
-        "requests_per_s": round(len(found) / wall, 1),
+        "requests_per_s": round(len(counts.seconds) / wall, 1),
         "p50_ms": round(1e3 * found[len(found) // 2], 3),
         "p99_ms": round(1e3 * found[min(len(found) - 1, int(0.99 * len(found)))], 3),
     }

@@ -109,13 +109,16 @@ bool is_utf8(std::string_view bytes) {
 }
 
 std::vector<std::string> split_fields(std::string_view line, char delimiter) {
-  if (delimiter == ',') return split_quoted(line, delimiter);
-  std::vector<std::string> fields;
+  return delimiter == ',' ? split_quoted(line, delimiter) : split_plain(line, delimiter);
+}
+
+std::vector<std::string> split_plain(std::string_view text, char separator) {
+  std::vector<std::string> parts;
   while (true) {
-    const size_t end = line.find(delimiter);
-    fields.emplace_back(line.substr(0, end));
-    if (end == std::string_view::npos) return fields;
-    line.remove_prefix(end + 1);
+    const size_t end = text.find(separator);
+    parts.emplace_back(text.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + 1);
   }
 }
 

@@ -25,6 +25,9 @@ bool is_utf8(std::string_view bytes);
 // Throws RowError for what that module refuses.
 std::vector<std::string> split_fields(std::string_view line, char delimiter);
 
+// The parts of a text between separators.
+std::vector<std::string> split_plain(std::string_view text, char separator);
+
 // A whole number; nothing where the text is empty. Throws RowError naming the column for anything else.
 std::optional<Whole> whole_number(const std::string& column, const std::string& text);
 

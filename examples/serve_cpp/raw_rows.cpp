@@ -105,7 +105,7 @@ RawRows::RawRows(const std::filesystem::path& model_json) {
   delimiter_ = schema["delimiter"].get<std::string>().at(0);
   unknown_row_ = numbering.value("unknown_category_row", 1);
   list_separator_ = schema.value("list_separator", "|").at(0);
-  const Json places = document["inputs"][1].value("places", Json::array());
+  const Json& inputs = document["inputs"][1];
   const auto contains = [&schema](const char* list, const std::string& name) {
     return schema.contains(list) && std::find(schema[list].begin(), schema[list].end(), name) != schema[list].end();
   };
@@ -116,14 +116,19 @@ RawRows::RawRows(const std::filesystem::path& model_json) {
                            .is_hour = is_hour,
                            .table_rows = sizes.at(categories_.size()).get<int64_t>(),
                            .numbered_rows = numbering["table_sizes"][name].get<int64_t>(),
-                           .places = places.empty() ? 1 : places.at(categories_.size()).get<size_t>(),
-                           .is_list = contains("lists", name)});
-    id_columns_ += categories_.back().places;
+                           .is_list = contains("lists", name),
+                           .places = inputs.contains("places") ? inputs["places"].at(categories_.size()).get<size_t>() : 1});
   }
   const Json& described = document["raw_rows"];
   if (described["vocabulary"].is_null()) return;
   vocabulary_ = std::make_unique<MappedFile>(model_json.parent_path() / described["vocabulary"]["file"].get<std::string>());
   map_vocabularies(described, *vocabulary_, categories_);
+}
+
+size_t RawRows::id_columns() const {
+  size_t count = 0;
+  for (const auto& category : categories_) count += category.places;
+  return count;
 }
 
 size_t RawRows::dense_width() const { return std::max<size_t>(1, integers_.size() + floats_.size()); }
@@ -162,27 +167,24 @@ void RawRows::encode(std::string_view line, std::span<float> dense, std::span<in
   for (const auto& column : integers_) dense[at++] = integer_feature(whole_number(column, value(column)));
   for (const auto& column : floats_) dense[at++] = float_feature(decimal_number(column, value(column)));
   if (at == 0) dense[0] = 1.0F;
-  size_t column = 0;
+  size_t place = 0;
   for (const auto& category : categories_) {
-    const auto own = ids.subspan(column, category.places);
-    if (category.is_list) {
+    const auto own = ids.subspan(place, category.places);
+    if (category.is_list)
       encode_list(category, value(category.name), own);
-    } else {
+    else
       own[0] = table_row(category, value(category.name), unknown_row_);
-    }
-    column += category.places;
+    place += category.places;
   }
 }
 
-// The rows of a list's first values that are there, then -1; 0 where there is none.
-void RawRows::encode_list(const Category& category, std::string_view text, std::span<int64_t> ids) const {
+// The first values that are not missing; row 0 where there is none, -1 in the places left.
+void RawRows::encode_list(const Category& category, const std::string& value, std::span<int64_t> ids) const {
   std::fill(ids.begin(), ids.end(), -1);
-  size_t found = 0, start = 0;
-  while (found < ids.size() && start <= text.size()) {
-    const size_t end = std::min(text.find(list_separator_, start), text.size());
-    const int64_t row = table_row(category, std::string(text.substr(start, end - start)), unknown_row_);
-    if (row != 0) ids[found++] = row;
-    start = end + 1;
+  size_t found = 0;
+  for (const auto& one : split_plain(value, list_separator_)) {
+    if (found == ids.size()) break;
+    if (const int64_t row = table_row(category, one, unknown_row_)) ids[found++] = row;
   }
   if (found == 0) ids[0] = 0;
 }

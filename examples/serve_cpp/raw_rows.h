@@ -39,8 +39,8 @@ struct Category {
   bool is_hour = false;                 // YYMMDDHH, of which the hour counts
   Whole table_rows = 0;                 // of the model
   Whole numbered_rows = 0;              // into which values are numbered; folded where they are more
-  size_t places = 1;                    // ids that it has in a row; of a list, the values that it keeps
-  bool is_list = false;                 // values with the schema's separator between them
+  bool is_list = false;                 // any number of values in a row, text with separators between them
+  size_t places = 1;                    // columns of ids: values that a list keeps
   bool has_vocabulary = false;
   std::span<const uint64_t> keys = {};  // of the vocabulary, ascending
   std::span<const int32_t> rows = {};   // the row of each
@@ -58,7 +58,7 @@ class RawRows {
   void read_header(std::string_view line);
 
   size_t dense_width() const;                                  // I, 1 without numbers
-  size_t id_columns() const { return id_columns_; }            // C: F, and more where columns hold lists
+  size_t id_columns() const;                                   // C, F without lists
 
   // Writes dense inputs [I] and table rows [C] of a line of raw text, which may lack the label, or the label and a
   // timestamp that is no input. Throws RowError with the column, the value and what was expected.
@@ -67,13 +67,12 @@ class RawRows {
  private:
   std::unordered_map<std::string_view, const std::string*> named(const std::vector<std::string>& fields) const;
   bool is_input(const std::string& column) const;
-  void encode_list(const Category& category, std::string_view text, std::span<int64_t> ids) const;
+  void encode_list(const Category& category, const std::string& value, std::span<int64_t> ids) const;
 
   std::vector<std::string> columns_, integers_, floats_;
   std::vector<Category> categories_;
   std::string label_, timestamp_;
   char delimiter_ = '\t', list_separator_ = '|';
-  size_t id_columns_ = 0;
   int64_t unknown_row_ = 1;
   std::unique_ptr<MappedFile> vocabulary_;
 };

@@ -1,6 +1,6 @@
 """How long a call of an exported model takes in each format: p50, p99 and rows a second, all measured in turn.
 
-B batch, I dense inputs, F fields.
+B batch, I dense inputs, C columns of ids.
 """
 
 import contextlib
@@ -21,10 +21,9 @@ from pipeline.serving.graph_formats import graph_file
 from pipeline.serving.precision import with_precision
 from pipeline.serving.rebuilt import rebuilt
 from pipeline.serving.torchscript_model import ExportedModel
-from pipeline.serving.verify import random_rows
 
 Call = Callable[[Tensor, Tensor], Any]
-"""(dense [B, I], ids [B, F]) → probability, in whatever form."""
+"""(dense [B, I], ids [B, C]) → probability, in whatever form."""
 INPUTS = 8
 """Different batches that calls go through."""
 WARM_UP_CALLS = 5
@@ -94,8 +93,14 @@ def _in_turn(
     calls: dict[Variant, Call], model: ExportedModel, rows: int, config: ServeBenchConfig
 ) -> dict[Variant, Latency]:
     """Rounds in which each variant is called for a while."""
-    generator = torch.Generator().manual_seed(rows)
-    batches = [random_rows(model, rows, generator) for _ in range(INPUTS)]
+    generator, columns = torch.Generator().manual_seed(rows), model.table_rows[model.id_fields]
+    batches = [
+        (
+            4 * torch.rand(rows, model.integers, generator=generator),
+            (torch.rand(rows, len(columns), generator=generator, dtype=torch.float64) * columns).long(),
+        )
+        for _ in range(INPUTS)
+    ]
     for call in calls.values():
         for dense, ids in batches[:WARM_UP_CALLS]:
             call(dense, ids)

@@ -3,7 +3,7 @@
 Both take what model.pt takes and give two outputs, probability and logit:
 
     model = torch._inductor.aoti_load_package("model.pt2")  # compiled for the processor of the machine that exported it
-    probability, logit = model(dense, ids)  # [B, I] float32, [B, F] int64 -> [B] float32 each, B at least 1
+    probability, logit = model(dense, ids)  # [B, I] float32, [B, C] int64 -> [B] float32 each, B at least 1
 
 A graph raises no errors: a row with an id outside its table has NaN for both, never what another table's row gives.
 
@@ -38,8 +38,7 @@ class GraphModel(nn.Module):
 
     codes: Tensor
     ranges: Tensor
-    table_rows: Tensor
-    id_fields: Tensor
+    id_rows: Tensor
     lowest_ids: Tensor
     piece_fields: Tensor
     piece_steps: Tensor
@@ -50,20 +49,22 @@ class GraphModel(nn.Module):
         self.width, self.bits, self.interactions = model.width, model.table_bits, model.interactions
         self.trainings = len(model.interactions)
         self.has_lists, self.id_places, self.pieces = model.has_lists, model.id_places, model.pieces
-        for name in ("table_rows", "id_fields", "lowest_ids", "piece_fields", "piece_steps", "first_pieces"):
+        for name in ("lowest_ids", "piece_fields", "piece_steps", "first_pieces"):
             self.register_buffer(name, getattr(model, name))
+        self.register_buffer("id_rows", model.table_rows[model.id_fields])
         codes, ranges = taken_apart(model.embeddings, model.width, model.table_bits)
         self.register_buffer("codes", codes.view(-1, self.trainings * codes.shape[1]) if self.bits < 32 else codes)
         self.register_buffer("ranges", ranges.view(-1, self.trainings, 2) if self.bits < 32 else ranges)
 
     def forward(self, dense: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
         """(dense [B, I] float32, ids [B, C] int64) → probability [B], logit [B]; NaN where an id is outside."""
-        outside = (ids < self.lowest_ids) | (ids >= self.table_rows[self.id_fields])
-        known = torch.where(outside | (ids < 0), 0, ids)
+        outside = (ids < self.lowest_ids) | (ids >= self.id_rows)
+        known = torch.where(outside, 0, ids).clamp(min=0)
         places = known[:, self.piece_fields] * self.piece_steps + self.first_pieces  # [B, U]
         sparse = self._looked_up(places)  # [B, U, S, g]
         if self.has_lists:
-            sparse = pooled(sparse.flatten(2), ids, self.id_places, self.pieces).unflatten(2, sparse.shape[2:])
+            joined = pooled(sparse.flatten(2), torch.where(outside, 0, ids), self.id_places, self.pieces)
+            sparse = joined.reshape(*joined.shape[:2], self.trainings, self.width)
         logit = torch.zeros_like(dense[:, 0])
         for number, interaction in enumerate(self.interactions):
             logit = logit + interaction(dense, sparse[:, :, number].contiguous())
@@ -119,10 +120,10 @@ def graph_file(model: Exportable, folder: Path, kind: FurtherFormat) -> Iterator
         yield Path(made)
 
 
-def write_graph_file(source: str, target: str, kind: str, integers: str, fields: str) -> None:
+def write_graph_file(source: str, target: str, kind: str, integers: str, columns: str) -> None:
     """Export the pickled module in `source` to `target`. Run in a process of its own by `graph_file`."""
     model = torch.load(source, weights_only=False)
-    example = torch.rand(3, int(integers)), torch.zeros(3, int(fields), dtype=torch.int64)
+    example = torch.rand(3, int(integers)), torch.zeros(3, int(columns), dtype=torch.int64)
     batch = torch.export.Dim("batch", min=1, max=MOST_ROWS)
     with torch.no_grad():
         program = torch.export.export(model, example, dynamic_shapes=({0: batch}, {0: batch}))

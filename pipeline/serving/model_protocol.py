@@ -1,7 +1,7 @@
 """What other files of this folder need to know of an exported model (`pipeline.serving.torchscript_model`).
 
-B batch, I dense inputs, F fields, C columns of ids (F without lists), U pieces of width g that a row looks up, S
-trainings side by side, R rows of tables.
+B batch, I dense inputs, F fields, C columns of ids, U pieces of width g that a row looks up, S trainings side by side,
+R rows of tables.
 """
 
 from typing import Protocol
@@ -27,13 +27,13 @@ class Exportable(Protocol):
     id_fields: Tensor
     """Field of each column of ids [C]."""
     lowest_ids: Tensor
-    """Least id of each column [C]: 0, or -1 where a list may have no further value."""
-    has_lists: bool
-    """Whether a field has several columns of ids."""
+    """Smallest id of each column [C]: -1 where a list may have no value."""
     id_places: list[int]
     """Columns of ids of each field [F]."""
     pieces: list[int]
-    """Pieces that a row of each table is made of [F]."""
+    """Pieces of a row of each table [F]."""
+    has_lists: bool
+    """Whether a field has several columns."""
     piece_fields: Tensor
     """Column of ids of each piece [U]."""
     piece_steps: Tensor

@@ -1,6 +1,6 @@
 """An exported model back as a module of this project, from model.pt and model.json alone.
 
-B batch, I dense inputs, F fields.
+Its weights, tables included, are those of the file.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from modules.integers import PiecewiseLinear, Standardization
 from modules.operators import InputShape
 from modules.supernet import OwnWeights, Subnet
 from pipeline.evaluation.exported import Exported, open_export
-from pipeline.run.records.recipe import number_bins, numbers_read
+from pipeline.run.records.recipe import numbers_read
 from pipeline.serving.torchscript_model import ExportedModel, TrainedParts
 
 
@@ -34,27 +34,29 @@ def rebuilt(folder: str) -> ExportedModel:
 def _skeleton(export: Exported, layer_norm: bool) -> ExportedModel:
     """The module with any weights; its tables share one row's memory until they are filled."""
     recipe, fields = export.card.recipe, len(export.table_rows)
-    columns = export.schema.dense_width
-    read = numbers_read(recipe.numbers, columns)
-    shape = InputShape(read, fields, recipe.embedding_width, table_widths=tuple(recipe.table_widths))
-    numbers = torch.ones(read)
+    numbers = numbers_read(recipe.numbers, export.schema.dense_width)
+    shape = InputShape(numbers, fields, recipe.embedding_width, table_widths=tuple(recipe.table_widths))
     tables = {
         name: torch.zeros(1, width).expand(rows, width)
         for name, rows, width in zip(export.card.inputs[1]["tables"], export.table_rows, shape.widths, strict=True)
     }
     parts = []
     for _ in export.card.seeds:
-        encoding = PiecewiseLinear([()] * columns, number_bins(columns)) if recipe.numbers == "piecewise" else None
-        is_standardized = _is_standardized(export.network, shape)
-        integers = Standardization(numbers, numbers, encoding) if is_standardized else None
-        weights = OwnWeights(layer_norm=layer_norm)
+        integers, weights = _numbers_read(export.network, numbers), OwnWeights(layer_norm=layer_norm)
         parts.append(TrainedParts(tables, Subnet(export.card.architecture, shape, weights=weights, integers=integers)))
-    return ExportedModel(parts, columns, export.schema.id_places)
+    return ExportedModel(parts, export.schema.dense_width, export.schema.id_places)
 
 
-def _is_standardized(network: Any, shape: InputShape) -> bool:
-    mean = dict(network.named_buffers())["interactions.0.integers.mean"]
-    return tuple(mean.shape) == (shape.integers,)
+def _numbers_read(network: Any, numbers: int) -> Standardization | None:
+    """What reads the numeric columns, with any numbers in it; None where they are read as they are."""
+    held = dict(network.named_buffers())
+    if tuple(held["interactions.0.integers.mean"].shape) != (numbers,):
+        return None
+    own, encoding = torch.ones(numbers), None
+    lower = held.get("interactions.0.integers.encoding.lower")
+    if lower is not None:
+        encoding = PiecewiseLinear([[]] * lower.shape[0], lower.shape[1])
+    return Standardization(own, own, encoding)
 
 
 def _filled(model: ExportedModel, held: dict[str, Tensor]) -> ExportedModel:

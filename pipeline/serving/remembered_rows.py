@@ -3,7 +3,7 @@
 Encoding a row of Criteo's columns takes about 100 µs of plain Python; most of its values were met before, and a value
 that was is one look into a dictionary.
 
-I dense inputs, F fields.
+I dense inputs, C columns of ids.
 """
 
 import functools
@@ -46,12 +46,26 @@ class RememberedRows:
         self._categories = [
             (column, Remembered(functools.partial(rows._table_row, column))) for column in rows._categories
         ]
+        self._places = list(zip(rows._categories, rows._places, strict=True)) if rows._lists else []
 
     def encode(self, row: Mapping[str, Any]) -> tuple[list[float], list[int]]:
-        """Dense inputs [I] (1 without numbers) and table rows [F] of one row; errors as there."""
+        """Dense inputs [I] (1 without numbers) and table rows [C] of one row; errors as there."""
         try:
             dense = [known[row[column]] for column, known in self._numbers]
-            ids = [known[row[column]] for column, known in self._categories]
+            if self._places:
+                ids = self._with_lists(row)
+            else:
+                ids = [known[row[column]] for column, known in self._categories]
         except (KeyError, TypeError):  # no row, a column that is absent, or a value that cannot be looked up
             return self._rows.encode(row)
         return dense or [1.0], ids
+
+    def _with_lists(self, row: Mapping[str, Any]) -> list[int]:
+        """Table rows [C] of a row with lists, which are encoded each time."""
+        ids = list[int]()
+        for (column, places), (_, known) in zip(self._places, self._categories, strict=True):
+            if column in self._rows._lists:
+                ids += self._rows._list_rows(column, row[column], places)
+            else:
+                ids.append(known[row[column]])
+        return ids

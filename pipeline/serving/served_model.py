@@ -2,7 +2,7 @@
 
 It needs the exported files alone: nothing is read of the run that made them. The file is run: serve those you trust.
 
-B rows, I dense inputs, F fields.
+B rows, I dense inputs, C columns of ids.
 """
 
 import json
@@ -24,7 +24,7 @@ from pipeline.serving.server_config import ServedFormat, chosen_format
 Floats = npt.NDArray[numpy.float32]
 Ids = npt.NDArray[numpy.int64]
 Score = Callable[[Floats, Ids], tuple[Floats, Floats]]
-"""Dense inputs [B, I] and ids [B, F] → probability [B] and logit [B]; B at least 1, ids inside their tables."""
+"""Dense inputs [B, I] and ids [B, C] → probability [B] and logit [B]; B at least 1, ids inside their tables."""
 WARM_UP_ROWS = (1, 1, 1, 2, 2, 16, 16, 128)
 """Batches that a model is tried with before it serves: TorchScript compiles in its first calls."""
 

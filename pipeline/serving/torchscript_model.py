@@ -44,7 +44,6 @@ from pipeline.serving.verify import LabelledRows, check_file
 PLAIN = ExportFiles()
 """model.pt alone, in fp32."""
 _SCRIPTING = "import sys; from pipeline.serving.torchscript_model import script_file; script_file(*sys.argv[1:])"
-_PLACES = "successive columns of ids that each table has, several where its column holds lists: numbering.list"
 
 
 @dataclass(frozen=True)
@@ -254,7 +253,7 @@ def _card(
             "tables": model.tables,
             "table_rows": model.table_rows.tolist(),
             "meaning": "row of each table, see numbering; an id outside its table is an error",
-            **({"places": model.id_places, "places_meaning": _PLACES} if model.has_lists else {}),
+            **({"places": model.id_places} if model.has_lists else {}),
         },
     )
     return ModelCard(

@@ -53,9 +53,8 @@ class Told(nn.Module):
 
     def forward(self, dense: Tensor, ids: Tensor) -> Tensor:
         """[B]."""
-        return (dense.double() * 1.7).sum(1).float() + (
-            ids.double() @ torch.tensor([1.0, 0.013, 0.37]).double()
-        ).float()
+        weights = 1.0 + 0.37 * torch.arange(ids.size(1), dtype=torch.float64)
+        return ((dense.double() * 1.7).sum(1) + (ids.double() * weights).sum(1)).float()
 
 
 @pytest.fixture(scope="module")
@@ -93,15 +92,14 @@ def write_told(folder: Path, schema: Schema, with_vocabulary: bool) -> Path:
         rules |= {"kind": "vocabulary", "unknown_category_row": 1}
         contents, files["vocabulary_values"] = b"", {"item": 3, "user": 2}
         for keys in ([text_hash(value.encode()) for value in KNOWN[:3]], [7, 2**64 - 7]):
-            contents += (
-                numpy.array(sorted(keys), "<u8").tobytes() + numpy.arange(2, 2 + len(keys)).astype("<i4").tobytes()
-            )
+            contents += numpy.array(sorted(keys), "<u8").tobytes()
+            contents += numpy.arange(2, 2 + len(keys)).astype("<i4").tobytes()
         (folder / "vocabulary.bin").write_bytes(contents)
         files["vocabulary"] = {"file": "vocabulary.bin", "sha256": "", "bytes": len(contents)}
     document = {
         "schema": schema.to_json(),
         "numbering": rules,
-        "inputs": [{}, {"table_rows": [97, 11, 25]}],
+        "inputs": [{}, {"table_rows": [97, 11, 25], "places": list(schema.id_places)}],
         "raw_rows": files,
     }
     (folder / "model.json").write_text(json.dumps(document))
@@ -155,6 +153,18 @@ def test_lines_good_and_bad(program: Path, tmp_path: Path, with_vocabulary: bool
     model, lines = write_told(tmp_path, SCHEMA, with_vocabulary), random_lines("\t", columns)
     found = expected(model, lines)
     assert 500 < sum(value is None for value in found) < 2_500
+    assert_same(scored(program, model, lines), found)
+
+
+@pytest.mark.slow
+def test_lists(program: Path, tmp_path: Path) -> None:
+    """Text of several values is a list: its first values, those that are missing left out."""
+    schema = dataclasses.replace(SCHEMA, lists=("item",), list_separator="|", max_list_values=(3,))
+    model = write_told(tmp_path, schema, False)
+    items = ["", "|", "||", "pen", "pen|ink", "|pen||ink|", "a|b|c|d", "ü|pen", "|" * 100_000, "x" * 100_000 + "|y"]
+    lines = ["\t".join(("1", "", "3", "0.5", "7", item, "14102107")).encode() for item in items]
+    found = expected(model, lines)
+    assert len(set(found)) == 6 and None not in found
     assert_same(scored(program, model, lines), found)
 
 

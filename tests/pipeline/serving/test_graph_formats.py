@@ -40,6 +40,22 @@ def test_an_id_outside_its_table(row: int, field: int, value: int) -> None:
         assert one.isnan().nonzero().flatten().tolist() == [row]
 
 
+@pytest.mark.parametrize("tables", ["fp32", "int8"])
+def test_lists(tables: TablePrecision) -> None:
+    """A list's vectors are averaged as the model averages them; an id below -1 in a list is NaN, and -1 in a field
+    that is none."""
+    model = with_precision(model_of("dlrm", 2, (1, 3, 1, 2)), tables, "fp32")
+    dense, _ = inputs(200)
+    generator = torch.Generator().manual_seed(3)
+    sizes = model.table_rows[model.id_fields]
+    ids = (torch.rand(200, len(sizes), generator=generator) * sizes).long()
+    ids = torch.where((torch.rand(ids.shape, generator=generator) < 0.5) & (model.lowest_ids < 0), -1, ids)
+    graph = GraphModel(model).eval()
+    torch.testing.assert_close(graph(dense, ids)[1], model.logit(dense, ids), rtol=0, atol=2e-6)
+    ids[5, 2], ids[9, 0] = -2, -1
+    assert graph(dense, ids)[1].isnan().nonzero().flatten().tolist() == [5, 9]
+
+
 @pytest.mark.parametrize("tables", ["int8", "int4"])
 def test_taken_apart(tables: TablePrecision) -> None:
     """Codes times scale plus bias are what FBGEMM makes of the quantized row."""

@@ -24,8 +24,8 @@ ARCHITECTURES = {
 }
 
 
-def model_of(name: str = "dlrm", trainings: int = 2) -> ExportedModel:
-    """A model with random weights, of one training or several."""
+def model_of(name: str = "dlrm", trainings: int = 2, id_places: tuple[int, ...] = ()) -> ExportedModel:
+    """A model with random weights, of one training or several; `id_places`: columns of ids of each field."""
     generator = torch.Generator().manual_seed(1)
     parts = [
         TrainedParts(
@@ -34,7 +34,7 @@ def model_of(name: str = "dlrm", trainings: int = 2) -> ExportedModel:
         )
         for seed in range(trainings)
     ]
-    return ExportedModel(parts, 3).eval().requires_grad_(False)
+    return ExportedModel(parts, 3, id_places).eval().requires_grad_(False)
 
 
 def inputs(rows: int = 300) -> tuple[Tensor, Tensor]:
@@ -106,7 +106,8 @@ def test_scripted(name: str) -> None:
     for tables in BITS:
         for dense in ("fp32", "bf16"):
             narrowed = with_precision(model, tables, dense)
-            torch.testing.assert_close(torch.jit.script(narrowed)(*rows), narrowed(*rows), rtol=0, atol=1e-6)
+            atol = 1e-6 if dense == "fp32" else 5e-3  # its sums are rounded in another order
+            torch.testing.assert_close(torch.jit.script(narrowed)(*rows), narrowed(*rows), rtol=0, atol=atol)
 
 
 def test_the_standardization_stays_fp32() -> None:

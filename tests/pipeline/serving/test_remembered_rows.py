@@ -1,15 +1,19 @@
 """pipeline/serving/remembered_rows.py: what is remembered is what the encoder gives."""
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.data.numbering import numbering
+from pipeline.run.records.codec import to_plain
 from pipeline.serving import remembered_rows
-from pipeline.serving.raw_rows import RowError
+from pipeline.serving.raw_rows import RawRows, RowError
 from pipeline.serving.remembered_rows import LONGEST_VALUE, Remembered, RememberedRows
-from tests.pipeline.serving.test_raw_rows import HOSTILE, ROW, VALUES, encoder
+from tests.pipeline.serving.test_raw_rows import HOSTILE, NO_FILES, ROW, SCHEMA, VALUES, encoder
 
 VALUE = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.lists(st.none(), max_size=1)
 
@@ -67,3 +71,18 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert known[value] == known[value] and len(known) <= 10
     assert asked == list(range(1000))
     assert known["x" * LONGEST_VALUE * 2] != known["x" * LONGEST_VALUE * 2]
+
+
+@given(
+    st.lists(st.none() | st.text("ab|", max_size=6) | st.lists(st.none() | st.text("ab", max_size=2) | st.integers()))
+)
+def test_lists(values: list[Any]) -> None:
+    """Lists of values, and text of several, are what the encoder makes of them; what is none is its error."""
+    schema = dataclasses.replace(SCHEMA, lists=("item",), list_separator="|", max_list_values=(3,))
+    inputs: list[dict[str, Any]] = [{}, {"table_rows": list(SCHEMA.table_sizes), "places": list(schema.id_places)}]
+    document = {"schema": schema.to_json(), "numbering": numbering(schema, None, ""), "inputs": inputs}
+    plain = RawRows({**document, "raw_rows": to_plain(NO_FILES)}, Path())
+    remembered = RememberedRows(plain)
+    for value in [*values, *values, 3, {"a": 1}]:
+        row = {**ROW, "item": value}
+        assert outcome(remembered, row) == outcome(plain, row)
