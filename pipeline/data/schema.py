@@ -1,6 +1,7 @@
 """What the columns of a click log mean: label, integers, categories and their table sizes; JSON both ways."""
 
 import dataclasses
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -163,8 +164,18 @@ class Schema:
 
     @property
     def table_names(self) -> tuple[str, ...]:
-        """The embedding tables' names, torchrec's way: `t_<column>`."""
-        return tuple(f"t_{column}" for column in self.categories)
+        """The embedding tables' names, torchrec's way: `t_<column>`, which differ. A dot, which would divide a module's
+        path, is an underscore.
+
+        >>> Schema("web", "clicked", (), ("user.id", "user_id"), (9, 9)).table_names
+        ('t_user_id', 't_user_id_2')
+        """
+        names: list[str] = []
+        for column in self.categories:
+            wanted = f"t_{column.replace('.', '_')}"
+            others = (f"{wanted}_{number}" for number in itertools.count(2))
+            names.append(next(name for name in itertools.chain([wanted], others) if name not in names))
+        return tuple(names)
 
     def with_max_rows(self, max_rows: int) -> "Schema":
         """The same schema with no table above `max_rows` rows; ids are then numbered into the smaller tables."""

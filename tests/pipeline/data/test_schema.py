@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.data.schema import BUILT_IN, MIN_HASHED_ROWS, Schema
 
@@ -32,6 +34,7 @@ def test_criteo_speaks_torchrec() -> None:
     assert list(schema.columns) == [DEFAULT_LABEL_NAME, *DEFAULT_INT_NAMES, *DEFAULT_CAT_NAMES]
     assert schema.num_categories == CAT_FEATURE_COUNT
     assert schema.table_names[:2] == ("t_cat_0", "t_cat_1")
+
     assert schema.table_sizes[2] == 10131227 + 1
     assert min(schema.table_sizes) == MIN_HASHED_ROWS + 1
     assert BUILT_IN["criteo_terabyte"].table_sizes[19] == 48937457 + 1
@@ -161,3 +164,11 @@ def test_lists() -> None:
     assert schema.with_categories(("b",), (7,)).id_places == (3,)
     assert schema.with_categories(("a",), (7,)).lists == ()
     assert not {"lists", "list_separator", "max_list_values"} & set(Schema.from_json(small()).to_json())
+
+
+@given(st.lists(st.text("a._23", min_size=1, max_size=5), min_size=1, max_size=8, unique=True))
+def test_tables_have_names_of_their_own(columns: list[str]) -> None:
+    """Whatever the columns are called, their tables' names differ and have no dot, which torchrec divides paths by."""
+    names = Schema("log", "label", (), tuple(columns), (9,) * len(columns)).table_names
+    assert len(set(names)) == len(columns) and not any("." in name for name in names)
+    assert all(name.startswith("t_") for name in names)
