@@ -189,7 +189,7 @@ KNOWN = {
     # a program for another process, and words of documentation
     ("pipeline/serving/verify.py", 'loaded = torch.jit.load(path, map_location="cpu")'),
     ("pipeline/serving/verify.py", "run = torch._inductor.aoti_load_package(path)"),
-    ("pipeline/serving/graph_formats.py", 'model = torch._inductor.aoti_load_package("model.p'),
+    ("pipeline/serving/graph_formats.py", 'model = torch._inductor.aoti_load_package("model.'),
     ("pipeline/serving/torchscript_model.py", 'model = torch.jit.load("model.pt")'),
     ("pipeline/serving/raw_rows.py", 'rows, model = RawRows.load("model.json"), torch.j'),
     # a model that its user asks to have run, and is told so
