@@ -30,8 +30,8 @@ class ServeConfig:
     batch_rows: int = 1024
     """Rows that waiting requests are put together into for one call of the model, at most; at least 1."""
     wait_ms: float = 1.0
-    """Milliseconds that a request may wait for others to be scored with, at least 0: one call for eight rows costs little
-    more than one for a single row."""
+    """Milliseconds that a request may wait for others to be scored with, at least 0: a call for eight rows costs
+    little more than one for a single row."""
     body_mb: float = 32.0
     """Largest body of a request in MB, above 0."""
     look_s: float = 1.0
