@@ -1,6 +1,6 @@
 """Serving: how fast exports answer, what int8 costs, and what the server takes without losing a request.
 
-    python -m benchmarks.serving [--model runs/mine] [--folder /tmp/serving] [--connections 16]
+    python -m benchmarks.serving [--model runs/mine] [--folder /tmp/serving] [--connections 48]
 
 1. The exported model in each format against eager fp32, one thread, batches of 1 and 1,024 (as pipeline.serve_bench),
    by CPU time, which other processes move less than wall-clock time. Without --model, `quick` is run first.
@@ -51,7 +51,7 @@ class ServingConfig:
     """The folder of an export in fp32, of a log of raw rows; empty: a run `quick` in the folder."""
     folder: Path = Path("/tmp/serving")
     """Where runs and served files are."""
-    connections: int = 16
+    connections: int = 48
     """Requests under way."""
     seconds: float = 10.0
     """Of load."""

@@ -84,6 +84,12 @@ def schema_as(earlier: NumberedAs, config: DataConfig) -> Schema:
             raise ValueError(
                 f"data.{name} is {value}, but the log is numbered as that of {earlier.source}; leave it out"
             )
+    if earlier.schema.with_max_rows(config.max_table_rows) != earlier.schema:
+        largest = max(earlier.schema.table_sizes)
+        raise ValueError(
+            f"data.max_table_rows is {config.max_table_rows}, but the model of {earlier.source} has tables of up to "
+            f"{largest} rows; give --data.max-table-rows {largest}, or more"
+        )
     beside = f"{config.path.rstrip('/')}/schema.json"
     source = config.schema or (beside if path_manager().isfile(beside) else "")
     if not source:

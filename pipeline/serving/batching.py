@@ -1,7 +1,7 @@
 """Micro-batches: rows of requests that wait at the same moment are scored in one call of the model.
 
-Nothing waits for a batch to fill: a batch is what has arrived while the event loop was busy with the batch before it
-or with reading requests. So a lone request is answered at once, and the batches grow with the load.
+A batch is what has arrived within a wait after its first request (a millisecond, by default), or while the event loop
+was busy with the batch before it. So no request waits longer for others than that, and batches grow with the load.
 """
 
 import asyncio
@@ -31,9 +31,9 @@ class _Request:
 class Batcher:
     """Collects encoded rows and scores them together."""
 
-    def __init__(self, most_rows: int, observe: Callable[[int], None]) -> None:
-        """`most_rows` of a batch; `observe` is told how many rows each has."""
-        self._most_rows, self._observe = most_rows, observe
+    def __init__(self, most_rows: int, observe: Callable[[int], None], wait_s: float = 0.0) -> None:
+        """`most_rows` of a batch; `observe` is told how many rows each has; `wait_s`: seconds that the first waits."""
+        self._most_rows, self._observe, self._wait_s = most_rows, observe, wait_s
         self._waiting: list[_Request] = []
 
     def score(self, model: ServedModel, rows: list[Encoded]) -> "asyncio.Future[list[float]]":
@@ -41,7 +41,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         found: asyncio.Future[list[float]] = loop.create_future()
         if not self._waiting:
-            loop.call_soon(self._run)
+            loop.call_later(self._wait_s, self._run)
         self._waiting.append(_Request(model, rows, found))
         return found
 

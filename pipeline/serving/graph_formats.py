@@ -74,8 +74,9 @@ class GraphModel(nn.Module):
     def _looked_up(self, places: Tensor) -> Tensor:
         """Rows at `places` [B, U] → [B, U, S, g] float32."""
         codes = nn.functional.embedding(places, self.codes)
-        if self.bits == 4:  # two codes a byte, the first in the lower half
-            codes = torch.stack([codes & 15, codes >> 4], dim=-1)
+        if self.bits == 4:  # two codes a byte, the first in the lower half; ONNX shifts no bytes
+            upper = torch.floor(codes.float() / 16)
+            codes = torch.stack([codes.float() - 16 * upper, upper], dim=-1)
         values = codes.reshape(*places.shape, self.trainings, self.width)
         if self.bits == 32:
             return values

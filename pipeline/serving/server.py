@@ -45,7 +45,7 @@ class Server:
         self._model = load_served(config.card, config.format)
         self._problem = ""
         self._metrics.loaded_at.set_to_current_time()
-        self._batcher = Batcher(config.batch_rows, self._metrics.batch_rows.observe)
+        self._batcher = Batcher(config.batch_rows, self._metrics.batch_rows.observe, config.wait_ms / 1e3)
         self._watching: asyncio.Task[None] | None = None
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -29,6 +29,9 @@ class ServeConfig:
     """Processes, each with one thread and a model of its own; 0: one for each core."""
     batch_rows: int = 1024
     """Rows that waiting requests are put together into for one call of the model, at most; at least 1."""
+    wait_ms: float = 1.0
+    """Milliseconds that a request may wait for others to be scored with, at least 0: a call for eight rows costs
+    little more than one for a single row."""
     body_mb: float = 32.0
     """Largest body of a request in MB, above 0."""
     look_s: float = 1.0
@@ -42,6 +45,8 @@ class ServeConfig:
         for name, least in (("workers", 0), ("batch_rows", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        if not self.wait_ms >= 0:
+            raise ValueError(f"wait_ms is {self.wait_ms}; it must be at least 0")
         for name in ("body_mb", "look_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")

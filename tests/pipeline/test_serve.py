@@ -219,6 +219,7 @@ def test_a_folder_without_an_export(tmp_path: Path, capsys: pytest.CaptureFixtur
         ({"port": 0}, "port is 0; it must be 1 to 65535"),
         ({"workers": -1}, "workers is -1; it must be at least 0"),
         ({"batch_rows": 0}, "batch_rows is 0; it must be at least 1"),
+        ({"wait_ms": float("nan")}, "wait_ms is nan; it must be at least 0"),
         ({"body_mb": 0.0}, "body_mb is 0.0; it must be above 0"),
         ({"look_s": float("nan")}, "look_s is nan; it must be above 0"),
     ],

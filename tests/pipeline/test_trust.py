@@ -185,13 +185,16 @@ KNOWN = {
     ("pipeline/serving/torchscript_model.py", "torch.jit.save(torch.jit.script(torch.load(source"),
     ("pipeline/serving/torchscript_model.py", 'scripted = torch.jit.load(target, map_location="c'),
     ("pipeline/serving/graph_formats.py", "model = torch.load(source, weights_only=False)"),
+    ("pipeline/serving/bench.py", "run = torch._inductor.aoti_load_package(str(path)"),
     # a program for another process, and words of documentation
     ("pipeline/serving/verify.py", 'loaded = torch.jit.load(path, map_location="cpu")'),
     ("pipeline/serving/verify.py", "run = torch._inductor.aoti_load_package(path)"),
-    ("pipeline/serving/graph_formats.py", 'model = torch._inductor.aoti_load_package("model.pt2")'[:49]),
+    ("pipeline/serving/graph_formats.py", 'model = torch._inductor.aoti_load_package("model.'),
     ("pipeline/serving/torchscript_model.py", 'model = torch.jit.load("model.pt")'),
     ("pipeline/serving/raw_rows.py", 'rows, model = RawRows.load("model.json"), torch.j'),
     # a model that its user asks to have run, and is told so
+    ("pipeline/serving/served_model.py", "run = torch._inductor.aoti_load_package(str(file)"),
+    ("pipeline/serving/served_model.py", "loaded: Any = torch.jit.load(str(file), map_locat"),
     ("pipeline/evaluation/exported.py", "network = torch.jit.load(str(path), map_location="),
     # through the reader of numbers
     ("pipeline/run/checkpoint.py", "dcp.load(without_empty(tensors), storage_reader=T"),

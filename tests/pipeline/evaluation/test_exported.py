@@ -119,7 +119,7 @@ def test_what_is_no_model(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"format": 2}, r"model\.json has format 2, this version evaluates exports of 3; export the model again"),
+        ({"format": 2}, r"model\.json has format 2, this version evaluates exports of 4; export the model again"),
         ({"format": None}, r"has format None"),
         ({"seeds": "none"}, r"field 'seeds': found \"none\", expected a list"),
         ({"raw_rows": None}, r"describes those of \[\]"),

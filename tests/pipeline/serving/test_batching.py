@@ -63,6 +63,22 @@ def test_those_that_wait_are_one_batch() -> None:
     assert calls == [100, 1]
 
 
+def test_a_wait_gathers() -> None:
+    """Requests that come one after the other within the wait are one batch."""
+    calls = list[int]()
+
+    async def ask() -> None:
+        batcher, own = Batcher(1024, lambda _: None, wait_s=0.5), model(1.0, calls)
+        answers = []
+        for number in range(5):
+            answers.append(batcher.score(own, rows([number])))
+            await asyncio.sleep(0)
+        assert await asyncio.gather(*answers) == [[float(number)] for number in range(5)]
+
+    asyncio.run(ask())
+    assert calls == [5]
+
+
 def test_a_model_that_fails() -> None:
     """Its error reaches each request of the batch, and the next batch is scored."""
 
