@@ -230,6 +230,9 @@ def _data_facts(run: RunRecords) -> list[tuple[str, str]]:
         ]
     elif data.get("schema"):
         facts.append(("schema", str(data["schema"])))
+    facts += [(f"{name} rows are from", f"{first} to {last}") for name, (first, last) in run.split_times.items()]
+    if run.config.get("warm_start"):
+        facts.append(("trained on from", str(run.config["warm_start"])))
     if run.shape is not None:
         facts.append(("embedding width", f"{run.shape.embedding_width} of the supernet"))
     if run.results:

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from modules.space import SPACES, InputShape, SearchSpace
 from pipeline.data.schema import Schema
+from pipeline.data.splits import SPLITS
+from pipeline.data.time_split import DESCRIPTION, FOLDER
 from pipeline.run.files import read_json
 from pipeline.run.folder import RunFolder
 from pipeline.run.records.candidates import Candidate, Winners, with_scores
@@ -54,6 +56,8 @@ class RunRecords:
     """The data's schema, from model.json."""
     shape: InputShape | None
     """What a row gives the network, at the embedding width of config.json; known once model.json is there."""
+    split_times: dict[str, tuple[str, str]]
+    """First and last time of each split, of a log that was split by time."""
     missing: tuple[str, ...]
     """Names of the files that are absent."""
 
@@ -96,12 +100,27 @@ def read_run(path: Path) -> RunRecords:
         codesign=_optional(folder.codesign, Codesign, space),
         schema=schema,
         shape=None if schema is None else _shape(config, schema),
+        split_times=_split_times(folder.data / FOLDER / DESCRIPTION),
         missing=tuple(file.name for file in files if not file.is_file()),
     )
 
 
 def _optional(path: Path, kind: type[T], space: SearchSpace) -> T | None:
     return read_record(path, kind, space) if path.is_file() else None
+
+
+def _split_times(path: Path) -> dict[str, tuple[str, str]]:
+    """What a split by time has left; nothing where there is none. Raises ValueError for a broken file."""
+    if not path.is_file():
+        return {}
+    try:
+        return {
+            name: (str(first), str(last)) for name, (first, last) in zip(SPLITS, read_json(path)["times"], strict=True)
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: the times of the splits cannot be read ({error!r}); remove it and resume the run"
+        ) from error
 
 
 def _space(config: dict[str, Any], path: Path) -> SearchSpace:
@@ -114,5 +133,5 @@ def _space(config: dict[str, Any], path: Path) -> SearchSpace:
 
 def _shape(config: dict[str, Any], schema: Schema) -> InputShape:
     model = config["model"]
-    numbers = numbers_read(model["numbers"], schema.dense_width)
+    numbers = numbers_read(model.get("numbers", "standardized"), schema.dense_width)
     return InputShape(numbers, schema.num_categories, model["embedding_width"])

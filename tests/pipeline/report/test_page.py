@@ -230,6 +230,23 @@ def test_command_and_configuration_are_shown_escaped(page: Page, report: str) ->
     assert {"torch", "torchrec", "torchx", "pyarrow", "iopath"} <= versions.keys()
 
 
+def test_where_the_rows_are_from(write_run: Callable[..., Path], tmp_path: Path) -> None:
+    """A split by time says which times each split has, escaped; a model that was trained on says from where; times
+    that cannot be read are a clear error."""
+    folder = write_run(tmp_path / "run", count=24)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"warm_start": "runs/first"}))
+    (folder / "data" / "time_split").mkdir(parents=True)
+    times = folder / "data" / "time_split" / "split.json"
+    times.write_text(json.dumps({"times": [["2026-01-01", "<b>"], ["2026-01-03", "2026-01-03"], ["4", "5"]]}))
+    text = write_report(folder, COMMAND).read_text()
+    for expected in ("2026-01-01 to &lt;b&gt;", "2026-01-03 to 2026-01-03", "runs/first"):
+        assert expected in text, expected
+    times.write_text('{"times": [1]}')
+    with pytest.raises(ValueError, match=r"split\.json: the times of the splits cannot be read"):
+        write_report(folder, COMMAND)
+
+
 @pytest.mark.slow
 def test_same_run_same_bytes(report: str, finished_run: Path, tmp_path: Path) -> None:
     """A fresh process with other hash seeds writes the same bytes."""

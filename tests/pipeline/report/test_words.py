@@ -26,7 +26,7 @@ from tests.pipeline.report.small_results import small_model, small_results
 
 def run_of(results: Results) -> RunRecords:
     """A run of which only the results are there."""
-    return RunRecords("run", {}, (), {}, (), None, (), None, None, results, None, None, None, None, ())
+    return RunRecords("run", {}, (), {}, (), None, (), None, None, results, None, None, None, None, {}, ())
 
 
 def test_a_found_model_that_wins_is_said_to_be_found() -> None:
