@@ -52,12 +52,12 @@ def export_best(session: Session) -> Path:
         checkpoints = [_newest_checkpoint(session, contender.stage) for contender in contenders]
         session.processes.on_first(lambda: _export(session, contenders, checkpoints, provenance))
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"the mean of {len(seeds)} seeds"
-    session.say(f"export     {model.title}, {which}: {session.processes.on_first(lambda: _written(session))}")
+    session.say(f"export     {model.title}, {which}: {_written(session)}")
     return folder.model
 
 
 def _written(session: Session) -> str:
-    """The files of the export in words, with what rounding does to them."""
+    """The files of the export in words, with what rounding does to them. Every rank calls it."""
     card, folder = session.read(session.folder.model.with_suffix(".json"), ModelCard), session.folder.path
     found = []
     for one in card.files:

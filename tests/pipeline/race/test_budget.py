@@ -52,7 +52,7 @@ def test_as_many_generations_as_asked_for(long: Session, monkeypatch: pytest.Mon
 def test_the_minutes_hold(long: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --minutes the race and the trainings to the end take about as long where they have the time for more than a
     generation: most of it is used, and it is not overdrawn but for what single networks cost beside their mean."""
-    minutes = 7.0
+    minutes = 9.0
     contest = timed(long, monkeypatch, minutes)
     finalists = play(contest)[1]
     rows = long.dataset.rows("train")

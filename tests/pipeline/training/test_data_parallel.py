@@ -118,6 +118,7 @@ def new_trainee(config: SupernetConfig, processes: Processes) -> Trainee:
         config=SimpleNamespace(supernet=config, seed=0),
         space=SPACE,
         shape=SHAPE,
+        lists=(),
         processes=processes,
         tables=lambda: [
             EmbeddingBagConfig(name=f"t_{field}", feature_names=[field], num_embeddings=20, embedding_dim=8)
