@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.run.processes import cpu_threads
 from pipeline.serving.bench_config import ServeBenchConfig, Variant
 from pipeline.serving.graph_formats import graph_file
 from pipeline.serving.precision import with_precision
@@ -46,8 +47,7 @@ class Latency:
 def measure(config: ServeBenchConfig) -> dict[int, dict[Variant, Latency]]:
     """Each variant's latency, by batch size. Raises ValueError for an export that cannot be rebuilt."""
     model = rebuilt(config.model)
-    torch.set_num_threads(config.threads)
-    with torch.inference_mode(), contextlib.ExitStack() as files:
+    with cpu_threads(config.threads), torch.inference_mode(), contextlib.ExitStack() as files:
         folder = Path(files.enter_context(tempfile.TemporaryDirectory(prefix="serve_bench_")))
         calls = {name: files.enter_context(_call(name, model, folder, config.threads)) for name in config.variants}
         return {rows: _in_turn(calls, model, rows, config) for rows in config.batches}
