@@ -21,6 +21,7 @@ import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 
 from pipeline.run.checkpoint import Checkpoints, verify
+from pipeline.run.processes import cpu_threads
 from pipeline.run.records.codec import read_record, to_plain
 from pipeline.run.records.model_card import ModelCard, Provenance, RawRowsCard
 from pipeline.run.records.results import ModelResult, Results
@@ -50,7 +51,8 @@ def export_best(session: Session) -> Path:
     if not session.processes.on_first(lambda: _is_complete(session, provenance)):
         contenders = [rebuild(session, model, seed) for seed in seeds]
         checkpoints = [_newest_checkpoint(session, contender.stage) for contender in contenders]
-        session.processes.on_first(lambda: _export(session, contenders, checkpoints, provenance))
+        with cpu_threads(1):  # what is measured of the files has last bits that depend on the threads
+            session.processes.on_first(lambda: _export(session, contenders, checkpoints, provenance))
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"the mean of {len(seeds)} seeds"
     session.say(f"export     {model.title}, {which}: {_written(session)}")
     return folder.model

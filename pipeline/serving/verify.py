@@ -135,7 +135,11 @@ def _answers(path: Path, kind: FileFormat, dense: Tensor, ids: Tensor) -> tuple[
     with tempfile.TemporaryDirectory() as folder:
         rows, answers = f"{folder}/rows.npz", f"{folder}/answers.npz"
         numpy.savez(rows, dense=dense.numpy(), ids=ids.numpy())
-        run_python(["-P", "-c", _SERVER, kind, str(path), rows, answers], {}, f"loading {path.name} with torch alone")
+        run_python(
+            ["-P", "-c", _SERVER, kind, str(path), rows, answers],
+            {"OMP_NUM_THREADS": "1"},
+            f"loading {path.name} with torch alone",
+        )
         with numpy.load(answers) as found:
             return torch.from_numpy(found["arr_0"]), torch.from_numpy(found["arr_1"])
 
