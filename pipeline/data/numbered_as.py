@@ -55,8 +55,9 @@ def begin_numbered_as(earlier: NumberedAs, data_of_source: Path, home: Path) -> 
         missing = [column for column in columns if not (found / f"{file_name(column)}.parquet").exists()]
         if missing:
             raise ValueError(
-                f"{found} has no vocabulary of {missing}: the log of {earlier.source} was prepared; prepare the newer "
-                "one by hashing, as the earlier one must then be, or train anew"
+                f"{found} has no vocabulary of {missing}: the log of {earlier.source} was prepared, and its "
+                "vocabularies lie with it, not with the run; such a model cannot be trained on: search anew, without "
+                "warm_start"
             )
         copied = home / f"{FOLDER}.tmp-copy"  # a run's folder removes such leftovers when it is opened again
         shutil.rmtree(copied, ignore_errors=True)

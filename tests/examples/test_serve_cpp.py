@@ -21,19 +21,11 @@ from pipeline.data.numbering import numbering
 from pipeline.data.schema import Schema
 from pipeline.serving.raw_rows import RawRows, RowError, text_hash
 from tests.pipeline.evaluation.conftest import write_export
+from tests.pipeline.serving.test_raw_rows import SCHEMA as PLAIN
 
 SOURCE = Path(__file__).parents[2] / "examples" / "serve_cpp"
-SCHEMA = Schema(
-    "shop",
-    "bought",
-    ("price",),
-    ("user", "item", "hour"),
-    (97, 50, 25),
-    integer_ids=("user",),
-    hours=("hour",),
-    columns=("bought", "when", "price", "weight", "user", "item", "hour"),
-    floats=("weight",),
-    timestamp="when",
+SCHEMA = dataclasses.replace(
+    PLAIN, columns=("bought", "when", "price", "weight", "user", "item", "hour"), timestamp="when"
 )
 KNOWN = ("pen", "ink", "ü", "")
 VALUES: tuple[tuple[str, ...], ...] = (
