@@ -41,9 +41,10 @@ from modules.space import (
 )
 from modules.supernet import Supernet
 from pipeline.run.processes import Processes
-from pipeline.search.config import ScoringConfig
 from pipeline.search.judge import Judge
-from pipeline.training.frozen_rows import FrozenRows
+from pipeline.search.scoring import valid_pieces
+from pipeline.search.scoring_config import ScoringConfig
+from pipeline.training.frozen_rows import FrozenRows, HeldRows
 
 SPACES = {"small": NASREC_SMALL, "full": NASREC_FULL}
 FINE_TUNE_BATCH, VALID_BATCH = 512, 8_192
@@ -154,7 +155,8 @@ def our_seconds(
     protocol = ScoringConfig(
         "published", len(train.label), published_steps=steps, valid_rows=len(valid.label), stop_errors=0
     )
-    judge = Judge(supernet, train, valid, protocol, Processes(0, 1, torch.device("cpu")), places=1)
+    judged = HeldRows.of(valid, valid_pieces(len(valid), protocol))
+    judge = Judge(supernet, HeldRows.of(train), judged, protocol, Processes(0, 1, torch.device("cpu")), places=1)
     start = time.process_time()
     judge.scores(architectures, ())
     return time.process_time() - start

@@ -23,9 +23,11 @@ from modules.space import NASREC_SMALL, InputShape
 from modules.supernet import Supernet
 from pipeline.run.folder import RunFolder
 from pipeline.run.processes import join
-from pipeline.search.config import RandomSearchConfig, ScoringConfig
+from pipeline.search.config import RandomSearchConfig
 from pipeline.search.driver import search
-from pipeline.training.frozen_rows import CHUNK_ROWS, FrozenRows
+from pipeline.search.scoring import valid_pieces
+from pipeline.search.scoring_config import ScoringConfig
+from pipeline.training.frozen_rows import CHUNK_ROWS, FrozenRows, HeldRows
 
 SHAPE = InputShape(integers=13, fields=26, embedding_width=16)
 
@@ -88,7 +90,10 @@ def measure(config: SearchMemoryConfig) -> dict[str, float]:
     started = time.process_time()
     with tempfile.TemporaryDirectory() as home, join("cpu") as processes:
         generator = numpy.random.default_rng(0)
-        found = search(supernet, fit, valid, chosen, scoring, generator, RunFolder(Path(home)), processes, 0, 3)
+        judged = HeldRows.of(valid, valid_pieces(len(valid), scoring))
+        found = search(
+            supernet, HeldRows.of(fit), judged, chosen, scoring, generator, RunFolder(Path(home)), processes, 0, 3
+        )
     cpu_s = time.process_time() - started
     for one in found:
         print(

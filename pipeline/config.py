@@ -16,7 +16,8 @@ from pipeline.race.config import RaceConfig, starting_recipe
 from pipeline.run.names import Device
 from pipeline.run.records.recipe import Numbers, check_width
 from pipeline.run.records.settings import RankStudyConfig, TreesConfig
-from pipeline.search.config import PUBLISHED, EvolutionConfig, ScoringConfig, SearchConfig
+from pipeline.search.config import EvolutionConfig, SearchConfig
+from pipeline.search.scoring_config import PUBLISHED, ScoringConfig
 from pipeline.serving.names import DensePrecision, ExportFiles, FurtherFormat, TablePrecision
 from pipeline.training.config import TrainingConfig, UpkeepConfig
 

@@ -75,7 +75,7 @@ class RaceConfig:
     """Mutations of leading contenders that a generation screens, at least 1."""
     proposed: int = 64
     """Mutations that a generation draws, of which those are screened that promise most by what was screened before
-    (pipeline/race/predictor.py), at least 1; up to `children`: all are."""
+    (pipeline/search/predictor.py), at least 1; up to `children`: all are."""
     tournament: int = 3
     """Whole-trained contenders that compete to be a child's parent, at least 1."""
     population: int = 10

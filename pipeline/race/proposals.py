@@ -6,10 +6,10 @@ from modules.space.union import narrow, unite, widen
 from pipeline.race.contest import Contest
 from pipeline.race.cost import operations
 from pipeline.race.entry import Entry
-from pipeline.race.predictor import promising
 from pipeline.run.architecture_files import read_architectures
 from pipeline.run.records.candidates import Winners
 from pipeline.run.records.race import Trial
+from pipeline.search.predictor import promising
 
 NARROW_WIDTH = 128
 """Widest dense output of a narrowed hand-made model."""

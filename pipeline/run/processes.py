@@ -13,7 +13,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, distributed
@@ -60,6 +60,17 @@ class Processes:
             value = value.clone()
             distributed.all_reduce(value)
         return float(value) / self.world_size
+
+    def reduced(self, value: Tensor, operation: Literal["sum", "max"]) -> Tensor:
+        """The ranks' tensors of one shape added, or the largest of each number, on every rank.
+
+        The ranks are to come at about the same time (within LONGEST_COLLECTIVE).
+        """
+        if self.world_size == 1:
+            return value
+        value = value.clone()
+        distributed.all_reduce(value, distributed.ReduceOp.SUM if operation == "sum" else distributed.ReduceOp.MAX)
+        return value
 
     def gather(self, value: T) -> list[T]:
         """Every rank's value, in the order of the ranks, on every rank.

@@ -1,4 +1,4 @@
-"""The settings of the search: how candidates are chosen, by each strategy, and how one is scored."""
+"""The settings of the search: how candidates are chosen, by each strategy."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -6,6 +6,9 @@ from typing import Literal, get_args
 
 from pipeline.run.names import CandidateValue
 from pipeline.search.limits import Limits
+
+_LEAST = {"initial_population": 1, "generations": 0, "chains": 1, "steps": 1, "children": 1, "tournament": 1}
+"""The least values of settings that strategies with a predictor have."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,8 @@ class EvolutionConfig(Limits):
     """
 
     strategy: Literal["evolution"] = "evolution"
-    """How candidates are chosen: evolution, nsga2 or random (`--search.strategy nsga2 --help` lists its settings)."""
+    """How candidates are chosen: evolution, metropolis, nsga2, predicted or random (`--search.strategy nsga2 --help`
+    lists its settings)."""
     initial_population: int = 32
     """Architectures drawn at random to start with, at least 1; as many members are kept alive."""
     generations: int = 12
@@ -60,7 +64,8 @@ class NSGA2Config(Limits):
     """How many candidates NSGA-II judges, by which objectives it chooses them, and what they may cost."""
 
     strategy: Literal["nsga2"] = "nsga2"
-    """How candidates are chosen: nsga2, evolution or random (`--search.strategy random --help` lists its settings)."""
+    """How candidates are chosen: nsga2, evolution, metropolis, predicted or random (`--search.strategy random --help`
+    lists its settings)."""
     population: int = 16
     """Architectures drawn at random to start with, children of each generation, and survivors of it; at least 2."""
     generations: int = 7
@@ -100,11 +105,107 @@ class NSGA2Config(Limits):
 
 
 @dataclass(frozen=True)
+class MetropolisConfig(Limits):
+    """How many candidates Metropolis–Hastings evolution judges, how its chains walk, and what candidates may cost."""
+
+    strategy: Literal["metropolis"] = "metropolis"
+    """How candidates are chosen: metropolis, evolution, nsga2, predicted or random (`--search.strategy nsga2 --help`
+    lists its settings)."""
+    initial_population: int = 32
+    """Architectures drawn at random to start with, at least 1; from 16 on the predictor has something to learn from."""
+    generations: int = 12
+    """Generations after the first, at least 0."""
+    chains: int = 8
+    """Chains of a generation, each of whose ends is judged, at least 1."""
+    steps: int = 20
+    """Mutations that a chain tries, at least 1."""
+    temperature: float = 0.1
+    """How readily a chain moves to what is predicted to be worse, at least 0: with .1 it moves to a network whose
+    predicted distance to the best loss known is 10 % larger with probability 1/e."""
+    tournament: int = 16
+    """Scored networks that compete to be a chain's beginning, at least 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field, least in _LEAST.items():
+            if getattr(self, field, least) < least:
+                raise ValueError(f"search.{field} is {getattr(self, field)}; it must be at least {least}")
+        if not self.temperature >= 0:
+            raise ValueError(f"search.temperature is {self.temperature}; it must be at least 0")
+
+    @property
+    def candidates(self) -> int:
+        """Architectures judged in all."""
+        return self.initial_population + self.generations * self.chains
+
+    @classmethod
+    def of_size(cls, candidates: int) -> "MetropolisConfig":
+        """Default settings with the generations that judge at most so many candidates (at least the first 32).
+
+        >>> MetropolisConfig.of_size(128).candidates
+        128
+        """
+        sizes = cls()
+        generations = max(0, candidates - sizes.initial_population) // sizes.chains
+        return dataclasses.replace(sizes, generations=generations)
+
+
+@dataclass(frozen=True)
+class PredictedConfig(Limits):
+    """How many candidates the search by a predictor judges, from how many drawn, and what they may cost."""
+
+    strategy: Literal["predicted"] = "predicted"
+    """How candidates are chosen: predicted, evolution, metropolis, nsga2 or random (`--search.strategy nsga2 --help`
+    lists its settings)."""
+    initial_population: int = 32
+    """Architectures drawn at random to start with, at least 1; from 16 on the predictor has something to learn from."""
+    generations: int = 12
+    """Generations after the first, at least 0."""
+    children: int = 8
+    """Networks of a generation that are judged, at least 1."""
+    proposed: int = 64
+    """Networks drawn for a generation, of which those are judged that promise most, at least `children`."""
+    random_share: float = 0.1
+    """Share of these that is drawn from the whole space, 0 to 1; the others are mutations of good networks."""
+    tournament: int = 16
+    """Scored networks that compete to be mutated, at least 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field, least in _LEAST.items():
+            if getattr(self, field, least) < least:
+                raise ValueError(f"search.{field} is {getattr(self, field)}; it must be at least {least}")
+        if self.proposed < self.children:
+            raise ValueError(
+                f"search.proposed is {self.proposed}; it must be at least search.children, {self.children}"
+            )
+        if not 0 <= self.random_share <= 1:
+            raise ValueError(f"search.random_share is {self.random_share}; it is a share, 0 to 1")
+
+    @property
+    def candidates(self) -> int:
+        """Architectures judged in all."""
+        return self.initial_population + self.generations * self.children
+
+    @classmethod
+    def of_size(cls, candidates: int) -> "PredictedConfig":
+        """Default settings with the generations that judge at most so many candidates (at least the first 32).
+
+        >>> PredictedConfig.of_size(128).candidates
+        128
+        """
+        sizes = cls()
+        generations = max(0, candidates - sizes.initial_population) // sizes.children
+        return dataclasses.replace(sizes, generations=generations)
+
+
+@dataclass(frozen=True)
 class RandomSearchConfig(Limits):
     """How many candidates random search scores, and what they may cost."""
 
     strategy: Literal["random"] = "random"
-    """How candidates are chosen: random, evolution or nsga2 (`--search.strategy nsga2 --help` lists its settings)."""
+    """How candidates are chosen: random, evolution, metropolis, nsga2 or predicted (`--search.strategy nsga2 --help`
+    lists its settings)."""
     candidates: int = 128
     """Architectures judged in all, at least 1; where the command line chooses random search for a run that has
     another strategy, as many as that strategy would judge."""
@@ -120,81 +221,9 @@ class RandomSearchConfig(Limits):
         return cls(candidates=candidates)
 
 
-SearchConfig = EvolutionConfig | NSGA2Config | RandomSearchConfig
+SearchConfig = EvolutionConfig | MetropolisConfig | NSGA2Config | PredictedConfig | RandomSearchConfig
 """Any strategy's settings. Each has `strategy`, its name; `candidates`, how many are judged; `of_size`; and the
 limits."""
 
 SEARCH_CONFIGS: dict[str, type[SearchConfig]] = {kind.strategy: kind for kind in get_args(SearchConfig)}
 """The settings by the name that `--search.strategy` gives."""
-
-
-@dataclass(frozen=True)
-class ScoringConfig:
-    """How a candidate's last layer is fitted, and on how many validation rows it is judged.
-
-    Candidates that are asked together, and the best ones so far, are compared on the same validation rows, first on a
-    share of them; who is clearly worse than the contenders for the winners' places is judged on no more.
-    """
-
-    protocol: Literal["fitted", "published"] = "fitted"
-    """How the last layer is trained: fitted to convergence with a penalty that held-out rows choose, or published (the
-    NASRec authors' steps of Adagrad)."""
-    fine_tune_rows: int = 32_768
-    """Training rows that the last layer is fitted on, a seeded sample; 0: the supernet's head as it is."""
-    fine_tune_penalties: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4)
-    """Fitted: weights of the squared distance from the supernet's head, of which the one is taken that is best on a
-    fifth of the rows held out; at least one, each above 0."""
-    fine_tune_tolerance: float = 1e-9
-    """Fitted: the fit ends when the loss is this near to its minimum, as the gradient and the curvature say; nats per
-    row, above 0."""
-    fine_tune_iterations: int = 200
-    """Fitted: iterations after which a fit ends in any case, at least 1."""
-    fine_tune_mb: float = 256.0
-    """Fitted: a candidate's features of the fitted rows are kept where they take at most this, else they are computed
-    anew whenever they are read; MB (1e6 bytes) per candidate, at least 0. At most 4 candidates are fitted at a time, or
-    one a thread where there are more threads."""
-    published_steps: int = 500
-    """Published: steps of the last layer, at least 1."""
-    published_batch: int = 512
-    """Published: rows of a step, at least 1. The rows, fine_tune_rows, are begun again where they do not suffice."""
-    published_rate: float = 0.04
-    """Published: Adagrad's highest learning rate, above 0."""
-    valid_rows: int = 32_768
-    """Validation rows that give the score, a seeded sample (all, if the split is smaller), at least 1."""
-    valid_shares: tuple[float, ...] = (0.125, 0.5, 1.0)
-    """Shares of these rows on which candidates are judged one after the other, ascending; the last is 1."""
-    stop_errors: float = 3.0
-    """Standard errors of the row-by-row difference by which a candidate is worse than the contenders for the winners'
-    places when it is judged on no further rows; 0: all are judged on all rows."""
-    asked_together: int = 16
-    """Candidates that are asked of the strategy and judged together (on any number of processes), at least 1."""
-
-    def __post_init__(self) -> None:
-        if self.protocol not in ("fitted", "published"):
-            raise ValueError(f"scoring.protocol is {self.protocol!r}; choose one of ['fitted', 'published']")
-        for name, least in (
-            ("fine_tune_rows", 0),
-            ("fine_tune_iterations", 1),
-            ("fine_tune_mb", 0),
-            ("published_steps", 1),
-            ("published_batch", 1),
-            ("valid_rows", 1),
-            ("stop_errors", 0),
-            ("asked_together", 1),
-        ):
-            if not getattr(self, name) >= least:
-                raise ValueError(f"scoring.{name} is {getattr(self, name)}; it must be at least {least}")
-        for name in ("fine_tune_tolerance", "published_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"scoring.{name} is {getattr(self, name)}; it must be above 0")
-        if not self.fine_tune_penalties or not min(self.fine_tune_penalties) > 0:
-            raise ValueError(
-                f"scoring.fine_tune_penalties is {self.fine_tune_penalties}; give at least one, each above 0"
-            )
-        shares = self.valid_shares
-        if not shares or not shares[0] > 0 or shares[-1] != 1 or list(shares) != sorted(set(shares)):
-            raise ValueError(f"scoring.valid_shares is {shares}; shares above 0 ascend, and the last is 1")
-
-
-PUBLISHED = ScoringConfig(protocol="published", fine_tune_rows=256_000, valid_rows=1_228_800, stop_errors=0)
-"""The published search's: 500 steps of 512 rows, then the log loss on 150 × 8,192 validation rows."""

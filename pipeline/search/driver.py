@@ -16,20 +16,21 @@ from pipeline.run.processes import Processes
 from pipeline.run.progress_bar import progress_bar
 from pipeline.run.records.candidates import Candidate, best_candidates
 from pipeline.run.records.codec import append_lines, drop_cut_line, read_lines
-from pipeline.search.config import ScoringConfig, SearchConfig
+from pipeline.search.config import SearchConfig
 from pipeline.search.judge import Judge
 from pipeline.search.latency import latency_us
 from pipeline.search.racing import Score
+from pipeline.search.scoring_config import ScoringConfig
 from pipeline.search.strategy import build_strategy
-from pipeline.training.frozen_rows import FrozenRows
+from pipeline.training.frozen_rows import HeldRows
 
 _REMOVE = "it is of another search: remove the file to search again"
 
 
 def search(
     supernet: Supernet,
-    fine_tune: FrozenRows | None,
-    valid: FrozenRows,
+    fine_tune: HeldRows | None,
+    valid: HeldRows,
     config: SearchConfig,
     scoring: ScoringConfig,
     generator: numpy.random.Generator,
@@ -41,8 +42,9 @@ def search(
     """Every candidate that was judged, in the order asked; those in candidates.jsonl keep what was said of them.
 
     A candidate whose score is not finite has failed, one over the limit of latency is refused; the search continues.
-    `table_bytes`: of every candidate's embedding tables. `places`: candidates that are to win, at least 1. Raises
-    ValueError when the limits leave nothing to search, and when candidates.jsonl is of another search.
+    `fine_tune`, `valid`: as Judge takes them. `table_bytes`: of every candidate's embedding tables. `places`:
+    candidates that are to win, at least 1. Raises ValueError when the limits leave nothing to search, and when
+    candidates.jsonl is of another search.
     """
     strategy = build_strategy(config, supernet.space, supernet.shape, generator)
     recorded = processes.on_first(functools.partial(_recorded, folder, supernet))

@@ -17,8 +17,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from modules.space import Architecture
 from modules.supernet import OwnWeights, Subnet, Supernet, extract
 from pipeline.run.records.recipe import TrainingRecipe
-from pipeline.search.config import ScoringConfig
 from pipeline.search.scoring import score
+from pipeline.search.scoring_config import ScoringConfig
 from pipeline.training.frozen_rows import FrozenRows
 from pipeline.training.schedule import learning_rates
 from pipeline.training.trainee import dense_optimizer, whole

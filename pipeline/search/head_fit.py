@@ -9,19 +9,20 @@ features are not kept a gradient costs the network. Its first guess of the curva
 some rows at the supernet's head, which differs little from the minimum's, so that a fit needs about ten readings of the
 rows. Features are neither shifted nor scaled: that guess knows their scales.
 
-r rows of a chunk, P features, N = P + 1 numbers that are fitted (the bias last).
+Here is the algorithm, which asks for sums over rows; who holds these rows is pipeline/search/lockstep.py's matter.
+
+P features, N = P + 1 numbers that are fitted (the bias last).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
-from pipeline.search.config import ScoringConfig
-from pipeline.search.head_rows import HeadRows
 from pipeline.search.minimize import minimize
+from pipeline.search.scoring_config import ScoringConfig
 
 HELD_OUT = 5
 """One in so many rows is held out to choose the penalty, at least one row."""
@@ -34,100 +35,105 @@ BIAS_RIDGE = 1e-9
 """Added to the curvature of the bias, which has no penalty and may have next to no curvature of its own."""
 
 
-def fit_head(rows: HeadRows, weight: Tensor, bias: Tensor, config: ScoringConfig) -> tuple[Tensor, Tensor]:
-    """Weight [P] and bias [1] in float64, fitted from those of the supernet; NaN where a feature is not finite.
+@dataclass(frozen=True)
+class Reading:
+    """A reading of rows that a fit asks for."""
 
-    With a single row nothing can be held out: the largest penalty is taken.
+    point: Tensor
+    """[N]: weight and bias at which the log loss is asked."""
+    start: int
+    """The first row."""
+    stop: int
+    """One past the last."""
+    has_gradient: bool
+    """Whether the gradient is asked for too."""
+
+
+Sums = tuple[float, Tensor]
+"""Over the rows that are read: the sum of their log losses, nats, and its gradient [N] (of no meaning, unasked)."""
+Fit = Generator[Reading, Sums, tuple[Tensor, Tensor]]
+"""Asks for readings; ends with weight [P] and bias [1] in float64."""
+
+
+def curvature_rows(rows: int) -> int:
+    """How many of R rows the curvature is guessed from: fitted ones.
+
+    >>> curvature_rows(100), curvature_rows(1), curvature_rows(256_000)
+    (80, 1, 16384)
     """
-    start = torch.cat([weight, bias]).double()
-    fitted = len(rows) - max(1, len(rows) // HELD_OUT)
+    return min(max(_fitted(rows), 1), CURVATURE_ROWS)
+
+
+def fit_head(rows: int, weight: Tensor, bias: Tensor, blocks: Sequence[Tensor], config: ScoringConfig) -> Fit:
+    """Weight and bias fitted from those of the supernet on R rows; NaN where a feature is not finite.
+
+    `blocks`: diagonal blocks of the Hessian of the mean log loss of the first `curvature_rows`. With a single row
+    nothing can be held out: the largest penalty is taken.
+    """
+    start = start_of(weight, bias)
+    fitted = _fitted(rows)
     penalties = sorted(config.fine_tune_penalties, reverse=True)
-    blocks = _curvature(rows, min(max(fitted, 1), CURVATURE_ROWS), start)
     if not all(bool(block.isfinite().all()) for block in blocks):
         point, penalties = start * math.nan, []
     elif not fitted:
         point, penalties = start, penalties[:1]
     else:
-        point, penalties = _best_of(rows, fitted, start, penalties, blocks, config)
+        point, penalties = yield from _best_of(rows, fitted, start, penalties, blocks, config)
     for penalty in penalties:
-        point = _fit(rows, len(rows), point, start, penalty, blocks, config)
+        point = yield from _fit(rows, point, start, penalty, blocks, config)
     return point[:-1], point[-1:]
 
 
+def start_of(weight: Tensor, bias: Tensor) -> Tensor:
+    """Where a fit begins, [N] in float64."""
+    return torch.cat([weight, bias]).double()
+
+
+def _fitted(rows: int) -> int:
+    """How many of the rows are fitted while the penalty is chosen: the first ones."""
+    return rows - max(1, rows // HELD_OUT)
+
+
 def _best_of(
-    rows: HeadRows, fitted: int, start: Tensor, penalties: list[float], blocks: list[Tensor], config: ScoringConfig
-) -> tuple[Tensor, list[float]]:
+    rows: int, fitted: int, start: Tensor, penalties: list[float], blocks: Sequence[Tensor], config: ScoringConfig
+) -> Generator[Reading, Sums, tuple[Tensor, list[float]]]:
     """Weight and bias [N] fitted on the first rows with the penalty that is best on the others; the larger where two
     are as good. NaN and no penalty where none has a finite loss."""
     point, least = start, math.inf
     best: tuple[Tensor, list[float]] = start * math.nan, []
     for penalty in penalties:
-        point = _fit(rows, fitted, point, start, penalty, blocks, config)
-        held_out = mean_loss(rows, fitted, len(rows), point)
+        point = yield from _fit(fitted, point, start, penalty, blocks, config)
+        total, _ = yield Reading(point, fitted, rows, has_gradient=False)
+        held_out = total / (rows - fitted)
         if held_out < least:
             least, best = held_out, (point, [penalty])
     return best
 
 
-def mean_loss(rows: HeadRows, start: int, stop: int, point: Tensor) -> float:
-    """The mean log loss of weight and bias [N] on some of the rows, in nats."""
-    total = 0.0
-    for features, label in rows.chunks(start, stop):
-        logit = torch.addmv(point[-1:], features.double(), point[:-1])
-        total += float(binary_cross_entropy_with_logits(logit, label.double(), reduction="sum"))
-    return total / (stop - start)
-
-
-def loss_and_gradient(rows: HeadRows, stop: int, point: Tensor, centre: Tensor, penalty: float) -> tuple[float, Tensor]:
-    """The penalized mean log loss of the first `stop` rows at weight and bias [N], and its gradient [N]."""
-    total, gradient = 0.0, torch.zeros_like(point)
-    for chunk, label in rows.chunks(0, stop):
-        features, label = chunk.double(), label.double()
-        logit = torch.addmv(point[-1:], features, point[:-1])
-        total += float(binary_cross_entropy_with_logits(logit, label, reduction="sum"))
-        residual = logit.sigmoid_().sub_(label)  # [r]
-        gradient[:-1].addmv_(features.t(), residual)
-        gradient[-1] += residual.sum()
-    moved = point[:-1] - centre[:-1]
-    gradient /= stop
-    gradient[:-1] += 2 * penalty * moved
-    return total / stop + penalty * float(moved @ moved), gradient
-
-
 def _fit(
-    rows: HeadRows,
-    stop: int,
-    point: Tensor,
-    centre: Tensor,
-    penalty: float,
-    blocks: list[Tensor],
-    config: ScoringConfig,
-) -> Tensor:
-    return minimize(
-        lambda at: loss_and_gradient(rows, stop, at, centre, penalty),
-        point,
-        _preconditioner(blocks, penalty),
-        config.fine_tune_tolerance,
-        config.fine_tune_iterations,
-    )
+    stop: int, point: Tensor, centre: Tensor, penalty: float, blocks: Sequence[Tensor], config: ScoringConfig
+) -> Generator[Reading, Sums, Tensor]:
+    """Weight and bias [N] at which the penalized mean log loss of the first `stop` rows is least."""
+    tolerance, iterations = config.fine_tune_tolerance, config.fine_tune_iterations
+    steps = minimize(point, _preconditioner(blocks, penalty), tolerance, iterations)
+    try:
+        at = next(steps)
+        while True:
+            sums = yield Reading(at, 0, stop, has_gradient=True)
+            at = steps.send(_penalized(sums, stop, at - centre, penalty))
+    except StopIteration as end:
+        found: Tensor = end.value
+        return found
 
 
-def _curvature(rows: HeadRows, stop: int, point: Tensor) -> list[Tensor]:
-    """Diagonal blocks of the Hessian of the first rows' mean log loss; features times features in their own float32."""
-    width = len(point)
-    blocks = [torch.zeros(len(part), len(part), dtype=point.dtype, device=point.device) for part in point.split(BLOCK)]
-    for features, _ in rows.chunks(0, stop):
-        logit = torch.addmv(point[-1:], features.double(), point[:-1])
-        share = logit.sigmoid()
-        root = (share * (1 - share)).sqrt().to(features.dtype)  # of the curvature of a row's loss
-        scaled = torch.cat([features, features.new_ones(len(features), 1)], dim=1) * root[:, None]  # [r, N]
-        assert scaled.shape[1] == width
-        for block, part in zip(blocks, scaled.split(BLOCK, dim=1), strict=True):
-            block += part.t() @ part
-    return [block / stop for block in blocks]
+def _penalized(sums: Sums, rows: int, moved: Tensor, penalty: float) -> tuple[float, Tensor]:
+    """The penalized mean log loss and its gradient; `moved`: weight and bias less those of the supernet."""
+    total, gradient = sums[0], sums[1] / rows
+    gradient[:-1] += 2 * penalty * moved[:-1]
+    return total / rows + penalty * float(moved[:-1] @ moved[:-1]), gradient
 
 
-def _preconditioner(blocks: list[Tensor], penalty: float) -> Callable[[Tensor], Tensor]:
+def _preconditioner(blocks: Sequence[Tensor], penalty: float) -> Callable[[Tensor], Tensor]:
     """Gradient [N] → M⁻¹ g, M the blocks and the penalty's curvature."""
     factors = []
     for index, block in enumerate(blocks):

@@ -1,6 +1,9 @@
-"""What a last layer is fitted on: a network's features of some rows, kept where they are small, else computed anew.
+"""What last layers are fitted on: a network's features of the rows held here, kept where they are small, else computed
+anew at each reading; and what a reading of one piece of the rows gives.
 
-R rows, P features, r rows of a chunk.
+A piece's sums are made on one core from all of its features, in the same order wherever it is held.
+
+r rows of a piece, P features, N = P + 1 numbers that are fitted (the bias last).
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,48 +11,71 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from modules.supernet import Subnet
-from pipeline.training.frozen_rows import CHUNK_ROWS, FrozenRows
-
-READ_ROWS = 512
-"""Rows that are read at a time: in float64 they stay in a core's cache."""
+from pipeline.search.head_fit import BLOCK, Reading
+from pipeline.training.frozen_rows import FrozenRows, HeldRows
 
 
 @dataclass(frozen=True)
 class HeadRows:
-    """Features and labels of R rows, read in the same pieces, with the same bits, whether they are kept or not."""
+    """Features and labels of the rows held here, with the same bits whether they are kept or not."""
 
     network: Subnet | None
     """Computes the features where they are not kept."""
-    rows: FrozenRows
+    rows: HeldRows
     """What it computes them from, and the labels."""
     kept: Sequence[Tensor] = ()
-    """Features [CHUNK_ROWS, P] of every chunk of the rows, where they are kept."""
+    """Features [r, P] of every piece that is held here, where they are kept."""
 
     @classmethod
     def of(cls, features: Tensor, label: Tensor) -> "HeadRows":
         """Given features [R, P] with their labels [R], kept."""
         nothing = features.new_empty(len(label), 0)
-        return cls(None, FrozenRows(nothing, nothing, label), features.split(CHUNK_ROWS))
+        rows = HeldRows.of(FrozenRows(nothing, nothing, label))
+        return cls(None, rows, [features[slice(*ends)] for ends in rows.pieces])
 
-    def __len__(self) -> int:
-        """R."""
-        return len(self.rows)
+    def read(self, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """(features [r, P], labels [r]) of the rows held here from `start` to before `stop`, piece by piece."""
+        for number, (first, _), part in self.rows.held(start, stop):
+            features = self._features(number, part)  # of the whole piece, whatever is read of it
+            own = slice(max(start - first, 0), max(stop - first, 0))
+            yield features[own], part.label[own]
 
-    def chunks(self, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """(features [r, P], labels [r]) of the rows from `start` to before `stop`, in order."""
-        for first in range(start - start % CHUNK_ROWS, stop, CHUNK_ROWS):
-            features = self._features(first // CHUNK_ROWS)  # of the whole chunk, whatever is read of it
-            label = self.rows.label[first : first + CHUNK_ROWS]
-            for own in range(max(first, start), min(first + CHUNK_ROWS, stop), READ_ROWS):
-                part = slice(own - first, min(own + READ_ROWS, stop) - first)
-                yield features[part], label[part]
-
-    def _features(self, index: int) -> Tensor:
+    def _features(self, number: int, part: FrozenRows) -> Tensor:
         if self.kept:
-            return self.kept[index]
+            return self.kept[number]
         assert self.network is not None
-        chunk = self.rows.part(index * CHUNK_ROWS, (index + 1) * CHUNK_ROWS)
         with torch.no_grad():
-            return self.network.features(chunk.dense, chunk.embedded)
+            return self.network.features(part.dense, part.embedded)
+
+
+def piece_sums(rows: HeadRows, reading: Reading) -> Tensor:
+    """The reading's sums over each piece held here, [K, N + 1] in float64: the gradient (zeros if not asked for), then
+    the log losses."""
+    point, found = reading.point, list[Tensor]()
+    for features, label in rows.read(reading.start, reading.stop):
+        own, wanted, wide = point.new_zeros(len(point) + 1), label.double(), features.double()
+        logit = torch.addmv(point[-1:], wide, point[:-1])
+        own[-1] = binary_cross_entropy_with_logits(logit, wanted, reduction="sum")
+        if reading.has_gradient:
+            residual = logit.sigmoid_().sub_(wanted)  # [r]
+            own[:-2].addmv_(wide.t(), residual)
+            own[-2] = residual.sum()
+        found.append(own)
+    return torch.stack(found) if found else point.new_zeros(0, len(point) + 1)
+
+
+def curved(rows: HeadRows, stop: int, point: Tensor) -> Iterator[Tensor]:
+    """Of each piece held here of the first `stop` rows, in the features' own float32: [r, N], whose transpose times
+    itself is the Hessian of the sum of the rows' log losses at weight and bias [N]."""
+    for features, _ in rows.read(0, stop):
+        share = torch.addmv(point[-1:], features.double(), point[:-1]).sigmoid_()
+        root = (share * (1 - share)).sqrt().to(features.dtype)  # of the curvature of a row's loss
+        yield torch.cat([features, features.new_ones(len(features), 1)], dim=1) * root[:, None]
+
+
+def blocks_of(columns: Tensor) -> list[Tensor]:
+    """Columns [..., N] in the blocks that the curvature has on its diagonal."""
+    return list(columns.split(BLOCK, dim=-1))

@@ -2,10 +2,13 @@
 
 An evaluation of a head's loss reads all rows, so evaluations are what counts. The known curvature is the first guess of
 the inverse Hessian, which makes the first step nearly Newton's; the pairs of earlier steps correct it.
+
+The minimizer is a generator that asks for evaluations: the rows may lie on many ranks, where several functions are
+minimized at the same time (pipeline/search/lockstep.py).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import torch
 from torch import Tensor
@@ -17,20 +20,21 @@ SUFFICIENT = 1e-4
 ROUNDING = 1e-13
 """Relative error of a computed loss: below it the gradient says whether a step is good (Hager and Zhang 2005)."""
 
-Objective = Callable[[Tensor], tuple[float, Tensor]]
-"""Point [N] → (value, gradient [N])."""
+Evaluated = tuple[float, Tensor]
+"""The objective's value and gradient [N] at a point."""
 
 
 def minimize(
-    objective: Objective, start: Tensor, precondition: Callable[[Tensor], Tensor], tolerance: float, iterations: int
-) -> Tensor:
-    """Where the convex objective is least, [N] in float64.
+    start: Tensor, precondition: Callable[[Tensor], Tensor], tolerance: float, iterations: int
+) -> Generator[Tensor, Evaluated, Tensor]:
+    """Where a convex objective is least, [N] in float64; yields points [N], and is sent the objective's value and
+    gradient there.
 
     `precondition`: a gradient → the step that the known curvature calls for, M⁻¹ g. Ends when ½ gᵀ M⁻¹ g, the distance
     to the least value if M is the curvature, is at most `tolerance`; or where no step makes the objective less; or
     after so many iterations. NaN where value or gradient are not finite at the start.
     """
-    point, (value, gradient) = start, objective(start)
+    point, (value, gradient) = start, (yield start)
     if not math.isfinite(value) or not bool(gradient.isfinite().all()):
         return torch.full_like(start, math.nan)
     pairs: list[tuple[Tensor, Tensor]] = []
@@ -38,7 +42,7 @@ def minimize(
         if float(0.5 * gradient @ precondition(gradient)) <= tolerance:
             break
         step = -_inverse_times(gradient, pairs, precondition)
-        found = _along(objective, point, value, gradient, step)
+        found = yield from _along(point, value, gradient, step)
         if found is None:
             break
         new_point, new_value, new_gradient = found
@@ -64,15 +68,15 @@ def _inverse_times(
 
 
 def _along(
-    objective: Objective, point: Tensor, value: float, gradient: Tensor, step: Tensor
-) -> tuple[Tensor, float, Tensor] | None:
+    point: Tensor, value: float, gradient: Tensor, step: Tensor
+) -> Generator[Tensor, Evaluated, tuple[Tensor, float, Tensor] | None]:
     """The point, value and gradient of a step that is short enough, the whole one first; None where none is."""
     slope, length = float(gradient @ step), 1.0
     if not slope < 0:
         return None
     for _ in range(30):
         new = point + length * step
-        new_value, new_gradient = objective(new)
+        new_value, new_gradient = yield new
         if new_value <= value + SUFFICIENT * length * slope:
             return new, new_value, new_gradient
         new_slope = float(new_gradient @ step)

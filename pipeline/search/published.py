@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from pipeline.search.config import ScoringConfig
+from pipeline.search.scoring_config import ScoringConfig
 from pipeline.training.frozen_rows import FrozenRows
 
 EPSILON = 1e-2

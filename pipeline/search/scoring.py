@@ -7,7 +7,8 @@ only. Of the validation rows only losses are kept.
 n networks, R rows, r rows of a chunk, P features that a head reads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,15 +16,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from modules.operators.layers import Linear
 from modules.supernet import Subnet
-from pipeline.search.config import ScoringConfig
-from pipeline.search.head_fit import fit_head
+from pipeline.run.processes import Processes
 from pipeline.search.head_rows import HeadRows
+from pipeline.search.lockstep import Head, OnCores, fit_heads
 from pipeline.search.published import Features, train_heads
 from pipeline.search.racing import mean
-from pipeline.training.frozen_rows import CHUNK_ROWS, FrozenRows
-
-Head = tuple[Tensor, Tensor]
-"""Weight [P] and bias [1]."""
+from pipeline.search.scoring_config import ScoringConfig
+from pipeline.training.frozen_rows import FrozenRows, HeldRows, Piece, even_pieces
 
 
 def score(network: Subnet, fine_tune: FrozenRows | None, valid: FrozenRows, config: ScoringConfig) -> float:
@@ -41,9 +40,11 @@ def score(network: Subnet, fine_tune: FrozenRows | None, valid: FrozenRows, conf
         if config.protocol == "published":
             (head,) = train_heads(features, [head], fine_tune, config)
         else:
-            kept = is_kept(network, fine_tune, config)
-            chunks = [features_of(features, chunk)[0] for chunk in fine_tune.chunks()] if kept else []
-            head = fitted_head(network, fine_tune, chunks, config)
+            rows = HeldRows.of(fine_tune)
+            kept = is_kept(network, rows, config)
+            features_kept = [features_of(features, chunk)[0] for chunk in fine_tune.chunks()] if kept else []
+            alone = Processes(0, 1, fine_tune.label.device)
+            (head,) = fitted_heads([network], [HeadRows(network, rows, features_kept)], config, alone, _in_turn)
     parts = (valid.part(*ends) for share in pieces(len(valid), config) for ends in share)
     return mean(torch.cat([row_losses(features, [head], part)[0] for part in parts]))
 
@@ -55,27 +56,43 @@ def own_head(network: Subnet) -> Head:
     return head.weight.detach()[0], head.bias.detach()
 
 
-def is_kept(network: Subnet, rows: FrozenRows, config: ScoringConfig) -> bool:
-    """Whether the network's features of these rows are few enough to be kept while its head is fitted."""
+def is_kept(network: Subnet, rows: HeldRows, config: ScoringConfig) -> bool:
+    """Whether the network's features of the rows held here are few enough to be kept while its head is fitted."""
     weight, _ = own_head(network)
-    return len(rows) * len(weight) * weight.element_size() <= config.fine_tune_mb * 1e6
+    return len(rows.rows) * len(weight) * weight.element_size() <= config.fine_tune_mb * 1e6
 
 
-def fitted_head(network: Subnet, rows: FrozenRows, kept: Sequence[Tensor], config: ScoringConfig) -> Head:
-    """The head fitted on rows, whose features are `kept`, chunk by chunk, or else computed anew at each reading."""
-    weight, bias = own_head(network)
-    fitted, offset = fit_head(HeadRows(network, rows, kept), weight, bias, config)
-    return fitted.to(weight.dtype), offset.to(bias.dtype)  # float64 was for the fit: rows are judged in float32
+def fitted_heads(
+    networks: Sequence[Subnet],
+    rows: Sequence[HeadRows],
+    config: ScoringConfig,
+    processes: Processes,
+    on_cores: OnCores,
+) -> list[Head]:
+    """The networks' heads fitted on the rows, of which the ranks hold parts. A collective."""
+    heads = [own_head(network) for network in networks]
+    fitted = fit_heads(heads, rows, config, processes, on_cores)
+    # float64 was for the fit: rows are judged in float32
+    return [(w.to(old), b.to(old)) for (w, b), (old, _) in zip(fitted, heads, strict=True)]
 
 
-def pieces(rows: int, config: ScoringConfig) -> list[list[tuple[int, int]]]:
-    """Validation rows as (first, one past the last) of chunks, for each share that candidates are judged on in turn."""
+def _in_turn(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    return [function(item) for item in items]
+
+
+def pieces(rows: int, config: ScoringConfig) -> list[list[Piece]]:
+    """Validation rows in pieces, for each share that candidates are judged on in turn."""
     ends = [max(1, round(share * rows)) for share in config.valid_shares] if config.stop_errors else [rows]
-    found, start = list[list[tuple[int, int]]](), 0
+    found, start = list[list[Piece]](), 0
     for end in dict.fromkeys(ends):
-        found.append([(first, min(first + CHUNK_ROWS, end)) for first in range(start, end, CHUNK_ROWS)])
+        found.append(even_pieces(start, end))
         start = end
     return found
+
+
+def valid_pieces(rows: int, config: ScoringConfig) -> list[Piece]:
+    """All of these, one after the other: how the validation rows are shared out among ranks."""
+    return [piece for share in pieces(rows, config) for piece in share]
 
 
 @torch.no_grad()

@@ -6,8 +6,9 @@ from pipeline.run.records.progress import SupernetResult
 from pipeline.search.candidates_table import write_candidates_table
 from pipeline.search.config import SearchConfig
 from pipeline.search.driver import search
+from pipeline.search.scoring import valid_pieces
 from pipeline.session import Session
-from pipeline.training.frozen_rows import load_frozen_rows
+from pipeline.training.frozen_rows import even_pieces, load_held_rows
 from pipeline.training.supernet import SUPERNET, load_supernet
 
 
@@ -38,11 +39,13 @@ def search_supernet(session: Session) -> Winners:
 def _search(session: Session) -> tuple[Candidate, ...]:
     supernet, trainee = load_supernet(session)
     config, dataset, processes = session.config, session.dataset, session.processes
-    scoring, tables = config.scoring, trainee.embeddings
-    fine_tune = None
+    scoring, tables, fine_tune = config.scoring, trainee.embeddings, None
     if scoring.fine_tune_rows:
-        fine_tune = load_frozen_rows(tables, dataset, "train", scoring.fine_tune_rows, processes, config.seed, True)
-    valid = load_frozen_rows(tables, dataset, "valid", scoring.valid_rows, processes, config.seed, True)
+        fitted, is_shared = min(scoring.fine_tune_rows, dataset.rows("train")), scoring.protocol == "fitted"
+        cut = even_pieces(0, fitted)
+        fine_tune = load_held_rows(tables, dataset, "train", cut, processes, config.seed, is_shared)
+    judged = valid_pieces(min(scoring.valid_rows, dataset.rows("valid")), scoring)
+    valid = load_held_rows(tables, dataset, "valid", judged, processes, config.seed)
     del trainee, tables  # not needed again
     generator = session.numpy_generator("search")
     table_bytes = BYTES_PER_NUMBER * sum(dataset.schema.table_sizes) * session.shape.embedding_width

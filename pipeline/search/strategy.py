@@ -20,7 +20,9 @@ from modules.space import Architecture, InputShape, SearchSpace
 from pipeline.run.records.candidates import Candidate
 from pipeline.search.config import SearchConfig
 from pipeline.search.evolution import RegularizedEvolution
+from pipeline.search.metropolis import MetropolisEvolution
 from pipeline.search.nsga2 import NSGA2Search
+from pipeline.search.predicted import PredictedSearch
 from pipeline.search.random_search import RandomSearch
 
 
@@ -48,7 +50,9 @@ class Strategy(Protocol):
 
 STRATEGIES: dict[str, Callable[[Any, SearchSpace, InputShape, numpy.random.Generator], Strategy]] = {
     "evolution": RegularizedEvolution,
+    "metropolis": MetropolisEvolution,
     "nsga2": NSGA2Search,
+    "predicted": PredictedSearch,
     "random": RandomSearch,
 }
 """(settings, space, shape, generator) -> the strategy, by the name that `--search.strategy` gives; the generator

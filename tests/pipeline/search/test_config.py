@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.search.config import ScoringConfig
+from pipeline.search.scoring_config import ScoringConfig
 
 
 @pytest.mark.parametrize(

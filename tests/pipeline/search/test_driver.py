@@ -28,11 +28,12 @@ from pipeline.run.processes import Processes, cpu_threads, join
 from pipeline.run.records.candidates import Candidate, best_candidates
 from pipeline.run.records.codec import line_of
 from pipeline.search import driver as search_module
-from pipeline.search.config import EvolutionConfig, NSGA2Config, RandomSearchConfig, ScoringConfig, SearchConfig
+from pipeline.search.config import EvolutionConfig, NSGA2Config, RandomSearchConfig, SearchConfig
 from pipeline.search.driver import search
 from pipeline.search.racing import Score
-from pipeline.search.scoring import score
-from pipeline.training.frozen_rows import FrozenRows
+from pipeline.search.scoring import score, valid_pieces
+from pipeline.search.scoring_config import ScoringConfig
+from pipeline.training.frozen_rows import FrozenRows, HeldRows
 
 CONFIG = EvolutionConfig(initial_population=4, generations=3, tournament=2, children=2)
 SCORING = ScoringConfig(fine_tune_rows=0, valid_rows=50, stop_errors=0, asked_together=3)
@@ -70,7 +71,8 @@ def run_search(
     """A search in a folder."""
     folder.mkdir(exist_ok=True)
     generator = numpy.random.default_rng(5)
-    return search(supernet, None, rows(), config, scoring, generator, RunFolder(folder), processes, 4_000)
+    valid = HeldRows.of(rows(), valid_pieces(50, scoring))
+    return search(supernet, None, valid, config, scoring, generator, RunFolder(folder), processes, 4_000)
 
 
 def test_candidates_hold_their_own_scores_and_costs(supernet: Supernet, tmp_path: Path, processes: Processes) -> None:

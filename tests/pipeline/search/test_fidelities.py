@@ -11,8 +11,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from modules.space import OPEN, Architecture, InputShape, single_operator_any_connection
 from modules.supernet import Supernet, extract
 from pipeline.run.records.recipe import TrainingRecipe
-from pipeline.search.config import ScoringConfig
 from pipeline.search.fidelities import FIDELITIES, Scorer, as_is, cold, train_dense, warm
+from pipeline.search.scoring_config import ScoringConfig
 from pipeline.training.frozen_rows import FrozenRows
 
 SHAPE = InputShape(2, 3, 4)

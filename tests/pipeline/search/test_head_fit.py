@@ -8,13 +8,21 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from pipeline.search import head_fit
-from pipeline.search.config import ScoringConfig
-from pipeline.search.head_fit import fit_head
+from pipeline.run.processes import Processes
+from pipeline.search import head_fit, head_rows
 from pipeline.search.head_rows import HeadRows
+from pipeline.search.lockstep import fit_heads
+from pipeline.search.scoring_config import ScoringConfig
 
 TIGHT = 1e-22
 """A tolerance that asks for all that float64 has."""
+
+
+def fitted_on(rows: HeadRows, weight: Tensor, bias: Tensor, config: ScoringConfig) -> tuple[Tensor, Tensor]:
+    """One head, fitted on one rank."""
+    alone = Processes(0, 1, torch.device("cpu"))
+    (head,) = fit_heads([(weight, bias)], [rows], config, alone, lambda own, items: [own(one) for one in items])
+    return head
 
 
 def problem(rows: int, width: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -61,7 +69,7 @@ def test_the_fit_is_scipys_minimum(rows: int, width: int, penalty: float) -> Non
     features, label, weight, bias = problem(rows, width, 0)
     config = ScoringConfig(fine_tune_penalties=(penalty,), fine_tune_tolerance=TIGHT)
     before = weight.clone(), bias.clone()
-    fitted, offset = fit_head(HeadRows.of(features, label), weight, bias, config)
+    fitted, offset = fitted_on(HeadRows.of(features, label), weight, bias, config)
     assert fitted.dtype == offset.dtype == torch.double and offset.shape == (1,)
     oracle = scipys(features, label, weight, penalty)
     numpy.testing.assert_allclose(fitted.numpy(), oracle[:-1], atol=1e-8)
@@ -76,9 +84,10 @@ def test_the_default_tolerance_is_near_enough(monkeypatch: pytest.MonkeyPatch) -
     least, _ = penalized(scipys(features, label, weight, 1e-3), *arguments)
     config = ScoringConfig(fine_tune_penalties=(1e-3,))
     for block, rows in ((head_fit.BLOCK, head_fit.CURVATURE_ROWS), (16, 3000), (head_fit.BLOCK, 40)):
+        monkeypatch.setattr(head_rows, "BLOCK", block)
         monkeypatch.setattr(head_fit, "BLOCK", block)
         monkeypatch.setattr(head_fit, "CURVATURE_ROWS", rows)
-        found = torch.cat(fit_head(HeadRows.of(features, label), weight, bias, config)).numpy()
+        found = torch.cat(fitted_on(HeadRows.of(features, label), weight, bias, config)).numpy()
         assert 0 <= penalized(found, *arguments)[0] - least + 1e-15 < 1e-8
 
 
@@ -97,7 +106,7 @@ def test_the_penalty_is_the_best_of_all(rows: int) -> None:
     best = penalties[int(numpy.argmin(losses))]
     assert best == {150: 1e-1, 600: 1e-3, 3000: 1e-1}[rows]
     config = ScoringConfig(fine_tune_penalties=penalties, fine_tune_tolerance=TIGHT)
-    found, _ = fit_head(HeadRows.of(features, label), weight, bias, config)
+    found, _ = fitted_on(HeadRows.of(features, label), weight, bias, config)
     numpy.testing.assert_allclose(found.numpy(), scipys(features, label, weight, best)[:-1], atol=1e-8)
 
 
@@ -105,7 +114,7 @@ def test_the_penalty_is_the_best_of_all(rows: int) -> None:
 def test_next_to_no_rows(rows: int) -> None:
     """One row has none to hold out; the fit is finite and near its start."""
     features, label, weight, bias = problem(8, 5, 3)
-    found, offset = fit_head(HeadRows.of(features[:rows], label[:rows]), weight, bias, ScoringConfig())
+    found, offset = fitted_on(HeadRows.of(features[:rows], label[:rows]), weight, bias, ScoringConfig())
     assert bool(found.isfinite().all()) and bool(offset.isfinite().all())
 
 
@@ -117,5 +126,5 @@ def test_features_that_are_not_finite(monkeypatch: pytest.MonkeyPatch) -> None:
         for row in (0, 70, 99):  # in the guess of the curvature, fitted, held out
             bad = features.clone()
             bad[row, 1] = value
-            found, offset = fit_head(HeadRows.of(bad, label), weight, bias, ScoringConfig())
+            found, offset = fitted_on(HeadRows.of(bad, label), weight, bias, ScoringConfig())
             assert bool(found.isnan().all()) and bool(offset.isnan().all())

@@ -16,11 +16,11 @@ from modules.supernet import Supernet, extract
 from pipeline.run.processes import Processes, cpu_threads, join
 from pipeline.run.records.candidates import Candidate, best_candidates
 from pipeline.search import judge as judge_module
-from pipeline.search.config import ScoringConfig
 from pipeline.search.judge import Judge
 from pipeline.search.racing import Score
-from pipeline.search.scoring import score
-from pipeline.training.frozen_rows import CHUNK_ROWS, FrozenRows
+from pipeline.search.scoring import score, valid_pieces
+from pipeline.search.scoring_config import ScoringConfig
+from pipeline.training.frozen_rows import CHUNK_ROWS, FrozenRows, HeldRows
 
 Ranks = Callable[..., list[subprocess.CompletedProcess[str]]]
 SHAPE = InputShape(2, 3, 4)
@@ -40,7 +40,7 @@ def frozen(rows: int, seed: int) -> FrozenRows:
     return FrozenRows(dense, embedded, label)
 
 
-FIT, VALID = frozen(500, 7), frozen(CHUNK_ROWS + 900, 8)
+FIT, VALID = frozen(3 * CHUNK_ROWS + 50, 7), frozen(5 * CHUNK_ROWS + 388, 8)
 
 
 def supernet() -> Supernet:
@@ -66,6 +66,16 @@ def processes() -> Iterator[Processes]:
         yield joined
 
 
+def judge_of(
+    supernet: Supernet, config: ScoringConfig, processes: Processes, places: int, fit: FrozenRows = FIT
+) -> Judge:
+    """A judge with this rank's part of the rows."""
+    rank, ranks = processes.rank, processes.world_size
+    fitted = HeldRows.of(fit) if config.protocol == "published" else HeldRows.of(fit, None, rank, ranks)
+    valid = HeldRows.of(VALID, valid_pieces(len(VALID), config), rank, ranks)
+    return Judge(supernet, fitted, valid, config, processes, places)
+
+
 def told(architectures: list[Architecture], scores: list[Score]) -> tuple[Candidate, ...]:
     """Candidates as the driver records them."""
     pairs = enumerate(zip(architectures, scores, strict=True))
@@ -78,7 +88,7 @@ def test_a_groups_scores_are_those_of_each_alone(processes: Processes, config: S
     whole, group = supernet(), family(6)
     with cpu_threads(1):
         alone = [score(extract(whole, one), FIT, VALID, config) for one in group]
-    judge = Judge(whole, FIT, VALID, config, processes, 1)
+    judge = judge_of(whole, config, processes, 1)
     found = judge.scores(group, ())
     assert [one.log_loss for one in found] == alone and {one.rows for one in found} == {len(VALID)}
     assert [one.log_loss for one in judge.scores(group[1:4], ())] == alone[1:4]
@@ -89,8 +99,8 @@ def test_racing_reads_fewer_rows_and_finds_the_same_winners(processes: Processes
     """Who goes on to the end has the score of all rows; who stops has an estimate of it and read fewer. The best two
     are those of a search in which nobody stops."""
     whole, group = supernet(), family(12)
-    raced = Judge(whole, FIT, VALID, RACING, processes, 2).scores(group, ())
-    slow = Judge(whole, FIT, VALID, dataclasses.replace(RACING, stop_errors=1e9), processes, 2).scores(group, ())
+    raced = judge_of(whole, RACING, processes, 2).scores(group, ())
+    slow = judge_of(whole, dataclasses.replace(RACING, stop_errors=1e9), processes, 2).scores(group, ())
     stopped = [(one, other) for one, other in zip(raced, slow, strict=True) if one.rows < len(VALID)]
     assert len(stopped) > 2
     assert all(one.log_loss == other.log_loss for one, other in zip(raced, slow, strict=True) if one.rows == len(VALID))
@@ -106,21 +116,21 @@ def test_a_group_is_compared_with_the_best_before_it(processes: Processes, monke
     whole, group = supernet(), family(12)
     with cpu_threads(1):
         group.sort(key=lambda one: score(extract(whole, one), FIT, VALID, ALL_ROWS))  # the better half comes first
-    judge = Judge(whole, FIT, VALID, RACING, processes, 2)
+    judge = judge_of(whole, RACING, processes, 2)
     before = told(group[:6], judge.scores(group[:6], ()))
     found = judge.scores(group[6:], before)
     fitted: list[Any] = []
-    real = judge_module.fitted_head
+    real = judge_module.fitted_heads
 
-    def counted(*own: Any) -> Any:
-        fitted.append(own[0])
-        return real(*own)
+    def counted(networks: Any, *own: Any) -> Any:
+        fitted.extend(networks)
+        return real(networks, *own)
 
-    monkeypatch.setattr(judge_module, "fitted_head", counted)
-    again = Judge(whole, FIT, VALID, RACING, processes, 2)
+    monkeypatch.setattr(judge_module, "fitted_heads", counted)
+    again = judge_of(whole, RACING, processes, 2)
     assert again.scores(group[6:], before) == found and len(fitted) == 6 + 2
     assert again.scores(group[6:], before) == found and len(fitted) == 2 * 6 + 2  # the best ones are remembered
-    without = Judge(whole, FIT, VALID, RACING, processes, 2).scores(group[6:], ())
+    without = judge_of(whole, RACING, processes, 2).scores(group[6:], ())
     assert sum(one.rows for one in found) < sum(one.rows for one in without)
 
 
@@ -137,10 +147,10 @@ with shared.join("cpu") as processes:
 def rounds(processes: Processes) -> list[Any]:
     """Two groups of seven and five candidates that race, and three by the published protocol."""
     whole, group = supernet(), family(12)
-    judge = Judge(whole, FIT, VALID, RACING, processes, 2)
+    judge = judge_of(whole, RACING, processes, 2)
     first = judge.scores(group[:7], ())
     second = judge.scores(group[7:], told(group[:7], first))
-    third = Judge(whole, FIT, VALID, PUBLISHED, processes, 1).scores(group[:3], ())
+    third = judge_of(whole, PUBLISHED, processes, 1).scores(group[:3], ())
     return [list(dataclasses.astuple(one)) for one in (*first, *second, *third)]
 
 

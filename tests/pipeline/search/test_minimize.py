@@ -1,6 +1,7 @@
 """pipeline/search/minimize.py: the least value of convex functions, against what is known of them and scipy."""
 
 import math
+from collections.abc import Callable
 
 import numpy
 import pytest
@@ -8,7 +9,23 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from pipeline.search.minimize import minimize
+from pipeline.search.minimize import Evaluated, minimize
+
+Objective = Callable[[Tensor], Evaluated]
+
+
+def least_of(
+    objective: Objective, start: Tensor, precondition: Callable[[Tensor], Tensor], tolerance: float, iterations: int
+) -> Tensor:
+    """The minimizer driven by an objective."""
+    steps = minimize(start, precondition, tolerance, iterations)
+    try:
+        point = next(steps)
+        while True:
+            point = steps.send(objective(point))
+    except StopIteration as end:
+        found: Tensor = end.value
+        return found
 
 
 def quadratic(seed: int) -> tuple[Tensor, Tensor]:
@@ -29,7 +46,7 @@ def test_known_curvature_takes_one_step() -> None:
         moved = point - least
         return float(moved @ matrix @ moved) / 2, matrix @ moved
 
-    found = minimize(objective, torch.zeros(12).double(), lambda g: torch.linalg.solve(matrix, g), 1e-18, 50)
+    found = least_of(objective, torch.zeros(12).double(), lambda g: torch.linalg.solve(matrix, g), 1e-18, 50)
     torch.testing.assert_close(found, least, rtol=0, atol=1e-9)
     assert len(evaluations) == 2
 
@@ -51,7 +68,7 @@ def test_wrong_curvature_ends_at_the_minimum(seed: int) -> None:
         return float(total.detach()), gradient
 
     start = 10 * torch.ones(12).double()
-    found = minimize(objective, start, lambda gradient: gradient / matrix.diagonal(), 1e-20, 500)
+    found = least_of(objective, start, lambda gradient: gradient / matrix.diagonal(), 1e-20, 500)
     oracle = scipy.optimize.minimize(
         lambda point: objective(torch.from_numpy(point))[0],
         numpy.zeros(12),
@@ -69,7 +86,7 @@ def test_what_is_not_finite() -> None:
     start = torch.ones(3).double()
     for value, gradient in ((math.nan, start), (math.inf, start), (1.0, start / 0)):
         own = value, gradient
-        found = minimize(lambda _: own, start, lambda g: g, 1e-9, 10)  # noqa: B023 (called at once)
+        found = least_of(lambda _: own, start, lambda g: g, 1e-9, 10)  # noqa: B023 (called at once)
         assert bool(found.isnan().all())
     calls = []
 
@@ -77,4 +94,4 @@ def test_what_is_not_finite() -> None:
         calls.append(point)
         return 0.0, torch.zeros(3).double()
 
-    assert minimize(flat, start, lambda g: g, 1e-9, 10) is start and len(calls) == 1
+    assert least_of(flat, start, lambda g: g, 1e-9, 10) is start and len(calls) == 1

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from pipeline.search.config import PUBLISHED, ScoringConfig
 from pipeline.search.published import CLIP_NORM, published_rate, train_heads
+from pipeline.search.scoring_config import PUBLISHED, ScoringConfig
 from pipeline.training.frozen_rows import FrozenRows
 
 

@@ -12,12 +12,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from modules.operators import EmbeddedFullyConnected, WideFullyConnected
 from modules.space import NASREC_SMALL, OPEN, Architecture, Block, InputShape, single_operator_any_connection
 from modules.supernet import Supernet, extract
-from pipeline.run.processes import join
-from pipeline.search.config import ScoringConfig
-from pipeline.search.head_fit import fit_head
+from pipeline.run.processes import Processes, join
 from pipeline.search.head_rows import HeadRows
+from pipeline.search.lockstep import fit_heads
 from pipeline.search.published import train_heads
 from pipeline.search.scoring import own_head, pieces, score
+from pipeline.search.scoring_config import ScoringConfig
 from pipeline.session import open_session
 from pipeline.training.frozen_rows import CHUNK_ROWS, FrozenRows, load_frozen_rows
 from pipeline.training.supernet import load_supernet
@@ -108,7 +108,8 @@ def test_score_with_fine_tuning_fits_the_head_alone(stop_errors: float) -> None:
         features = network.features(fine_tune.dense, fine_tune.embedded)
         judged = network.features(valid.dense, valid.embedded)
     own = before["head.weight"][0], before["head.bias"]
-    weight, bias = fit_head(HeadRows.of(features, fine_tune.label), *own, config)
+    alone, rows = Processes(0, 1, torch.device("cpu")), HeadRows.of(features, fine_tune.label)
+    ((weight, bias),) = fit_heads([own], [rows], config, alone, lambda own, items: [own(one) for one in items])
     assert found == pytest.approx(log_loss(judged.double() @ weight + bias, valid.label), rel=1e-6)
     assert found < score(network, None, valid, config) == score(network, fine_tune.first(0), valid, config)
 

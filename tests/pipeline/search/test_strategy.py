@@ -23,14 +23,24 @@ from modules.space import (
 )
 from pipeline.run.records.candidates import Candidate
 from pipeline.search import proposals
-from pipeline.search.config import SEARCH_CONFIGS, EvolutionConfig, NSGA2Config, RandomSearchConfig, SearchConfig
+from pipeline.search.config import (
+    SEARCH_CONFIGS,
+    EvolutionConfig,
+    MetropolisConfig,
+    NSGA2Config,
+    PredictedConfig,
+    RandomSearchConfig,
+    SearchConfig,
+)
 from pipeline.search.evolution import RegularizedEvolution
 from pipeline.search.nsga2 import NSGA2Search
 from pipeline.search.strategy import STRATEGIES, Strategy, build_strategy
 
 SMALL_SEARCHES: dict[str, SearchConfig] = {
     "evolution": EvolutionConfig(initial_population=6, generations=4, tournament=3, children=4),
+    "metropolis": MetropolisConfig(initial_population=18, generations=2, chains=3, steps=4, tournament=3),
     "nsga2": NSGA2Config(population=4, generations=5),
+    "predicted": PredictedConfig(initial_population=18, generations=2, children=3, proposed=8, tournament=3),
     "random": RandomSearchConfig(candidates=22),
 }
 SHAPE = InputShape(integers=3, fields=5, embedding_width=4)
@@ -242,7 +252,9 @@ def random_searches() -> list[list[Candidate]]:
     "config",
     [
         EvolutionConfig(initial_population=32, generations=12, tournament=16, children=8),
+        MetropolisConfig(),
         NSGA2Config(population=16, generations=7, objectives=("log_loss",)),
+        PredictedConfig(),
     ],
     ids=lambda config: config.strategy,
 )

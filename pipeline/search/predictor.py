@@ -1,9 +1,9 @@
-"""Which of many possible children are worth a training: trees boosted on the networks that the race has screened.
+"""Which of many possible networks are worth judging: trees boosted on the networks that were judged.
 
 After two or three dozen screened networks, what a network is made of says a good part of how it will do: over three
 races on the default log, trees fitted on the entrants order the children of the first generation with a Kendall's τ of
 .3 to .8 (DECISIONS.md, 2026-11-30). A prediction takes milliseconds and a screening seconds, so a generation draws many
-more children than it screens.
+more children than it screens; searches on a supernet may do the same (predicted.py, metropolis.py).
 
 Predictors in architecture search: CSCO (arXiv:2404.17152), PIDS (arXiv:2211.15759). K networks, P properties.
 """
@@ -80,6 +80,27 @@ def _deepen(depths: dict[tuple[str, int | None], int], part: Part, depth: int) -
         depths[side, part.number] = max(depths.get((side, part.number), 0), depth)
 
 
+class Predictor:
+    """Predicts how far networks are from the best known one, by trees fitted on the known ones.
+
+    `known`: networks with their log losses, by one fidelity; at least two.
+    """
+
+    def __init__(self, known: Sequence[tuple[Architecture, float]], shape: InputShape, seed: int) -> None:
+        self._shape = shape
+        found = [properties(own, shape) for own, _ in known]
+        self._names = sorted({name for own in found for name in own})
+        settings = {**SETTINGS, "seed": seed}
+        dataset = lightgbm.Dataset(_matrix(found, self._names), _excess([loss for _, loss in known]), params=settings)
+        self._trees = lightgbm.train(settings, dataset, TREES)
+
+    def excess(self, architecture: Architecture) -> float:
+        """The logarithm of the predicted log loss less the least known one and `HEADROOM`: a difference of .1 is one
+        of 10 % of what is left to the best."""
+        row = _matrix([properties(architecture, self._shape)], self._names)
+        return float(numpy.asarray(self._trees.predict(row))[0])
+
+
 def promising(
     known: Sequence[tuple[Architecture, float]],
     possible: Sequence[Architecture],
@@ -95,9 +116,9 @@ def promising(
     count = min(count, len(possible))
     if len(known) < FEWEST or count == len(possible):
         return list(range(count))
-    rows = _matrix([properties(own, shape) for own in (*(own for own, _ in known), *possible)])
-    losses = numpy.array([loss for _, loss in known])
-    target = numpy.log(losses - losses.min() + HEADROOM)
+    found = [properties(own, shape) for own in (*(own for own, _ in known), *possible)]
+    rows = _matrix(found, sorted({name for own in found for name in own}))
+    target = _excess([loss for _, loss in known])
     chosen: list[int] = []
     for number in range(count):
         settings = {**SETTINGS, "seed": seed + number}
@@ -107,7 +128,12 @@ def promising(
     return chosen
 
 
-def _matrix(networks: Sequence[Mapping[str, float]]) -> npt.NDArray[numpy.float64]:
+def _excess(losses: Sequence[float]) -> npt.NDArray[numpy.float64]:
+    """What is predicted of each network."""
+    found = numpy.array(losses)
+    return numpy.log(found - found.min() + HEADROOM)
+
+
+def _matrix(networks: Sequence[Mapping[str, float]], names: Sequence[str]) -> npt.NDArray[numpy.float64]:
     """[K, P]; what a network does not have is 0."""
-    names = sorted({name for own in networks for name in own})
     return numpy.array([[own.get(name, 0.0) for name in names] for own in networks])

@@ -11,7 +11,7 @@ from modules.operators import InputShape
 from modules.space import NASREC_SMALL, OPEN, Architecture, SearchSpace, canonical, multiply_accumulates, mutate
 from modules.space import single_operator_any_connection as drawn
 from modules.space.handmade import handmade
-from pipeline.race.predictor import FEWEST, promising, properties
+from pipeline.search.predictor import FEWEST, promising, properties
 
 SHAPE = InputShape(3, 5, 8)
 
