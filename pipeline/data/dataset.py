@@ -90,7 +90,7 @@ class Dataset:
         return {name: (wanted, given) for name, wanted, given in sizes if given < wanted}
 
     def label_ratio(self, split: str) -> float:
-        """Share of clicks."""
+        """Share of clicks, rows counting by their weights."""
         return self._mean(split, [self.schema.label], lambda columns: columns[0])
 
     def raw_rows(self, split: str, count: int) -> list[dict[str, Any]]:
@@ -144,8 +144,14 @@ class Dataset:
     def _mean(
         self, split: str, names: list[str], of: Callable[[list[npt.NDArray[np.float64]]], npt.NDArray[np.float64]]
     ) -> float:
-        """Mean over the split's rows of a function of raw columns, of which the first is the label."""
-        return sum(float(of(columns).sum()) for columns in self._columns(split, names)) / self.rows(split)
+        """Mean over the split's rows, by weight, of a function of raw columns, of which the first is the label."""
+        if not self.schema.weight:
+            return sum(float(of(columns).sum()) for columns in self._columns(split, names)) / self.rows(split)
+        total, weights = 0.0, 0.0
+        for *columns, weight in self._columns(split, [*names, self.schema.weight]):
+            total += float((weight * of(columns)).sum())
+            weights += float(weight.sum())
+        return total / weights
 
     def _columns(self, split: str, names: list[str]) -> Iterator[list[npt.NDArray[np.float64]]]:
         """Raw columns of the split's rows, one unit after the other; the first is the label, which counts as 0 or 1."""

@@ -107,6 +107,7 @@ def laid_out(model: Schema, own: Schema, source: str, whose: str) -> Schema:
         if found != wanted:
             raise ValueError(f"schema {source!r}: column {column!r} is {found}, and {wanted} to the model {whose}")
     layout = {"label": own.label, "columns": own.columns, "delimiter": own.delimiter, "count_label": own.count_label}
+    layout |= {"weight": own.weight}
     layout |= {"list_separator": own.list_separator} if model.lists else {}
     return dataclasses.replace(model, name=own.name, **layout)  # type: ignore[arg-type]
 

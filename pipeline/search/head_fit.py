@@ -1,8 +1,8 @@
 """A last layer fitted to convergence: logistic regression on frozen features, held near the supernet's head.
 
-The loss is the rows' mean log loss + λ ‖w − w_start‖², the bias free. It is minimized in float64 for each penalty λ,
-from the largest on, each from where the last one ended. Four fifths of the rows are fitted, the last fifth says which
-penalty is best, and with that one the fit goes on over all rows.
+The loss is the rows' mean log loss (by weight, where they have weights) + λ ‖w − w_start‖², the bias free. It is
+minimized in float64 for each penalty λ, from the largest on, each from where the last one ended. Four fifths of the
+rows are fitted, the last fifth says which penalty is best, and with that one the fit goes on over all rows.
 
 By L-BFGS, not Newton's method: with P features a Hessian costs as much as P / 2 gradients at every step, and where
 features are not kept a gradient costs the network. Its first guess of the curvature is the Hessian's diagonal blocks on
@@ -72,20 +72,22 @@ def _best_of(
 def mean_loss(rows: HeadRows, start: int, stop: int, point: Tensor) -> float:
     """The mean log loss of weight and bias [N] on some of the rows, in nats."""
     total = 0.0
-    for features, label in rows.chunks(start, stop):
+    for features, label, factor in rows.chunks(start, stop):
         logit = torch.addmv(point[-1:], features.double(), point[:-1])
-        total += float(binary_cross_entropy_with_logits(logit, label.double(), reduction="sum"))
+        total += float(binary_cross_entropy_with_logits(logit, label.double(), factor, reduction="sum"))
     return total / (stop - start)
 
 
 def loss_and_gradient(rows: HeadRows, stop: int, point: Tensor, centre: Tensor, penalty: float) -> tuple[float, Tensor]:
     """The penalized mean log loss of the first `stop` rows at weight and bias [N], and its gradient [N]."""
     total, gradient = 0.0, torch.zeros_like(point)
-    for chunk, label in rows.chunks(0, stop):
+    for chunk, label, factor in rows.chunks(0, stop):
         features, label = chunk.double(), label.double()
         logit = torch.addmv(point[-1:], features, point[:-1])
-        total += float(binary_cross_entropy_with_logits(logit, label, reduction="sum"))
+        total += float(binary_cross_entropy_with_logits(logit, label, factor, reduction="sum"))
         residual = logit.sigmoid_().sub_(label)  # [r]
+        if factor is not None:
+            residual *= factor
         gradient[:-1].addmv_(features.t(), residual)
         gradient[-1] += residual.sum()
     moved = point[:-1] - centre[:-1]
@@ -116,10 +118,11 @@ def _curvature(rows: HeadRows, stop: int, point: Tensor) -> list[Tensor]:
     """Diagonal blocks of the Hessian of the first rows' mean log loss; features times features in their own float32."""
     width = len(point)
     blocks = [torch.zeros(len(part), len(part), dtype=point.dtype, device=point.device) for part in point.split(BLOCK)]
-    for features, _ in rows.chunks(0, stop):
+    for features, _, factor in rows.chunks(0, stop):
         logit = torch.addmv(point[-1:], features.double(), point[:-1])
         share = logit.sigmoid()
-        root = (share * (1 - share)).sqrt().to(features.dtype)  # of the curvature of a row's loss
+        curvature = share * (1 - share)  # of a row's loss
+        root = (curvature if factor is None else curvature * factor).sqrt().to(features.dtype)
         scaled = torch.cat([features, features.new_ones(len(features), 1)], dim=1) * root[:, None]  # [r, N]
         assert scaled.shape[1] == width
         for block, part in zip(blocks, scaled.split(BLOCK, dim=1), strict=True):

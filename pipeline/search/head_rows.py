@@ -28,23 +28,23 @@ class HeadRows:
     """Features [CHUNK_ROWS, P] of every chunk of the rows, where they are kept."""
 
     @classmethod
-    def of(cls, features: Tensor, label: Tensor) -> "HeadRows":
-        """Given features [R, P] with their labels [R], kept."""
+    def of(cls, features: Tensor, label: Tensor, factor: Tensor | None = None) -> "HeadRows":
+        """Given features [R, P] with their labels [R] and what they count for [R], kept."""
         nothing = features.new_empty(len(label), 0)
-        return cls(None, FrozenRows(nothing, nothing, label), features.split(CHUNK_ROWS))
+        return cls(None, FrozenRows(nothing, nothing, label, factor), features.split(CHUNK_ROWS))
 
     def __len__(self) -> int:
         """R."""
         return len(self.rows)
 
-    def chunks(self, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """(features [r, P], labels [r]) of the rows from `start` to before `stop`, in order."""
+    def chunks(self, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """(features [r, P], labels [r], factors [r]) of the rows from `start` to before `stop`, in order."""
         for first in range(start - start % CHUNK_ROWS, stop, CHUNK_ROWS):
             features = self._features(first // CHUNK_ROWS)  # of the whole chunk, whatever is read of it
-            label = self.rows.label[first : first + CHUNK_ROWS]
+            rows = self.rows.part(first, first + CHUNK_ROWS)
             for own in range(max(first, start), min(first + CHUNK_ROWS, stop), READ_ROWS):
                 part = slice(own - first, min(own + READ_ROWS, stop) - first)
-                yield features[part], label[part]
+                yield features[part], rows.label[part], None if rows.factor is None else rows.factor[part]
 
     def _features(self, index: int) -> Tensor:
         if self.kept:

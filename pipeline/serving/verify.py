@@ -70,16 +70,20 @@ class LabelledRows:
     """[r, C] int64."""
     label: Tensor
     """[r]."""
+    weight: Tensor | None = None
+    """[r], above 0; None where all rows count the same. No model reads it: it is for the figures."""
 
 
 def rows_of_the_test_split(dataset: Dataset) -> LabelledRows | None:
     """Its first TEST_ROWS rows; None where there are none."""
-    found, rows = list[tuple[Tensor, Tensor, Tensor]](), min(TEST_ROWS, dataset.rows("test"))
+    found, rows = list[tuple[Tensor, ...]](), min(TEST_ROWS, dataset.rows("test"))
     if not rows:
         return None
     with dataset.stream("test", min(BATCH, rows), drop_last=False) as stream:
         for batch in itertools.islice(stream, -(-rows // BATCH)):
-            found.append((batch.dense.clone(), batch.padded_ids(dataset.schema.id_places).clone(), batch.label.clone()))
+            weight = () if batch.weight is None else (batch.weight.clone(),)
+            ids = batch.padded_ids(dataset.schema.id_places).clone()
+            found.append((batch.dense.clone(), ids, batch.label.clone(), *weight))
     return LabelledRows(*(torch.cat(parts)[:rows] for parts in zip(*found, strict=True)))
 
 
@@ -114,7 +118,7 @@ def check_file(
         )
     if rows is None or not own:
         return FileCheck(0, tolerance, difference, 0.0, None)
-    found, before = (_metrics(logits[:own], rows.label) for logits in (logit, expected))
+    found, before = (_metrics(logits[:own], rows) for logits in (logit, expected))
     auc = None if found.auc is None or before.auc is None else found.auc - before.auc
     return FileCheck(own, tolerance, difference, found.log_loss - before.log_loss, auc)
 
@@ -144,7 +148,7 @@ def _answers(path: Path, kind: FileFormat, dense: Tensor, ids: Tensor) -> tuple[
             return torch.from_numpy(found["arr_0"]), torch.from_numpy(found["arr_1"])
 
 
-def _metrics(logits: Tensor, label: Tensor) -> Metrics:
-    rows = Evaluation()
-    rows.add(logits, label)
-    return rows.own_metrics()
+def _metrics(logits: Tensor, rows: LabelledRows) -> Metrics:
+    found = Evaluation()
+    found.add(logits, rows.label, rows.weight)
+    return found.own_metrics()

@@ -1,5 +1,7 @@
 """Rows of a split with their embeddings looked up once, while the tables do not change: a dense network's inputs.
 
+Where rows have weights, losses are multiplied by factors of mean 1: the mean of that is the weighted mean of losses.
+
 B batch, I dense inputs, F fields, D embedding width, R cached rows.
 """
 
@@ -13,6 +15,7 @@ from torchrec.distributed import DistributedModelParallel
 from modules.embeddings import embed
 from pipeline.data import Dataset
 from pipeline.run.processes import Processes
+from pipeline.training.row_weights import tensor_factors
 
 CHUNK_ROWS = 2048
 """Rows per forward pass: activations stay in cache, and a score does not depend on free memory."""
@@ -28,6 +31,8 @@ class FrozenRows:
     """[R, F, D]."""
     label: Tensor
     """[R]."""
+    factor: Tensor | None = None
+    """[R], of mean 1: what each row counts for; None where all count the same."""
 
     def __len__(self) -> int:
         """R."""
@@ -39,7 +44,8 @@ class FrozenRows:
 
     def part(self, start: int, stop: int) -> "FrozenRows":
         """Those from `start` to before `stop`: a view."""
-        return FrozenRows(self.dense[start:stop], self.embedded[start:stop], self.label[start:stop])
+        factor = None if self.factor is None else self.factor[start:stop]
+        return FrozenRows(self.dense[start:stop], self.embedded[start:stop], self.label[start:stop], factor)
 
     def chunks(self) -> list["FrozenRows"]:
         """The rows in pieces of CHUNK_ROWS."""
@@ -71,7 +77,8 @@ def load_frozen_rows(
     found, columns = 0, list[Tensor]()
     for batch in dataset.stream(split, CHUNK_ROWS, shuffle_seed=shuffle_seed, drop_last=False):
         batch = batch.to(processes.device)
-        values = (batch.dense, embed(embeddings, batch.sparse), batch.label)
+        weight = () if batch.weight is None else (batch.weight,)
+        values = (batch.dense, embed(embeddings, batch.sparse), batch.label, *weight)
         columns = columns or [value.new_empty(count, *value.shape[1:]) for value in values]
         own = places[found : found + batch.num_rows].to(processes.device)
         for column, value in zip(columns, values, strict=True):
@@ -80,4 +87,5 @@ def load_frozen_rows(
         if found >= count:
             break
     assert found == count, (found, count)
-    return FrozenRows(*columns)
+    dense, embedded, label, *weights = columns
+    return FrozenRows(dense, embedded, label, tensor_factors(weights[0] if weights else None))

@@ -29,6 +29,6 @@ def test_kept_or_not(start: int, stop: int) -> None:
     for one in (HeadRows(network, rows, kept), HeadRows(network, rows), HeadRows.of(torch.cat(kept), rows.label)):
         assert len(one) == ROWS
         chunks = list(one.chunks(start, stop))
-        assert max(len(label) for _, label in chunks) <= READ_ROWS
+        assert max(len(label) for _, label, _ in chunks) <= READ_ROWS
         for place, column in enumerate(expected):
             assert torch.equal(torch.cat([chunk[place] for chunk in chunks]), column)
