@@ -31,6 +31,7 @@ from pipeline.serving.raw_export import examples, write_encoder
 from pipeline.serving.raw_rows import RawRows
 from pipeline.serving.torchscript_model import ExportedModel, TrainedParts, write_model
 from pipeline.training.metrics import Evaluation
+from tests.made_once import made_once
 
 ROWS, WIDTH = 4_000, 4
 Numbering = Literal["hash", "vocabulary"]
@@ -95,14 +96,19 @@ def write_export(folder: Path, dataset: Dataset, further: tuple[FurtherFormat, .
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Numbering], Made]:
-    """`made("hash")`: an export of that numbering, made once."""
+    """`made("hash")`: an export of that numbering, made once for all processes of the session."""
     found: dict[str, Made] = {}
+
+    def opened(folder: Path, numbering: Numbering) -> Dataset:
+        config = DataConfig(rows=ROWS, numbering=numbering, max_table_rows=300)
+        return open_dataset(config, str(folder / "data"))
 
     def of(numbering: Numbering) -> Made:
         if numbering not in found:
-            folder = tmp_path_factory.mktemp(f"run_{numbering}")
-            dataset = open_dataset(DataConfig(rows=ROWS, numbering=numbering, max_table_rows=300), str(folder / "data"))
-            write_export(folder, dataset)
+            folder = made_once(
+                tmp_path_factory, f"run_{numbering}", lambda own: write_export(own, opened(own, numbering))
+            )
+            dataset = opened(folder, numbering)
             found[numbering] = Made(folder, dataset, raw_test_rows(dataset))
         return found[numbering]
 
