@@ -11,10 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.data.config import DataConfig
+from pipeline.data.extended_vocabularies import extended_vocabularies
 from pipeline.data.formats.all_formats import find_files
 from pipeline.data.formats.reader import Format, Reader, check_bad_lines, write_quarantine
 from pipeline.data.generate.logs import PROBABILITY_COLUMN, GenerateConfig, generate, generated_schema
-from pipeline.data.numbered_as import NumberedAs, check_tables, kept_vocabularies, read_numbered_as, schema_as
+from pipeline.data.numbered_as import NumberedAs, check_tables, read_numbered_as, schema_as
 from pipeline.data.numbering import numbering, vocabulary_numbering
 from pipeline.data.schema import Schema
 from pipeline.data.splits import SPLITS, Split, make_splits, split_rule
@@ -206,7 +207,7 @@ def open_dataset(config: DataConfig, folder: str) -> Dataset:
     if earlier is None:
         vocabularies = open_vocabularies(splits["train"], full_schema, columns, config, home)
     else:
-        vocabularies = kept_vocabularies(full_schema, columns, home)
+        vocabularies = extended_vocabularies(splits["train"], full_schema, columns, config, home)
     numbered_schema = dataclasses.replace(vocabularies.schema, timestamp=read_schema.timestamp)
     for split in splits.values():
         split.reader.number(numbered_schema, vocabularies.lookups)
