@@ -120,6 +120,8 @@ RawRows::RawRows(const std::filesystem::path& model_json) {
                            .is_list = contains("lists", name),
                            .places = inputs.contains("places") ? inputs["places"].at(categories_.size()).get<size_t>() : 1});
   }
+  if (inputs.contains("tables_file"))
+    tables_file_ = model_json.parent_path() / inputs["tables_file"]["file"].get<std::string>();
   std::erase_if(unused_, [this](const std::string& column) { return is_input(column); });
   const Json& described = document["raw_rows"];
   if (described["vocabulary"].is_null()) return;

@@ -182,7 +182,8 @@ class ParquetReader:
     def _check_weights(self, unit: int, order: npt.NDArray[np.int64] | None, weight: npt.NDArray[Any] | None) -> None:
         """Weights of a prepared file are numbers above 0."""
         try:
-            weight_values(pa.array(() if weight is None else weight, pa.float32()))
+            if weight is not None:
+                weight_values(pa.array(weight, pa.float32()))
         except WeightError as error:
             error.row = error.row if order is None else int(order[error.row])
             raise self._bad_weight(unit, error) from error

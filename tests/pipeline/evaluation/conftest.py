@@ -26,10 +26,11 @@ from pipeline.run.records.codec import to_plain
 from pipeline.run.records.model_card import ModelCard, ModelFile, Provenance, RawRowsCard
 from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import Metrics, SplitMetrics
-from pipeline.serving.names import ExportFiles, FurtherFormat
+from pipeline.serving.exported_model import ExportedModel, TrainedParts
+from pipeline.serving.names import ExportFiles
 from pipeline.serving.raw_export import examples, write_encoder
 from pipeline.serving.raw_rows import RawRows
-from pipeline.serving.torchscript_model import ExportedModel, TrainedParts, write_model
+from pipeline.serving.torchscript_model import PLAIN, write_model
 from pipeline.training.metrics import Evaluation
 from tests.made_once import made_once
 
@@ -63,7 +64,7 @@ def raw_test_rows(dataset: Dataset) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def write_export(folder: Path, dataset: Dataset, further: tuple[FurtherFormat, ...] = ()) -> None:
+def write_export(folder: Path, dataset: Dataset, files: ExportFiles = PLAIN) -> None:
     """DLRM with random weights, whose logits spread, exported as pipeline/export.py does it."""
     schema = dataset.schema
     shape = InputShape(schema.dense_width, schema.num_categories, WIDTH)
@@ -91,7 +92,7 @@ def write_export(folder: Path, dataset: Dataset, further: tuple[FurtherFormat, .
     def described(model: nn.Module) -> RawRowsCard:
         return dataclasses.replace(written, examples=examples(encoder, dataset, model))
 
-    write_model(parts, schema.to_json(), provenance, folder / "model.pt", described, ExportFiles(further=further))
+    write_model(parts, schema.to_json(), provenance, folder / "model.pt", described, files)
 
 
 @pytest.fixture(scope="session")
