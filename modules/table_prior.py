@@ -85,11 +85,15 @@ class TablePrior:
             distributed.all_reduce(sums)
         return dict(zip(self._lists, (sums[:, 0] / sums[:, 1].clamp(min=1)).tolist(), strict=True))
 
+    def held_of(self, table: str) -> float:
+        """What every accumulator of a table holds of the prior at present."""
+        return self._held_of_lists.get(table, self.held)
+
     @torch.no_grad()
     def begin_anew(self) -> None:
         """Set every accumulator to the prior alone, for tables whose rows are drawn anew."""
         for table, accumulator in self._accumulators:
-            accumulator.fill_(self._held_of_lists.get(table, self.held))
+            accumulator.fill_(self.held_of(table))
 
     def state_dict(self) -> dict[str, Any]:
         """As plain JSON values; the accumulators themselves are saved with the tables."""
@@ -106,9 +110,8 @@ class TablePrior:
     def _hold(self, amount: float) -> None:
         of_lists = {table: amount * share for table, share in self.shares.items()}
         for table, accumulator in self._accumulators:
-            held = self._held_of_lists.get(table, self.held)
             # never below zero, where rounding of a falling mean would end
-            accumulator.add_(of_lists.get(table, amount) - held).clamp_(min=0.0)
+            accumulator.add_(of_lists.get(table, amount) - self.held_of(table)).clamp_(min=0.0)
         self.held, self._held_of_lists = amount, of_lists
 
 

@@ -183,7 +183,7 @@ class Measurements(MutableMapping[str, float]):
 def _log_loss(network: nn.Module, rows: FrozenRows) -> float:
     with evaluating(network):
         logit = torch.cat([network(chunk.dense, chunk.embedded) for chunk in rows.chunks()])
-    return float(binary_cross_entropy_with_logits(logit.double(), rows.label.double()))
+    return float(binary_cross_entropy_with_logits(logit.double(), rows.label.double(), rows.factor))
 
 
 def summary(found: Codesign) -> list[str]:

@@ -107,6 +107,9 @@ class ExportConfig:
     formats: tuple[FurtherFormat, ...] = ()
     """Files beside model.pt: pt2 (model.pt2, compiled by AOTInductor for this machine's processor; needs a C++
     compiler), onnx (model.onnx)."""
+    mapped: bool = False
+    """Write the tables as a file of their own, model.tables, which is mapped into memory where model.pt is served, so
+    that they need not fit there and processes share them (not with formats: those hold the tables themselves)."""
 
     def __post_init__(self) -> None:
         for name, value, names in (
@@ -118,6 +121,11 @@ class ExportConfig:
                 raise ValueError(f"export.{name} has {value!r}; choose of {list(names)}")
         if len(set(self.formats)) < len(self.formats):
             raise ValueError(f"export.formats is {list(self.formats)}; name each format once")
+        if self.mapped and self.formats:
+            raise ValueError(
+                f"export.mapped is on and export.formats is {list(self.formats)}, whose files hold the tables "
+                "themselves and are loaded whole; leave one of them out"
+            )
         if self.dense == "bf16" and "onnx" in self.formats:
             raise ValueError(
                 "export.formats has onnx and export.dense is bf16, which ONNX Runtime does not compute in on CPUs; "
@@ -127,7 +135,7 @@ class ExportConfig:
     @property
     def files(self) -> ExportFiles:
         """Which files are written, and in what precision."""
-        return ExportFiles(self.tables, self.dense, self.formats)
+        return ExportFiles(self.tables, self.dense, self.formats, self.mapped)
 
 
 @dataclass(frozen=True)

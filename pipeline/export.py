@@ -16,20 +16,21 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 
 from pipeline.run.checkpoint import Checkpoints, verify
 from pipeline.run.processes import cpu_threads
 from pipeline.run.records.codec import read_record, to_plain
-from pipeline.run.records.model_card import ModelCard, Provenance, RawRowsCard
+from pipeline.run.records.model_card import ModelCard, ModelFile, Provenance, RawRowsCard
 from pipeline.run.records.results import ModelResult, Results
 from pipeline.run.tensor_files import TensorReader, TensorsOnly
+from pipeline.serving.exported_model import TrainedParts
 from pipeline.serving.graph_formats import check_compiler
+from pipeline.serving.mapped_tables import scratch_tables
 from pipeline.serving.raw_export import are_files, examples, is_written, write_encoder
 from pipeline.serving.raw_rows import RawRows
-from pipeline.serving.torchscript_model import TrainedParts, write_model
+from pipeline.serving.torchscript_model import write_model
 from pipeline.serving.verify import rows_of_the_test_split
 from pipeline.session import Session
 from pipeline.training.standalone import Contender, rebuild
@@ -121,11 +122,13 @@ def _export(session: Session, contenders: list[Contender], checkpoints: list[Pat
 
 
 def read_unsharded(session: Session, network: nn.Module, checkpoint: Path) -> dict[str, Tensor]:
-    """Read a checkpoint's dense weights into `network`; returns its whole tables, by name, in the schema's order.
+    """Read a checkpoint's dense weights into `network`; returns its whole tables, by name, in the schema's order, in a
+    file that is mapped into memory.
 
     `session`: the contender's own, whose embedding width the tables have.
     """
-    tables = {table.name: torch.empty(table.num_embeddings, table.embedding_dim) for table in session.tables()}
+    shapes = {table.name: (table.num_embeddings, table.embedding_dim) for table in session.tables()}
+    tables = scratch_tables(shapes, session.folder.path)
     wanted = {
         "embeddings": {f"embedding_bags.{name}.weight": table for name, table in tables.items()},
         "dense": {name: parameter.detach() for name, parameter in network.named_parameters()},
@@ -147,5 +150,9 @@ def _is_complete(session: Session, wanted: Provenance) -> bool:
         (each, files.tables, files.dense) for each in files.formats
     ]:
         return False
-    are_whole = are_files(model.parent, (card.model, *card.files))
+    tables = card.inputs[1].get("tables_file")
+    if (tables is not None) != files.mapped:
+        return False
+    described_tables = () if tables is None else (ModelFile(tables["file"], tables["sha256"], tables["bytes"]),)
+    are_whole = are_files(model.parent, (card.model, *card.files, *described_tables))
     return are_whole and is_written(model.parent, card.raw_rows)

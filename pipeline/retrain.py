@@ -134,7 +134,8 @@ def summary(session: Session, finalists: Sequence[Finalist]) -> Results:
 
 
 def _comparison(best: TrainedFinalist, other: TrainedFinalist) -> Comparison:
-    interval = compare([one.log_losses() for one in best.seeds], [one.log_losses() for one in other.seeds])
+    losses = [[one.log_losses() for one in model.seeds] for model in (best, other)]
+    interval = compare(*losses, weights=best.seeds[0].weights)
     return Comparison(other.result.name, other.result.kind, interval.difference, interval.low, interval.high)
 
 

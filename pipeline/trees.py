@@ -50,8 +50,8 @@ FREQUENT_VALUES = 32
 
 NO_LISTS: Mapping[str, npt.NDArray[numpy.int64]] = MappingProxyType({})
 """The frequent values of a log without lists."""
-Rows = tuple[npt.NDArray[numpy.float64], npt.NDArray[numpy.float32]]
-"""Integers, ids and what is made of lists side by side [R, I + F + …], and labels [R]."""
+Rows = tuple[npt.NDArray[numpy.float64], npt.NDArray[numpy.float32], npt.NDArray[numpy.float32] | None]
+"""Integers, ids and what is made of lists side by side [R, I + F + …], labels [R], and weights [R] if there are any."""
 
 
 def fit_trees(session: Session) -> Trees | None:
@@ -102,8 +102,10 @@ def fit(dataset: Dataset, config: TreesConfig, rows: dict[str, Rows], smoothing:
     }
     integers = dataset.schema.num_integers
     fields = list(range(integers, integers + len(list_columns(dataset)[0])))
-    train = lightgbm.Dataset(*rows["train"], params=settings, categorical_feature=fields)
-    valid = train.create_valid(*rows["valid"], params=settings)
+    features, labels, weights = rows["train"]
+    train = lightgbm.Dataset(features, labels, weight=weights, params=settings, categorical_feature=fields)
+    features, labels, weights = rows["valid"]
+    valid = train.create_valid(features, labels, weight=weights, params=settings)
     stop = lightgbm.early_stopping(PATIENCE, verbose=False)
     booster = lightgbm.train(settings, train, config.rounds, valid_sets=[valid], callbacks=[stop])
     judged = {split: _judged(booster, rows[split]) for split in ("valid", "test")}
@@ -143,7 +145,7 @@ def read_rows(dataset: Dataset, split: str, frequent: Mapping[str, npt.NDArray[n
     """All rows of a split. Integers are as networks get them; what is missing is as the data plane fills it. Of each
     list the number of its values, and whether each of its `frequent` ids is among them."""
     integers, (alone, lists) = dataset.schema.num_integers, list_columns(dataset)
-    features, labels = [], []
+    features, labels, weights = [], [], []
     with dataset.stream(split, ROWS_AT_ONCE, drop_last=False) as stream:
         for batch in stream:
             ids = batch.padded_ids(dataset.schema.id_places).double().numpy()  # [B, C]
@@ -154,11 +156,14 @@ def read_rows(dataset: Dataset, split: str, frequent: Mapping[str, npt.NDArray[n
                 parts += [(own == value).any(axis=1, keepdims=True).astype(numpy.float64) for value in frequent[name]]
             features.append(numpy.hstack(parts))
             labels.append(batch.label.numpy().copy())  # the stream's memory is used again
-    return numpy.concatenate(features), numpy.concatenate(labels)
+            if batch.weight is not None:
+                weights.append(batch.weight.numpy().copy())
+    return numpy.concatenate(features), numpy.concatenate(labels), numpy.concatenate(weights) if weights else None
 
 
 def _judged(booster: lightgbm.Booster, rows: Rows) -> Metrics:
     evaluation = Evaluation()
     logits = numpy.asarray(booster.predict(rows[0], raw_score=True), dtype=numpy.float32)
-    evaluation.add(torch.from_numpy(logits), torch.from_numpy(rows[1]))
+    weights = None if rows[2] is None else torch.from_numpy(rows[2])
+    evaluation.add(torch.from_numpy(logits), torch.from_numpy(rows[1]), weights)
     return evaluation.own_metrics()

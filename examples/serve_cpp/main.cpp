@@ -29,6 +29,9 @@ class Model {
       script_ = torch::jit::load(path, torch::kCPU);
   }
 
+  // Takes the tables from a file of their own, mapped into memory.
+  void map_tables(const std::string& path) { script_->run_method("map_tables", path); }
+
   // Dense [B, I] float32 and ids [B, C] int64 → probability [B].
   at::Tensor operator()(const at::Tensor& dense, const at::Tensor& ids) {
     if (package_) return package_->run({dense, ids}).at(0);
@@ -69,6 +72,7 @@ void print_scores(Model& model, const serve::RawRows& rows, const std::vector<st
 void score(const std::string& model_path, std::istream& file) {
   serve::RawRows rows(std::filesystem::path(model_path).replace_extension(".json"));
   Model model(model_path);
+  if (!rows.tables_file().empty()) model.map_tables(rows.tables_file().string());
   std::string line;
   if (rows.has_header() && std::getline(file, line)) {
     while (!line.empty() && line.back() == '\r') line.pop_back();

@@ -101,7 +101,8 @@ RawRows::RawRows(const std::filesystem::path& model_json) {
   integers_ = schema["integers"].get<std::vector<std::string>>();
   floats_ = schema["floats"].get<std::vector<std::string>>();
   label_ = schema["label"].get<std::string>();
-  timestamp_ = schema.value("timestamp", "");
+  for (const char* role : {"label", "timestamp", "weight"})
+    if (const auto column = schema.value(role, ""); !column.empty()) unused_.push_back(column);
   delimiter_ = schema["delimiter"].get<std::string>().at(0);
   unknown_row_ = numbering.value("unknown_category_row", 1);
   list_separator_ = schema.value("list_separator", "|").at(0);
@@ -119,6 +120,9 @@ RawRows::RawRows(const std::filesystem::path& model_json) {
                            .is_list = contains("lists", name),
                            .places = inputs.contains("places") ? inputs["places"].at(categories_.size()).get<size_t>() : 1});
   }
+  if (inputs.contains("tables_file"))
+    tables_file_ = model_json.parent_path() / inputs["tables_file"]["file"].get<std::string>();
+  std::erase_if(unused_, [this](const std::string& column) { return is_input(column); });
   const Json& described = document["raw_rows"];
   if (described["vocabulary"].is_null()) return;
   vocabulary_ = std::make_unique<MappedFile>(model_json.parent_path() / described["vocabulary"]["file"].get<std::string>());
@@ -144,8 +148,12 @@ void RawRows::read_header(std::string_view line) { columns_ = split_fields(line,
 std::unordered_map<std::string_view, const std::string*> RawRows::named(const std::vector<std::string>& fields) const {
   std::vector<std::string_view> names(columns_.begin(), columns_.end());
   if (fields.size() + 1 == names.size()) std::erase(names, label_);
-  if (fields.size() + 2 == names.size() && !is_input(label_) && !is_input(timestamp_))
-    std::erase_if(names, [this](std::string_view name) { return name == label_ || name == timestamp_; });
+  const auto is_unused = [this](std::string_view name) {
+    return std::find(unused_.begin(), unused_.end(), name) != unused_.end();
+  };
+  if (fields.size() + unused_.size() == names.size() &&
+      std::count_if(names.begin(), names.end(), is_unused) == static_cast<std::ptrdiff_t>(unused_.size()))
+    std::erase_if(names, is_unused);
   if (fields.size() != names.size())
     throw RowError("found " + std::to_string(fields.size()) + " columns, expected " + std::to_string(names.size()));
   std::unordered_map<std::string_view, const std::string*> row;

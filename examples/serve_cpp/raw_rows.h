@@ -60,8 +60,12 @@ class RawRows {
   size_t dense_width() const;                                  // I, 1 without numbers
   size_t id_columns() const;                                   // C, F without lists
 
-  // Writes dense inputs [I] and table rows [C] of a line of raw text, which may lack the label, or the label and a
-  // timestamp that is no input. Throws RowError with the column, the value and what was expected.
+  // The file that the model's tables are mapped from; empty where they are in the model's own.
+  const std::filesystem::path& tables_file() const { return tables_file_; }
+
+  // Writes dense inputs [I] and table rows [C] of a line of raw text, which may lack the label, or all columns that no
+  // model reads: the label, a timestamp that is no input, and the weight of a row. Throws RowError with the column, the
+  // value and what was expected.
   void encode(std::string_view line, std::span<float> dense, std::span<int64_t> ids) const;
 
  private:
@@ -71,7 +75,9 @@ class RawRows {
 
   std::vector<std::string> columns_, integers_, floats_;
   std::vector<Category> categories_;
-  std::string label_, timestamp_;
+  std::filesystem::path tables_file_;
+  std::string label_;
+  std::vector<std::string> unused_;  // columns that no model reads
   char delimiter_ = '\t', list_separator_ = '|';
   int64_t unknown_row_ = 1;
   std::unique_ptr<MappedFile> vocabulary_;

@@ -23,6 +23,8 @@ class Batch(Pipelineable):
     are: half to copy and to exchange, and the lookup itself makes them int64."""
     label: torch.Tensor
     """[B] float32, 0 or 1."""
+    weight: torch.Tensor | None = None
+    """[B] float32, above 0: what each row counts for; None where all count the same."""
 
     @classmethod
     def of_ids(
@@ -32,6 +34,7 @@ class Batch(Pipelineable):
         label: torch.Tensor,
         keys: Sequence[str],
         lengths: torch.Tensor | None = None,
+        weight: torch.Tensor | None = None,
     ) -> "Batch":
         """Builds the KeyedJaggedTensor from ids [F, B] (field-major); `lengths`: ones [F * B] made before.
 
@@ -45,7 +48,7 @@ class Batch(Pipelineable):
         if lengths is None:
             lengths = torch.ones(fields * rows, dtype=torch.int32)
         sparse = KeyedJaggedTensor(keys=list(keys), values=ids.reshape(-1), lengths=lengths, stride=rows)
-        return cls(dense, sparse, label)
+        return cls(dense, sparse, label, weight)
 
     @classmethod
     def of_lists(
@@ -55,6 +58,7 @@ class Batch(Pipelineable):
         label: torch.Tensor,
         keys: Sequence[str],
         id_places: Sequence[int],
+        weight: torch.Tensor | None = None,
     ) -> "Batch":
         """Builds the KeyedJaggedTensor from ids [C, B], of which `id_places` [F] belong to each field; negative ones
         are left out.
@@ -74,7 +78,7 @@ class Batch(Pipelineable):
             lengths[field] = present.sum(dim=0, dtype=torch.int32)
             values.append(own.t()[present.t()])
         sparse = KeyedJaggedTensor(keys=list(keys), values=torch.cat(values), lengths=lengths.reshape(-1), stride=rows)
-        return cls(dense, sparse, label)
+        return cls(dense, sparse, label, weight)
 
     @property
     def ids(self) -> torch.Tensor:
@@ -102,6 +106,7 @@ class Batch(Pipelineable):
             self.dense.to(device=device, non_blocking=non_blocking),
             self.sparse.to(device=device, non_blocking=non_blocking),
             self.label.to(device=device, non_blocking=non_blocking),
+            None if self.weight is None else self.weight.to(device=device, non_blocking=non_blocking),
         )
 
     def record_stream(self, stream: torch.Stream) -> None:
@@ -109,7 +114,10 @@ class Batch(Pipelineable):
         self.dense.record_stream(stream)
         self.sparse.record_stream(stream)
         self.label.record_stream(stream)
+        if self.weight is not None:
+            self.weight.record_stream(stream)
 
     def pin_memory(self) -> "Batch":
         """The batch in page-locked memory, from which copies to a GPU overlap with work."""
-        return Batch(self.dense.pin_memory(), self.sparse.pin_memory(), self.label.pin_memory())
+        weight = None if self.weight is None else self.weight.pin_memory()
+        return Batch(self.dense.pin_memory(), self.sparse.pin_memory(), self.label.pin_memory(), weight)

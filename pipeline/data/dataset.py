@@ -11,10 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.data.config import DataConfig
+from pipeline.data.extended_vocabularies import extended_vocabularies
 from pipeline.data.formats.all_formats import find_files
 from pipeline.data.formats.reader import Format, Reader, check_bad_lines, write_quarantine
 from pipeline.data.generate.logs import PROBABILITY_COLUMN, GenerateConfig, generate, generated_schema
-from pipeline.data.numbered_as import NumberedAs, check_tables, kept_vocabularies, read_numbered_as, schema_as
+from pipeline.data.numbered_as import NumberedAs, check_tables, read_numbered_as, schema_as
 from pipeline.data.numbering import numbering, vocabulary_numbering
 from pipeline.data.schema import Schema
 from pipeline.data.splits import SPLITS, Split, make_splits, split_rule
@@ -90,7 +91,7 @@ class Dataset:
         return {name: (wanted, given) for name, wanted, given in sizes if given < wanted}
 
     def label_ratio(self, split: str) -> float:
-        """Share of clicks."""
+        """Share of clicks, rows counting by their weights."""
         return self._mean(split, [self.schema.label], lambda columns: columns[0])
 
     def raw_rows(self, split: str, count: int) -> list[dict[str, Any]]:
@@ -144,8 +145,14 @@ class Dataset:
     def _mean(
         self, split: str, names: list[str], of: Callable[[list[npt.NDArray[np.float64]]], npt.NDArray[np.float64]]
     ) -> float:
-        """Mean over the split's rows of a function of raw columns, of which the first is the label."""
-        return sum(float(of(columns).sum()) for columns in self._columns(split, names)) / self.rows(split)
+        """Mean over the split's rows, by weight, of a function of raw columns, of which the first is the label."""
+        if not self.schema.weight:
+            return sum(float(of(columns).sum()) for columns in self._columns(split, names)) / self.rows(split)
+        total, weights = 0.0, 0.0
+        for *columns, weight in self._columns(split, [*names, self.schema.weight]):
+            total += float((weight * of(columns)).sum())
+            weights += float(weight.sum())
+        return total / weights
 
     def _columns(self, split: str, names: list[str]) -> Iterator[list[npt.NDArray[np.float64]]]:
         """Raw columns of the split's rows, one unit after the other; the first is the label, which counts as 0 or 1."""
@@ -200,7 +207,7 @@ def open_dataset(config: DataConfig, folder: str) -> Dataset:
     if earlier is None:
         vocabularies = open_vocabularies(splits["train"], full_schema, columns, config, home)
     else:
-        vocabularies = kept_vocabularies(full_schema, columns, home)
+        vocabularies = extended_vocabularies(splits["train"], full_schema, columns, config, home)
     numbered_schema = dataclasses.replace(vocabularies.schema, timestamp=read_schema.timestamp)
     for split in splits.values():
         split.reader.number(numbered_schema, vocabularies.lookups)

@@ -146,7 +146,9 @@ def _splits(dataset: Dataset) -> list[str]:
     for split in SPLITS:
         oracle = dataset.oracle_log_loss(split)
         best = "" if oracle is None else f", best possible log loss {oracle:.4f}"
-        lines.append(f"{split:>6}: {dataset.rows(split):>13,} rows, {dataset.label_ratio(split):.4f} clicks{best}")
+        by_weight = " by weight" if dataset.schema.weight else ""
+        clicks = f"{dataset.label_ratio(split):.4f} clicks{by_weight}"
+        lines.append(f"{split:>6}: {dataset.rows(split):>13,} rows, {clicks}{best}")
     return [*lines, *([f"(split {dataset.split_in_words})"] if dataset.split_in_words else []), ""]
 
 
@@ -205,6 +207,8 @@ def _role(schema: Schema, name: str, left_out: dict[str, str]) -> str:
         return f"the times of {schema.timestamp!r}"
     if name == schema.label:
         return "label"
+    if name == schema.weight:
+        return "weight of the row"
     if name in schema.numbers:
         return "decimal number" if name in schema.floats else "whole number"
     if name in schema.categories:

@@ -1,24 +1,22 @@
 """A log numbered as an earlier one was, so that a model that was trained on that one can be trained on.
 
 <folder>/numbered_as.json     the earlier log's schema, whose tables are as large as that model's, and its rules
-<folder>/vocabulary/          its vocabularies, where it had any (vocabularies.py)
+<folder>/vocabulary_earlier/  its vocabularies, where it had any, to be extended (extended_vocabularies.py)
 
-A value that the earlier log's training rows did not hold is row 1 where there is a vocabulary, and shares a row, as any
-other, where text is hashed.
+A value that the earlier log's training rows did not hold shares a row, as any other, where text is hashed.
 """
 
 import dataclasses
-import functools
 import shutil
 from pathlib import Path
 from typing import Any
 
 from pipeline.data.config import DataConfig
+from pipeline.data.extended_vocabularies import EARLIER
 from pipeline.data.formats.prepared import file_name
-from pipeline.data.prepare.vocabulary import VocabularyIndex
 from pipeline.data.schema import Schema
 from pipeline.data.storage.paths import path_manager
-from pipeline.data.vocabularies import FOLDER, Vocabularies, index_path, vocabulary_rows
+from pipeline.data.vocabularies import FOLDER
 from pipeline.run.files import read_json, write_json
 
 FILE = "numbered_as.json"
@@ -59,11 +57,13 @@ def begin_numbered_as(earlier: NumberedAs, data_of_source: Path, home: Path) -> 
                 "vocabularies lie with it, not with the run; such a model cannot be trained on: search anew, without "
                 "warm_start"
             )
-        copied = home / f"{FOLDER}.tmp-copy"  # a run's folder removes such leftovers when it is opened again
+        copied = home / f"{EARLIER}.tmp-copy"  # a run's folder removes such leftovers when it is opened again
         shutil.rmtree(copied, ignore_errors=True)
-        shutil.copytree(found, copied)
-        shutil.rmtree(home / FOLDER, ignore_errors=True)
-        copied.rename(home / FOLDER)
+        copied.mkdir()
+        for column in columns:
+            shutil.copyfile(found / f"{file_name(column)}.parquet", copied / f"{file_name(column)}.parquet")
+        shutil.rmtree(home / EARLIER, ignore_errors=True)
+        copied.rename(home / EARLIER)
     document = {"source": earlier.source, "schema": earlier.schema.to_json(), "numbering": earlier.numbering}
     write_json(home / FILE, document)  # last: what it says is there
 
@@ -80,11 +80,15 @@ def read_numbered_as(home: Path) -> NumberedAs | None:
 def schema_as(earlier: NumberedAs, config: DataConfig) -> Schema:
     """The earlier log's columns and tables, laid out as data.schema (or a schema.json beside the files) says of the
     newer one. Raises ValueError for settings that would be ignored, and for columns of another kind."""
-    for name, value, default in (("numbering", config.numbering, "auto"), ("min_count", config.min_count, 1)):
-        if value != default:
-            raise ValueError(
-                f"data.{name} is {value}, but the log is numbered as that of {earlier.source}; leave it out"
-            )
+    if config.numbering != "auto":
+        raise ValueError(
+            f"data.numbering is {config.numbering}, but the log is numbered as that of {earlier.source}; leave it out"
+        )
+    if config.min_count != 1 and not earlier.vocabulary_columns:
+        raise ValueError(
+            f"data.min_count is {config.min_count}, but the log is numbered as that of {earlier.source}, without a "
+            "vocabulary that new values could be added to; leave it out"
+        )
     if earlier.schema.with_max_rows(config.max_table_rows) != earlier.schema:
         largest = max(earlier.schema.table_sizes)
         raise ValueError(
@@ -107,6 +111,7 @@ def laid_out(model: Schema, own: Schema, source: str, whose: str) -> Schema:
         if found != wanted:
             raise ValueError(f"schema {source!r}: column {column!r} is {found}, and {wanted} to the model {whose}")
     layout = {"label": own.label, "columns": own.columns, "delimiter": own.delimiter, "count_label": own.count_label}
+    layout |= {"weight": own.weight}
     layout |= {"list_separator": own.list_separator} if model.lists else {}
     return dataclasses.replace(model, name=own.name, **layout)  # type: ignore[arg-type]
 
@@ -121,15 +126,6 @@ def role(schema: Schema, column: str) -> str:
     if column in schema.lists:
         return "lists of whole numbers" if column in schema.integer_ids else "lists of text"
     return next((kind for kind, columns in kinds.items() if column in columns), "a category of text")
-
-
-def kept_vocabularies(schema: Schema, columns: tuple[str, ...], home: Path) -> Vocabularies:
-    """The vocabularies that `begin_numbered_as` has copied."""
-    indices = {column: VocabularyIndex.open(index_path(home / FOLDER, column)) for column in columns}
-    lookups = {
-        column: functools.partial(vocabulary_rows, index, column in schema.hours) for column, index in indices.items()
-    }
-    return Vocabularies(schema, schema, lookups)
 
 
 def check_tables(earlier: NumberedAs, schema: Schema, numbering: dict[str, Any]) -> None:

@@ -70,6 +70,9 @@ class Schema:
     """Character between the values of a list that stands as text."""
     max_list_values: tuple[int, ...] = ()
     """Values of a row that each of `lists` keeps, the first ones: 1 to 4096, one number a list. Empty: 64 each."""
+    weight: str = ""
+    """Column of what each row counts for, in training's loss and in every figure: a number above 0 in every row. A row
+    of weight 2 counts as two rows in a mean. It is no input of the model. Empty: all rows count the same."""
 
     def __post_init__(self) -> None:
         """Every check names the field, the value found and what to do."""
@@ -79,8 +82,8 @@ class Schema:
             raise ValueError("schema.label is empty: name the column of the label")
         if not self.categories:
             raise ValueError("schema.categories is empty: at least one categorical column is needed")
-        used = (self.label, *self.numbers, *self.categories)
-        for field_name, names in (("columns (label, integers, floats, categories)", used), ("columns", self.columns)):
+        roles = "columns (label, integers, floats, categories, weight)"
+        for field_name, names in ((roles, self.inputs), ("columns", self.columns)):
             duplicates = sorted({name for name in names if names.count(name) > 1})
             if duplicates:
                 raise ValueError(f"schema.{field_name}: {duplicates} occur more than once; a column has one role")
@@ -110,6 +113,8 @@ class Schema:
             raise ValueError(f"schema.hours: {both} are in schema.integer_ids too; keep one")
         if self.timestamp == self.label:
             raise ValueError(f"schema.timestamp is {self.timestamp!r}, which is the label; name another column")
+        if self.weight and self.weight == self.timestamp:
+            raise ValueError(f"schema.weight is {self.weight!r}, which is the timestamp; name another column")
         if self.columns and not set(self.used) <= set(self.columns):
             lacking = sorted(set(self.used) - set(self.columns))
             raise ValueError(f"schema.columns lacks {lacking}; name every column in order")
@@ -153,8 +158,9 @@ class Schema:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Label, numbers, categories: every column that is read for a model."""
-        return (self.label, *self.numbers, *self.categories)
+        """Label, numbers, categories, and the weight if there is one: every column that is read for a model."""
+        weight = (self.weight,) if self.weight else ()
+        return (self.label, *self.numbers, *self.categories, *weight)
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -199,11 +205,10 @@ class Schema:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object with every field; those on lists only where there are lists, so that what describes another log
-        stays as it was."""
-        as_dict = dataclasses.asdict(self)
-        if not self.lists:
-            as_dict = {key: value for key, value in as_dict.items() if key not in LIST_FIELDS}
+        """A JSON object with every field; those on lists only where there are lists, and the weight only where there is
+        one, so that what describes another log stays as it was."""
+        left_out = (() if self.lists else LIST_FIELDS) + (() if self.weight else ("weight",))
+        as_dict = {key: value for key, value in dataclasses.asdict(self).items() if key not in left_out}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in as_dict.items()}
 
     @classmethod

@@ -100,7 +100,7 @@ def open_vocabularies(
 ) -> Vocabularies:
     """The vocabularies of some categories, counted now unless the folder has them. One process at a time counts."""
     folder = home / FOLDER
-    settings = {**_settings(train, schema, config), "columns": list(columns)}
+    settings = {**settings_of(train, schema, config), "columns": list(columns)}
     with locked(folder):
         found = read_json(folder / "sizes.json") if (folder / "sizes.json").exists() else {}
         if found.get("settings") != settings:
@@ -112,20 +112,20 @@ def open_vocabularies(
             write_json(folder / "sizes.json", found)
         indices = {column: VocabularyIndex.open(index_path(folder, column)) for column in columns}
     return Vocabularies(
-        _with_sizes(schema.with_max_rows(config.max_table_rows), columns, found["kept"]),
-        _with_sizes(schema, columns, found["frequent"]),
+        with_sizes(schema.with_max_rows(config.max_table_rows), columns, found["kept"]),
+        with_sizes(schema, columns, found["frequent"]),
         {column: functools.partial(vocabulary_rows, indices[column], column in schema.hours) for column in columns},
     )
 
 
-def _with_sizes(schema: Schema, columns: tuple[str, ...], values: list[int]) -> Schema:
+def with_sizes(schema: Schema, columns: tuple[str, ...], values: list[int]) -> Schema:
     """The schema with a table row for each of so many values of some categories, beside missing and unknown ones."""
     sizes = dict(zip(schema.categories, schema.table_sizes, strict=True))
     sizes |= {column: FIRST_ROW + count for column, count in zip(columns, values, strict=True)}
     return dataclasses.replace(schema, table_sizes=tuple(sizes.values()))
 
 
-def _settings(train: Split, schema: Schema, config: DataConfig) -> dict[str, Any]:
+def settings_of(train: Split, schema: Schema, config: DataConfig) -> dict[str, Any]:
     """What the vocabularies depend on, as plain JSON values."""
     paths = sorted({unit.path for unit in train.reader.units})
     how_to_read = ("read_ahead_mb", "read_threads", "numbering")
@@ -142,7 +142,7 @@ def _count(train: Split, schema: Schema, config: DataConfig, folder: Path) -> di
     (folder / "index").mkdir(exist_ok=True)
     counts = folder / "counts.parquet"
     resources = Resources(MEMORY_BYTES, os.cpu_count() or 1, folder / "spill")
-    count_values(_training_values(train, schema), schema, counts, resources)
+    count_values(training_values(train, schema), schema, counts, resources)
     kept = []
     with database(resources) as connection:
         query = 'SELECT "column", count(*) FROM read_parquet($file) WHERE "count" >= $least GROUP BY ALL'
@@ -164,7 +164,7 @@ def _count(train: Split, schema: Schema, config: DataConfig, folder: Path) -> di
     return {"kept": kept, "frequent": [frequent.get(number, 0) for number in range(len(kept))]}
 
 
-def _training_values(train: Split, schema: Schema) -> Iterator[pa.RecordBatch]:
+def training_values(train: Split, schema: Schema) -> Iterator[pa.RecordBatch]:
     """The categories of the training rows, unit by unit."""
     for unit in np.flatnonzero(train.counts):
         table, picked = train.reader.columns(int(unit), list(schema.categories)), train.select(int(unit))

@@ -95,6 +95,8 @@ def open_export(given: str) -> Exported:
     vocabularies = _read_vocabularies(path.parent, card, schema)
     try:
         network = torch.jit.load(str(path), map_location="cpu")
+        if tables := card.inputs[1].get("tables_file"):
+            network.map_tables(str(path.with_name(tables["file"])))
     except RuntimeError as error:
         raise ValueError(f"{path}: not a TorchScript model ({str(error).splitlines()[0]}); {AGAIN}") from error
     return Exported(path, card, schema, table_rows, vocabularies, network.eval())

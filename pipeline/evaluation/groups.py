@@ -3,6 +3,7 @@
 A category's values are counted exactly as long as there are not too many; then the rare ones are dropped, and what a
 value may have lost by that is known. Numbers are summed in fine bins, 128 for each factor of two of what the model is
 given (log(x + 1)), of which quantiles are made in the end. A row of a list belongs to each of its values once.
+Shares and means are by the rows' weights, which are 1 where a log has none.
 
 n rows of a piece, L values that a list keeps.
 """
@@ -28,26 +29,34 @@ TRACKED_VALUES = 1 << 15
 """Values of a category that are kept when there are twice as many; the most frequent ones of far fewer are shown."""
 SHOWN_CHARACTERS = 200
 """Of a value, in the record."""
-_SUMS = ("rows", "clicks", "predictions", "losses", "variances")
+_SUMS = ("rows", "weights", "clicks", "predictions", "losses", "variances")
 _FINE_BINS, _FINE_SHIFT = 1 << 16, 16
 
 
-def row_sums(logits: npt.NDArray[numpy.float32], labels: npt.NDArray[numpy.float32]) -> Floats:
-    """What is summed of each row [5, n]: 1, label, probability, log loss, and the variance p (1 - p) of its label."""
+def row_sums(
+    logits: npt.NDArray[numpy.float32],
+    labels: npt.NDArray[numpy.float32],
+    weights: npt.NDArray[numpy.float32] | None = None,
+) -> Floats:
+    """What is summed of each row [6, n]: 1, its weight w, and w times label, probability and log loss, and w² times the
+    variance p (1 - p) of its label."""
     x = logits.astype(numpy.float64)
     probability = numpy.exp(-numpy.logaddexp(0.0, -x))
     variance = numpy.exp(-numpy.logaddexp(0.0, -x) - numpy.logaddexp(0.0, x))
     loss = numpy.logaddexp(0.0, numpy.where(labels > 0, -x, x))
-    return numpy.stack([numpy.ones(len(x)), labels.astype(numpy.float64), probability, loss, variance])
+    w = numpy.ones(len(x)) if weights is None else weights.astype(numpy.float64)
+    return numpy.stack([numpy.ones(len(x)), w, w * labels, w * probability, w * loss, w**2 * variance])
 
 
-def group_of(sums: Floats, all_rows: int) -> Group | None:
-    """The group with these sums [5]; None without rows."""
-    rows, clicks, predictions, losses, variances = sums.tolist()
+def group_of(sums: Floats, all_weights: float) -> Group | None:
+    """The group with these sums [6]; None without rows."""
+    rows, weights, clicks, predictions, losses, variances = sums.tolist()
     if rows < 0.5:
         return None
     deviations = (predictions - clicks) / math.sqrt(max(variances, 1e-300))
-    return Group(round(rows), rows / all_rows, clicks / rows, predictions / rows, losses / rows, deviations)
+    return Group(
+        round(rows), weights / all_weights, clicks / weights, predictions / weights, losses / weights, deviations
+    )
 
 
 class CategorySums:
@@ -109,19 +118,19 @@ class CategorySums:
 
     def field(self, shown: int) -> CategoryField:
         """The column with its most frequent values."""
-        rows, top = round(float(self._all[0])), self._merge().slice(0, shown)
+        weights, top = float(self._all[1]), self._merge().slice(0, shown)
         sums = numpy.stack([top[name].to_numpy() for name in _SUMS]) if len(top) else numpy.zeros((len(_SUMS), 0))
         values = []
         for place, one in enumerate(top.to_pylist()):
-            group = group_of(sums[:, place], rows)
+            group = group_of(sums[:, place], weights)
             assert group is not None, "a value has rows"
             share = one["unknown"] / one["rows"] if self._has_vocabulary else None
             values.append(ValueGroup(_shortened(one["value"]), group, share, round(one["dropped"])))
         rest = self._all - self._missing - sums.sum(axis=1)
-        others = group_of(rest, rows) if self._list_values is None else None  # rows of lists are in several groups
-        unknown = group_of(self._unknown, rows) if self._has_vocabulary else None
-        share = float(self._unknown[0]) / rows if self._has_vocabulary else None
-        return CategoryField(self._column, share, unknown, group_of(self._missing, rows), tuple(values), others)
+        others = group_of(rest, weights) if self._list_values is None else None  # rows of lists are in several groups
+        unknown = group_of(self._unknown, weights) if self._has_vocabulary else None
+        share = float(self._unknown[1]) / weights if self._has_vocabulary else None
+        return CategoryField(self._column, share, unknown, group_of(self._missing, weights), tuple(values), others)
 
 
 def _distinct(values: pa.Array, is_hour: bool) -> tuple[pa.Array, npt.NDArray[numpy.int64]]:
@@ -156,7 +165,7 @@ class NumberSums:
         self._missing = numpy.zeros(len(_SUMS))
 
     def add(self, features: npt.NDArray[numpy.float32], sums: Floats) -> None:
-        """Rows: the model's dense input of this column [n], and what is summed [5, n]."""
+        """Rows: the model's dense input of this column [n], and what is summed [6, n]."""
         missing = features == MISSING_INTEGER
         self._missing += sums @ missing
         present, sums = features[~missing] + numpy.float32(0), sums[:, ~missing]  # + 0: there is one zero
@@ -167,23 +176,23 @@ class NumberSums:
         numpy.maximum.at(self._highest, keys, present)
 
     def field(self, bins: int) -> NumberField:
-        """The column in ranges of about equally many rows: a fine bin goes where the middle of its rows does."""
-        rows_of = self._sums[0]
-        present = float(rows_of.sum())
-        all_rows = round(present + float(self._missing[0]))
-        held = numpy.flatnonzero(rows_of)
-        middles = (numpy.cumsum(rows_of[held]) - rows_of[held] / 2) / max(present, 1.0)
+        """The column in ranges of about equal weight: a fine bin goes where the middle of its rows does."""
+        weights = self._sums[1]
+        present = float(weights.sum())
+        all_weights = present + float(self._missing[1])
+        held = numpy.flatnonzero(weights)
+        middles = (numpy.cumsum(weights[held]) - weights[held] / 2) / (present or 1.0)
         places = numpy.minimum((bins * middles).astype(numpy.int64), bins - 1)
         found = []
         for place in numpy.unique(places):
             own = held[places == place]
-            group = group_of(self._sums[:, own].sum(axis=1), all_rows)
+            group = group_of(self._sums[:, own].sum(axis=1), all_weights)
             assert group is not None, "a fine bin that is held has rows"
             low, high = (
                 raw_number(float(end), self._is_float) for end in (self._lowest[own].min(), self._highest[own].max())
             )
             found.append(NumberBin(low, high, group))
-        return NumberField(self._column, group_of(self._missing, all_rows), tuple(found))
+        return NumberField(self._column, group_of(self._missing, all_weights), tuple(found))
 
 
 def _fine_bins(features: npt.NDArray[numpy.float32]) -> npt.NDArray[numpy.int64]:

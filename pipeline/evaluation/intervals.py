@@ -1,25 +1,25 @@
 """How sure metrics are: standard errors of sorted logits, and the difference to the export's own test figures.
 
-Rows are taken as drawn one by one: where many are of one user or page, the truth is wider. N rows, y label, p
-probability, l log loss of a row; bars are means.
+Rows are taken as drawn one by one: where many are of one user or page, the truth is wider. A row is one draw whatever
+its weight, so that errors are those of weighted means (the sandwich estimate), larger than if a row of weight 2 were
+two rows. N rows, w weight (1 where a log has none), y label, p probability, l log loss of a row; bars are means by
+weight.
 """
 
 import math
 from collections.abc import Callable
 
 import numpy
-import numpy.typing as npt
 from scipy import stats
 from scipy.special import expit
 
 from pipeline.run.records.evaluation import Difference, Judged, StandardErrors
 from pipeline.run.records.results import Metrics
 from pipeline.training.comparison import CONFIDENCE
+from pipeline.training.label_logits import LabelLogits
 from pipeline.training.metrics import Evaluation
 
-Logits = npt.NDArray[numpy.float32]
 METRICS = ("log_loss", "auc", "normalized_entropy", "calibration")
-_CHUNK_ROWS = 1 << 20
 
 
 def judge(rows: Evaluation, test: Metrics | None) -> Judged:
@@ -30,9 +30,10 @@ def judge(rows: Evaluation, test: Metrics | None) -> Judged:
     metrics = rows.own_metrics()
     clicked, not_clicked = rows.sorted_logits()
     errors = standard_errors(clicked, not_clicked)
-    label_ratio = len(clicked) / metrics.rows
-    predicted = (_sum(expit, clicked) + _sum(expit, not_clicked)) / metrics.rows
+    weights = clicked.total + not_clicked.total
+    predicted = (clicked.sum(expit) + not_clicked.sum(expit)) / weights
     found = [] if test is None else [_difference(name, metrics, errors, test) for name in METRICS]
+    label_ratio = clicked.total / weights
     return Judged(metrics, errors, label_ratio, predicted, tuple(one for one in found if one is not None))
 
 
@@ -46,52 +47,60 @@ def _difference(name: str, metrics: Metrics, errors: StandardErrors, test: Metri
     return Difference(name, here, there, here - there, here - there - half, here - there + half)
 
 
-def standard_errors(clicked: Logits, not_clicked: Logits) -> StandardErrors:
-    """The standard errors of the metrics of float32 logits, each array ascending; at least one row.
+def standard_errors(clicked: LabelLogits, not_clicked: LabelLogits) -> StandardErrors:
+    """The standard errors of the metrics of the rows of both labels; at least one row.
 
-    log loss: s(l) / √N. calibration c = p̄ / ȳ and normalized entropy e = l̄ / H(ȳ) by the delta method: the deviation
-    of (p - c y) / ȳ, and of (l - e H'(ȳ) y) / H, over √N.
+    That of a weighted mean x̄ is √(Σ w² (x - x̄)²) / Σ w, for the log loss with N - 1 in the place of N. Calibration
+    c = p̄ / ȳ and normalized entropy e = l̄ / H(ȳ) by the delta method: they are means of (p - c y) / ȳ, and of
+    (l - e H'(ȳ) y) / H, but for a constant.
     """
-    rows, positives = len(clicked) + len(not_clicked), len(clicked)
-    loss, squared = 0.0, 0.0
-    for values, sign in ((clicked, -1.0), (not_clicked, 1.0)):
-        loss += _sum(lambda x, sign=sign: numpy.logaddexp(0.0, sign * x), values)  # type: ignore[misc]
-        squared += _sum(lambda x, sign=sign: numpy.logaddexp(0.0, sign * x) ** 2, values)  # type: ignore[misc]
-    log_loss = math.sqrt(max(squared / rows - (loss / rows) ** 2, 0.0) / max(rows - 1, 1))
-    if not positives:
+    rows, total = len(clicked) + len(not_clicked), clicked.total + not_clicked.total
+    loss = (clicked.sum(_loss_if_clicked) + not_clicked.sum(_loss_if_not_clicked)) / total
+    squares = _spread(clicked, not_clicked, lambda losses, _: losses - loss)
+    log_loss = math.sqrt(squares * rows / max(rows - 1, 1)) / total
+    positives = clicked.total
+    if not len(clicked):
         return StandardErrors(log_loss, None, None, None)
-    mean = positives / rows
-    ratio = (_sum(expit, clicked) + _sum(expit, not_clicked)) / positives
-    spread = _sum(lambda x: (expit(x) - ratio) ** 2, clicked) + _sum(lambda x: expit(x) ** 2, not_clicked)
-    calibration = math.sqrt(spread / rows / rows) / mean
-    if positives == rows:
+    mean = positives / total
+    ratio = (clicked.sum(expit) + not_clicked.sum(expit)) / positives
+    spread = clicked.sum(lambda x: (expit(x) - ratio) ** 2, 2) + not_clicked.sum(lambda x: expit(x) ** 2, 2)
+    calibration = math.sqrt(spread) / total / mean
+    if not len(not_clicked):
         return StandardErrors(log_loss, None, None, calibration)
     entropy, slope = -mean * math.log(mean) - (1 - mean) * math.log1p(-mean), math.log((1 - mean) / mean)
-    tilt = loss / rows / entropy * slope  # e H'(ȳ)
-    of_clicked = _sum(lambda x: numpy.logaddexp(0.0, -x), clicked)
-    second = squared - 2 * tilt * of_clicked + tilt**2 * positives
-    first = loss - tilt * positives
-    normalized = math.sqrt(max(second / rows - (first / rows) ** 2, 0.0) / rows) / entropy
-    return StandardErrors(log_loss, _auc_error(clicked, not_clicked), normalized, calibration)
+    tilt = loss / entropy * slope  # e H'(ȳ)
+    squares = _spread(clicked, not_clicked, lambda losses, label: losses - loss - tilt * (label - mean))
+    return StandardErrors(log_loss, _auc_error(clicked, not_clicked), math.sqrt(squares) / total / entropy, calibration)
 
 
-def _auc_error(clicked: Logits, not_clicked: Logits) -> float:
+def _spread(
+    clicked: LabelLogits, not_clicked: LabelLogits, deviation: Callable[[numpy.ndarray, float], numpy.ndarray]
+) -> float:
+    """Σ w² deviation(log losses, label)²."""
+    of_clicked = clicked.sum(lambda x: deviation(_loss_if_clicked(x), 1.0) ** 2, power=2)
+    return of_clicked + not_clicked.sum(lambda x: deviation(_loss_if_not_clicked(x), 0.0) ** 2, power=2)
+
+
+def _loss_if_clicked(logits: numpy.ndarray) -> numpy.ndarray:
+    return numpy.asarray(numpy.logaddexp(0.0, -logits))
+
+
+def _loss_if_not_clicked(logits: numpy.ndarray) -> numpy.ndarray:
+    return numpy.asarray(numpy.logaddexp(0.0, logits))
+
+
+def _auc_error(clicked: LabelLogits, not_clicked: LabelLogits) -> float:
     """DeLong's: the variances, over clicked and over other rows, of the share of the others that a row is ranked above
-    (below), each by its number of rows. Both arrays ascending and not empty."""
+    (below), each by its number of rows. Neither is empty."""
     variance = 0.0
     for own, others in ((clicked, not_clicked), (not_clicked, clicked)):
+        behind = others.cumulated()
 
-        def share(x: numpy.ndarray, others: Logits = others) -> numpy.ndarray:
-            below = numpy.searchsorted(others, x, "left") + numpy.searchsorted(others, x, "right")
-            return numpy.asarray(below / (2.0 * len(others)))
+        def share(x: numpy.ndarray, others: LabelLogits = others, behind: numpy.ndarray = behind) -> numpy.ndarray:
+            below = behind[numpy.searchsorted(others.logits, x, "left")]
+            return numpy.asarray((below + behind[numpy.searchsorted(others.logits, x, "right")]) / (2.0 * behind[-1]))
 
-        mean = _sum(share, own, exact=False) / len(own)
-        squares = _sum(lambda x, share=share, mean=mean: (share(x) - mean) ** 2, own, exact=False)  # type: ignore[misc]
-        variance += squares / max(len(own) - 1, 1) / len(own)
+        mean = own.sum(share, exact=False) / own.total
+        squares = own.sum(lambda x, share=share, mean=mean: (share(x) - mean) ** 2, 2, exact=False)  # type: ignore[misc]
+        variance += squares / own.total**2 * len(own) / max(len(own) - 1, 1)
     return math.sqrt(variance)
-
-
-def _sum(function: Callable[[numpy.ndarray], numpy.ndarray], values: Logits, exact: bool = True) -> float:
-    """Sum of function(value), a chunk at a time; in float64 but where equal float32 are looked for (`exact` off)."""
-    chunks = (values[start : start + _CHUNK_ROWS] for start in range(0, len(values), _CHUNK_ROWS))
-    return math.fsum(function(chunk.astype(numpy.float64) if exact else chunk).sum() for chunk in chunks)

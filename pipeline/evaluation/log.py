@@ -22,6 +22,7 @@ from pipeline.data.formats.parquet import PARQUET, fold
 from pipeline.data.formats.prepared import OUT_OF_VOCABULARY_ROW
 from pipeline.data.formats.reader import BadLine, Format, Reader, Unit, check_bad_lines
 from pipeline.data.formats.text_files import first_fields
+from pipeline.data.formats.weights import WeightError
 from pipeline.data.numbered_as import laid_out
 from pipeline.data.numbering import numbering
 from pipeline.data.schema import Schema
@@ -43,6 +44,8 @@ class Piece:
     """[n, C] rows of the model's tables, as the model takes them."""
     label: npt.NDArray[numpy.float32]
     """[n], 0 or 1."""
+    weight: npt.NDArray[numpy.float32] | None
+    """[n], above 0; None where all rows count the same."""
     values: Mapping[str, pa.Array]
     """Raw values [n] by category, lists of them where they are lists; of a prepared log its table rows."""
     missing: Mapping[str, npt.NDArray[numpy.bool_]]
@@ -62,6 +65,11 @@ class NewerLog:
     def is_prepared(self) -> bool:
         """Whether its columns are model inputs already."""
         return self._reader.prepared is not None
+
+    @property
+    def weight(self) -> str:
+        """Column of the rows' weights; empty where all count the same."""
+        return self._reader.schema.weight
 
     @property
     def bad_lines(self) -> list[BadLine]:
@@ -88,10 +96,12 @@ class NewerLog:
         (batch,) = self._reader.columns(number, list(schema.inputs)).combine_chunks().to_batches()
         try:
             rows = decode(batch, schema, lookups=self._lookups)
-        except LabelError as error:
+        except (LabelError, WeightError) as error:
             row = unit.first_row - self._first_row(unit.path) + error.row
+            of_label = isinstance(error, LabelError)
+            column, found = (schema.label, "label ") if of_label else (schema.weight, "")
             raise ValueError(
-                f"{unit.path}: row {row} (from 0), column {schema.label!r}: found label {error.found!r}, expected "
+                f"{unit.path}: row {row} (from 0), column {column!r}: found {found}{error.found!r}, expected "
                 f"{error.expected}; repair or remove the row"
             ) from error
         return self._piece(unit, rows, {column: batch.column(column) for column in schema.categories})
@@ -120,7 +130,7 @@ class NewerLog:
             column += places
         dense = numpy.stack(list(rows.dense), axis=1)
         label = numpy.asarray(rows.label, numpy.float32)
-        return Piece(unit.path, dense, ids.astype(numpy.int64), label, values, missing, unknown)
+        return Piece(unit.path, dense, ids.astype(numpy.int64), label, rows.weight, values, missing, unknown)
 
     def _first_row(self, path: str) -> int:
         return next(unit.first_row for unit in self._reader.units if unit.path == path)

@@ -13,7 +13,7 @@ from pipeline.evaluation.exported import Exported
 from pipeline.evaluation.groups import CategorySums, NumberSums, row_sums
 from pipeline.evaluation.intervals import judge
 from pipeline.evaluation.log import NewerLog, Piece
-from pipeline.evaluation.reliability import expected_calibration_error, reliability
+from pipeline.evaluation.reliability import reliability
 from pipeline.run.records.evaluation import EvaluatedModel, JudgedFile, ModelEvaluation
 from pipeline.run.records.results import Metrics
 from pipeline.training.metrics import Evaluation
@@ -22,8 +22,8 @@ from pipeline.training.metrics import Evaluation
 def measure(export: Exported, log: NewerLog, path: str, config: GroupConfig) -> ModelEvaluation:
     """The evaluation of all rows of the log, whose data.path is `path`.
 
-    Memory: a few units of the log, 12 bytes a row (exact AUC and deciles), and the sums of `groups`. Raises ValueError
-    for bad rows, for answers that are not finite, and for rows of one label only.
+    Memory: a few units of the log, 12 bytes a row (24 with weights; exact AUC and deciles), and the sums of `groups`.
+    Raises ValueError for bad rows, for answers that are not finite, and for rows of one label only.
     """
     test = None if export.card.metrics is None else export.card.metrics.test
     schema = export.schema
@@ -31,22 +31,24 @@ def measure(export: Exported, log: NewerLog, path: str, config: GroupConfig) -> 
     files = _Files(test)
     for piece in _read_ahead(log):
         logits = _logits(export, piece, config.batch_size)
-        rows.add(torch.from_numpy(logits), torch.from_numpy(piece.label))
-        files.add(piece.file, logits, piece.label)
-        fields.add(piece, row_sums(logits, piece.label))
+        weight = None if piece.weight is None else torch.from_numpy(piece.weight)
+        for own in (rows, files.of(piece.file)):
+            own.add(torch.from_numpy(logits), torch.from_numpy(piece.label), weight)
+        fields.add(piece, row_sums(logits, piece.label, piece.weight))
     clicked, not_clicked = rows.sorted_logits()
     if not len(clicked) or not len(not_clicked):
         raise ValueError(
             f"{path}: the label, column {schema.label!r} of the model, is {int(len(clicked) > 0)} in each of its "
             f"{log.rows:,} rows, by which no model can be judged; give rows of both labels"
         )
-    bins = reliability(clicked, not_clicked)
+    bins, calibration_error = reliability(clicked, not_clicked)
     return ModelEvaluation(
         model=EvaluatedModel(str(export.path), export.card.model, test),
         log=path,
         is_prepared=log.is_prepared,
+        weight=log.weight,
         overall=judge(rows, test),
-        expected_calibration_error=expected_calibration_error(bins),
+        expected_calibration_error=calibration_error,
         reliability=bins,
         files=files.judged(),
         categories=tuple(one.field(config.values) for one in fields.categories),
@@ -75,12 +77,12 @@ class _Files:
         self._test, self._name, self._rows = test, "", Evaluation()
         self._judged: list[JudgedFile] = []
 
-    def add(self, file: str, logits: npt.NDArray[numpy.float32], labels: npt.NDArray[numpy.float32]) -> None:
-        """Rows of a file; those of one file come together."""
+    def of(self, file: str) -> Evaluation:
+        """What a file's rows are added to; those of one file come together."""
         if file != self._name:
             self._close()
             self._name, self._rows = file, Evaluation()
-        self._rows.add(torch.from_numpy(logits), torch.from_numpy(labels))
+        return self._rows
 
     def _close(self) -> None:
         if self._name:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from pipeline.report.words import difference, percent
+from pipeline.report.words import by_weight, difference, percent
 from pipeline.run.records.evaluation import CategoryField, Difference, Group, JudgedFile, ModelEvaluation
 
 BEYOND_CHANCE = 4.0
@@ -53,7 +53,8 @@ def _interval(found: Difference) -> str:
 def details(found: ModelEvaluation) -> list[str]:
     """What a reader must know beside the headline."""
     overall = found.overall
-    said = [
+    said = [by_weight(found.weight)] if found.weight else []
+    said += [
         f"{percent(overall.label_ratio)} of the rows are clicks, {percent(overall.mean_prediction)} are predicted. "
         "Log loss moves with the share of clicks; normalized entropy, which divides by what knowing that share alone "
         "gives, moves less."

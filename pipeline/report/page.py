@@ -26,7 +26,7 @@ from pipeline.report.rank_tables import rank_study_table
 from pipeline.report.run_records import RunRecords, read_run
 from pipeline.report.tables import Table, codesign_tables, compared_energy, timings_table
 from pipeline.report.template import fill_template
-from pipeline.report.words import counted, details, difference, headline, millions
+from pipeline.report.words import by_weight, counted, details, difference, headline, millions
 from pipeline.run.records.candidates import best_candidates
 from pipeline.run.records.codesign import LOG_LOSS_TOLERANCE, Codesign
 from pipeline.run.records.race import Trial
@@ -75,7 +75,7 @@ def _page(run: RunRecords, command: str) -> dict[str, Any]:
         "run": run.name,
         "subtitle": _subtitle(run),
         "headline": headline(run),
-        "details": details(results, run.trees) if results else [],
+        "details": [*_weights_said(run), *details(results, run.trees)] if results else [],
         "cards": all_cards(results, codesign),
         "architecture_title": title,
         "architecture": architecture,
@@ -102,6 +102,11 @@ def _page(run: RunRecords, command: str) -> dict[str, Any]:
         "absent": _ABSENT,
         "footer": f"Absent from this run: {', '.join(run.missing)}." if run.missing else "",
     }
+
+
+def _weights_said(run: RunRecords) -> list[str]:
+    """That figures are weighted, where they are."""
+    return [by_weight(run.schema.weight)] if run.schema is not None and run.schema.weight else []
 
 
 def _subtitle(run: RunRecords) -> str:
@@ -227,6 +232,7 @@ def _data_facts(run: RunRecords) -> list[tuple[str, str]]:
             ("integer columns", str(schema.num_integers)),
             ("categorical columns", str(schema.num_categories)),
             ("embedding rows", f"{sum(schema.table_sizes):,} in all tables"),
+            *([("weights of rows", f"column {schema.weight!r}")] if schema.weight else []),
         ]
     elif data.get("schema"):
         facts.append(("schema", str(data["schema"])))

@@ -43,6 +43,15 @@ def difference(value: float) -> str:
     return ("−" if value < 0 else "+") + text
 
 
+def by_weight(column: str) -> str:
+    """What figures of a log with weights are.
+
+    >>> by_weight("worth")
+    "Rows count by their weights (column 'worth') in every mean, share, AUC and interval."
+    """
+    return f"Rows count by their weights (column {column!r}) in every mean, share, AUC and interval."
+
+
 def counted(count: int, noun: str) -> str:
     """A count with its noun.
 

@@ -46,6 +46,8 @@ from torch.futures import Future
 from pipeline.run.records.codec import read_record, write_record
 
 INDEX = "tensors.json"
+READ_BYTES = 1 << 26
+"""Of a piece that are in memory together, beside where they are read into."""
 CHUNK_BYTES = 1 << 22
 """How much is written and summed at a time."""
 DTYPES = {
@@ -276,9 +278,8 @@ class TensorReader(StorageReader):
         for name, items in by_file.items():
             with (self.folder / name).open("rb") as file:
                 for item, piece, dtype in sorted(items, key=lambda one: one[1].first_byte):
-                    whole = _read_piece(file, piece, dtype)
                     target = planner.resolve_tensor(item).detach()
-                    target.copy_(narrow_tensor_by_index(whole, item.storage_offsets, item.lengths))
+                    _read_into(target, file, piece, dtype, item)
                     planner.commit_tensor(item, target)
         done: Future[None] = Future()
         done.set_result(None)
@@ -290,13 +291,31 @@ class TensorReader(StorageReader):
         return False
 
 
-def _read_piece(file: IO[bytes], piece: Piece, dtype: torch.dtype) -> Tensor:
-    file.seek(piece.first_byte)
-    contents = bytearray(file.read(piece.bytes))
-    if len(contents) != piece.bytes:
+def _read_into(target: Tensor, file: IO[bytes], piece: Piece, dtype: torch.dtype, item: ReadItem) -> None:
+    """Read what is wanted of a piece, some rows at a time: a table may be larger than what is left of the memory."""
+    if not piece.sizes or not target.dim():
+        target.copy_(_rows(file, piece, dtype, 0, None).reshape(target.shape))
+        return
+    row_bytes = piece.bytes // max(piece.sizes[0], 1)
+    step = max(1, READ_BYTES // max(row_bytes, 1))
+    first_row, rows = int(item.storage_offsets[0]), int(item.lengths[0])
+    for start in range(0, rows, step):
+        stop = min(start + step, rows)
+        found = _rows(file, piece, dtype, first_row + start, first_row + stop)
+        offsets, lengths = (0, *item.storage_offsets[1:]), (stop - start, *item.lengths[1:])
+        target[start:stop].copy_(narrow_tensor_by_index(found, offsets, lengths))
+
+
+def _rows(file: IO[bytes], piece: Piece, dtype: torch.dtype, start: int, stop: int | None) -> Tensor:
+    """Rows of a piece; None: all of it."""
+    rows = piece.sizes[0] if piece.sizes else 1
+    row_bytes, stop = piece.bytes // max(rows, 1), rows if stop is None else stop
+    file.seek(piece.first_byte + start * row_bytes)
+    contents = bytearray(file.read((stop - start) * row_bytes))
+    if len(contents) != (stop - start) * row_bytes:
         raise ValueError(f"{file.name}: ends before byte {piece.first_byte + piece.bytes}; the file was cut")
     flat = torch.frombuffer(contents, dtype=dtype) if contents else torch.empty(0, dtype=dtype)
-    return flat.reshape(piece.sizes)
+    return flat.reshape(stop - start, *piece.sizes[1:])
 
 
 class TensorsOnly(DefaultLoadPlanner):

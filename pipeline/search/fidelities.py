@@ -91,7 +91,8 @@ def train_dense(network: Subnet, train: FrozenRows, valid: FrozenRows, recipe: T
     for step in range(steps):
         batch = slice(step * recipe.batch_size, (step + 1) * recipe.batch_size)
         logit = network(train.dense[batch], train.embedded[batch])
-        binary_cross_entropy_with_logits(logit, train.label[batch]).backward()  # type: ignore[no-untyped-call]
+        factor = None if train.factor is None else train.factor[batch]
+        binary_cross_entropy_with_logits(logit, train.label[batch], factor).backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_([part.leaf for part in slices], recipe.clip_norm)
         if not norm.isfinite():
             return math.nan
@@ -99,4 +100,4 @@ def train_dense(network: Subnet, train: FrozenRows, valid: FrozenRows, recipe: T
     network.eval()
     with torch.no_grad():
         logits = torch.cat([network(chunk.dense, chunk.embedded) for chunk in valid.chunks()])
-    return float(binary_cross_entropy_with_logits(logits.double(), valid.label.double()))
+    return float(binary_cross_entropy_with_logits(logits.double(), valid.label.double(), valid.factor))

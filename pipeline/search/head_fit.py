@@ -1,8 +1,8 @@
 """A last layer fitted to convergence: logistic regression on frozen features, held near the supernet's head.
 
-The loss is the rows' mean log loss + λ ‖w − w_start‖², the bias free. It is minimized in float64 for each penalty λ,
-from the largest on, each from where the last one ended. Four fifths of the rows are fitted, the last fifth says which
-penalty is best, and with that one the fit goes on over all rows.
+The loss is the rows' mean log loss (by weight, where they have weights) + λ ‖w − w_start‖², the bias free. It is
+minimized in float64 for each penalty λ, from the largest on, each from where the last one ended. Four fifths of the
+rows are fitted, the last fifth says which penalty is best, and with that one the fit goes on over all rows.
 
 By L-BFGS, not Newton's method: with P features a Hessian costs as much as P / 2 gradients at every step, and where
 features are not kept a gradient costs the network. Its first guess of the curvature is the Hessian's diagonal blocks on

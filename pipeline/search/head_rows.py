@@ -30,18 +30,19 @@ class HeadRows:
     """Features [r, P] of every piece that is held here, where they are kept."""
 
     @classmethod
-    def of(cls, features: Tensor, label: Tensor) -> "HeadRows":
-        """Given features [R, P] with their labels [R], kept."""
+    def of(cls, features: Tensor, label: Tensor, factor: Tensor | None = None) -> "HeadRows":
+        """Given features [R, P] with their labels [R] and what they count for [R], kept."""
         nothing = features.new_empty(len(label), 0)
-        rows = HeldRows.of(FrozenRows(nothing, nothing, label))
+        rows = HeldRows.of(FrozenRows(nothing, nothing, label, factor))
         return cls(None, rows, [features[slice(*ends)] for ends in rows.pieces])
 
-    def read(self, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """(features [r, P], labels [r]) of the rows held here from `start` to before `stop`, piece by piece."""
+    def read(self, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """(features [r, P], labels [r], factors [r]) of the rows held here from `start` to before `stop`, piece by
+        piece."""
         for number, (first, _), part in self.rows.held(start, stop):
             features = self._features(number, part)  # of the whole piece, whatever is read of it
             own = slice(max(start - first, 0), max(stop - first, 0))
-            yield features[own], part.label[own]
+            yield features[own], part.label[own], None if part.factor is None else part.factor[own]
 
     def _features(self, number: int, part: FrozenRows) -> Tensor:
         if self.kept:
@@ -55,12 +56,13 @@ def piece_sums(rows: HeadRows, reading: Reading) -> Tensor:
     """The reading's sums over each piece held here, [K, N + 1] in float64: the gradient (zeros if not asked for), then
     the log losses."""
     point, found = reading.point, list[Tensor]()
-    for features, label in rows.read(reading.start, reading.stop):
+    for features, label, factor in rows.read(reading.start, reading.stop):
         own, wanted, wide = point.new_zeros(len(point) + 1), label.double(), features.double()
         logit = torch.addmv(point[-1:], wide, point[:-1])
-        own[-1] = binary_cross_entropy_with_logits(logit, wanted, reduction="sum")
+        own[-1] = binary_cross_entropy_with_logits(logit, wanted, factor, reduction="sum")
         if reading.has_gradient:
             residual = logit.sigmoid_().sub_(wanted)  # [r]
+            residual = residual if factor is None else residual.mul_(factor)
             own[:-2].addmv_(wide.t(), residual)
             own[-2] = residual.sum()
         found.append(own)
@@ -70,9 +72,10 @@ def piece_sums(rows: HeadRows, reading: Reading) -> Tensor:
 def curved(rows: HeadRows, stop: int, point: Tensor) -> Iterator[Tensor]:
     """Of each piece held here of the first `stop` rows, in the features' own float32: [r, N], whose transpose times
     itself is the Hessian of the sum of the rows' log losses at weight and bias [N]."""
-    for features, _ in rows.read(0, stop):
+    for features, _, factor in rows.read(0, stop):
         share = torch.addmv(point[-1:], features.double(), point[:-1]).sigmoid_()
-        root = (share * (1 - share)).sqrt().to(features.dtype)  # of the curvature of a row's loss
+        curvature = share * (1 - share)  # of a row's loss
+        root = (curvature if factor is None else curvature * factor).sqrt().to(features.dtype)
         yield torch.cat([features, features.new_ones(len(features), 1)], dim=1) * root[:, None]
 
 

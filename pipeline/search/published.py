@@ -37,9 +37,10 @@ class PublishedHead:
         self.weight, self.bias = weight.clone(), bias.clone()
         self._squares = [torch.zeros_like(weight), torch.zeros_like(bias)]
 
-    def step(self, features: Tensor, label: Tensor, rate: float) -> None:
-        """One step on features [B, P] and labels [B]."""
+    def step(self, features: Tensor, label: Tensor, rate: float, factor: Tensor | None = None) -> None:
+        """One step on features [B, P], labels [B] and what the rows count for [B]."""
         residual = ((features @ self.weight + self.bias).sigmoid() - label) / len(label)  # [B]
+        residual = residual if factor is None else residual * factor
         gradients = [residual @ features, residual.sum()[None]]
         norm = math.hypot(*(float(gradient.norm()) for gradient in gradients))
         scale = min(1.0, CLIP_NORM / (norm + SCALE_EPSILON))
@@ -81,5 +82,5 @@ def train_heads(
             place = step % batches * size
             batch, rate = rows.part(place, place + size), published_rate(step, config)
             for head, read in zip(trained, features(batch.dense, batch.embedded), strict=True):
-                head.step(read, batch.label, rate)
+                head.step(read, batch.label, rate, batch.factor)
     return [(head.weight, head.bias) for head in trained]

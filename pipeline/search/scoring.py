@@ -103,10 +103,11 @@ def features_of(features: Features, chunk: FrozenRows) -> list[Tensor]:
 
 @torch.no_grad()
 def row_losses(features: Features, heads: Sequence[Head], chunk: FrozenRows) -> Tensor:
-    """Log losses [n, r] of networks with these heads, nats; computed in float64, kept in float32."""
+    """Log losses [n, r] of networks with these heads, each times what its row counts for, nats; computed in float64,
+    kept in float32."""
     losses = torch.empty(len(heads), len(chunk), device=chunk.label.device)
     label = chunk.label.double()
     for own, (weight, bias), read in zip(losses, heads, features(chunk.dense, chunk.embedded), strict=True):
         logit = (read @ weight + bias).double()  # [r]
-        own.copy_(binary_cross_entropy_with_logits(logit, label, reduction="none"))
+        own.copy_(binary_cross_entropy_with_logits(logit, label, chunk.factor, reduction="none"))
     return losses

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from pipeline.run.processes import cpu_threads
 from pipeline.serving.bench_config import ServeBenchConfig, Variant
+from pipeline.serving.exported_model import ExportedModel
 from pipeline.serving.graph_formats import graph_file
 from pipeline.serving.precision import with_precision
 from pipeline.serving.rebuilt import rebuilt
-from pipeline.serving.torchscript_model import ExportedModel
 
 Call = Callable[[Tensor, Tensor], Any]
 """(dense [B, I], ids [B, C]) → probability, in whatever form."""

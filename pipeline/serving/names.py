@@ -29,6 +29,8 @@ class ExportFiles:
     """Of the network, in every file."""
     further: tuple[FurtherFormat, ...] = ()
     """Files beside model.pt."""
+    mapped: bool = False
+    """Whether the tables are a file of their own, which is mapped where the model is served."""
 
     @property
     def formats(self) -> tuple[FileFormat, ...]:

@@ -110,7 +110,8 @@ class RawRows:
     def parse(self, line: "str | bytes", columns: Sequence[str] = ()) -> dict[str, str]:
         """A line of raw text as a row. `columns`: the file's header, where it has one.
 
-        A line may lack the label, or the label and a timestamp that is no input.
+        A line may lack the label, or all columns that no model reads: the label, a timestamp that is no input, and the
+        weight of a row.
 
         Raises RowError for a line with another number of columns, or that is not UTF-8.
         """
@@ -124,8 +125,9 @@ class RawRows:
             raise RowError(f"the line cannot be read: {error}") from error
         if len(fields) == len(names) - 1 and self._schema["label"] in names:
             names.remove(self._schema["label"])
-        unused = {self._schema["label"], self._schema.get("timestamp")}
-        if len(fields) == len(names) - 2 and unused <= set(names) - set(self.columns):
+        unused = {self._schema["label"], self._schema.get("timestamp"), self._schema.get("weight")} - {"", None}
+        unused -= set(self.columns)
+        if len(fields) == len(names) - len(unused) and unused <= set(names):
             names = [name for name in names if name not in unused]
         if len(fields) != len(names):
             raise RowError(f"found {len(fields)} columns, expected {len(names)}")

@@ -13,7 +13,7 @@ from modules.operators import InputShape
 from modules.supernet import OwnWeights, Subnet
 from pipeline.evaluation.exported import Exported, open_export
 from pipeline.run.records.recipe import numbers_read
-from pipeline.serving.torchscript_model import ExportedModel, TrainedParts
+from pipeline.serving.exported_model import ExportedModel, TrainedParts
 
 
 def rebuilt(folder: str) -> ExportedModel:

@@ -55,23 +55,25 @@ def load_served(card: Path, wanted: ServedFormat = "auto") -> ServedModel:
     described = {one["format"]: one for one in files}
     kind = chosen_format(wanted, tuple(described))
     vocabulary = (document.get("raw_rows") or {}).get("vocabulary")
-    for one in [described[kind], *([vocabulary] if vocabulary else [])]:
+    tables = document["inputs"][1].get("tables_file")
+    for one in [described[kind], *([vocabulary] if vocabulary else []), *([tables] if tables else [])]:
         path = card.with_name(one["file"])
         if not path.is_file() or sha256(path) != one["sha256"]:
             raise ValueError(f"{path} is not the file that {card} describes; export again, or copy the files together")
     file = card.with_name(described[kind]["file"])
-    score = load_score(file, kind)
+    score = load_score(file, kind, card.with_name(tables["file"]) if tables else None)
     _warm_up(score, document)
     rows = RememberedRows(RawRows(document, card.parent))
     return ServedModel(file, kind, described[kind]["sha256"], rows, score)
 
 
-def load_score(file: Path, kind: FileFormat) -> Score:
-    """The file as a function. It uses one thread. Raises ValueError for a file that cannot be loaded."""
+def load_score(file: Path, kind: FileFormat, tables: Path | None = None) -> Score:
+    """The file as a function, its tables mapped from `tables` where they are a file of their own. It uses one thread.
+    Raises ValueError for a file that cannot be loaded."""
     try:
         match kind:
             case "torchscript":
-                return _of_torch(_scripted(file))
+                return _of_torch(_scripted(file, tables))
             case "pt2":
                 # its own call reads the call's specification from JSON each time, which takes longer than a small model
                 run = torch._inductor.aoti_load_package(str(file), run_single_threaded=True).loader.boxed_run
@@ -94,9 +96,11 @@ def _read(card: Path) -> dict[str, Any]:
     return document
 
 
-def _scripted(file: Path) -> Callable[..., Any]:
+def _scripted(file: Path, tables: Path | None) -> Callable[..., Any]:
     """A frozen TorchScript model: its logit alone, whose sigmoid is the probability."""
     loaded: Any = torch.jit.load(str(file), map_location="cpu")
+    if tables is not None:
+        loaded.map_tables(str(tables))
     frozen = torch.jit.freeze(loaded.eval(), preserved_attrs=["logit"])
 
     def run(dense: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -35,7 +35,7 @@ _SERVER = """
 import sys, warnings
 import numpy
 warnings.simplefilter("ignore")
-kind, path, rows, answers = sys.argv[1:]
+kind, path, rows, answers, tables = sys.argv[1:]
 dense, ids = (numpy.load(rows)[name] for name in ("dense", "ids"))
 if kind == "onnx":
     import onnxruntime
@@ -48,6 +48,8 @@ else:
         run = torch._inductor.aoti_load_package(path)
     else:
         loaded = torch.jit.load(path, map_location="cpu")
+        if tables:
+            loaded.map_tables(tables)
         run = lambda dense, ids: (loaded(dense, ids), loaded.logit(dense, ids))
     score = lambda dense, ids: [one.numpy() for one in run(torch.from_numpy(dense), torch.from_numpy(ids))]
 found, first = [], 0
@@ -70,16 +72,20 @@ class LabelledRows:
     """[r, C] int64."""
     label: Tensor
     """[r]."""
+    weight: Tensor | None = None
+    """[r], above 0; None where all rows count the same. No model reads it: it is for the figures."""
 
 
 def rows_of_the_test_split(dataset: Dataset) -> LabelledRows | None:
     """Its first TEST_ROWS rows; None where there are none."""
-    found, rows = list[tuple[Tensor, Tensor, Tensor]](), min(TEST_ROWS, dataset.rows("test"))
+    found, rows = list[tuple[Tensor, ...]](), min(TEST_ROWS, dataset.rows("test"))
     if not rows:
         return None
     with dataset.stream("test", min(BATCH, rows), drop_last=False) as stream:
         for batch in itertools.islice(stream, -(-rows // BATCH)):
-            found.append((batch.dense.clone(), batch.padded_ids(dataset.schema.id_places).clone(), batch.label.clone()))
+            weight = () if batch.weight is None else (batch.weight.clone(),)
+            ids = batch.padded_ids(dataset.schema.id_places).clone()
+            found.append((batch.dense.clone(), ids, batch.label.clone(), *weight))
     return LabelledRows(*(torch.cat(parts)[:rows] for parts in zip(*found, strict=True)))
 
 
@@ -89,9 +95,15 @@ def tolerance_of(wanted: ExportFiles) -> float:
 
 
 def check_file(
-    path: Path, kind: FileFormat, wanted: ExportFiles, trained: Exportable, rows: LabelledRows | None
+    path: Path,
+    kind: FileFormat,
+    wanted: ExportFiles,
+    trained: Exportable,
+    rows: LabelledRows | None,
+    tables: Path | None = None,
 ) -> FileCheck:
-    """What a fresh process makes of the rows, beside what the trained model makes of them.
+    """What a fresh process makes of the rows, beside what the trained model makes of them. `tables`: the file that the
+    model's tables are mapped from.
 
     Files without rounding are compared on random rows too, and all are where there are no rows. RuntimeError where the
     difference is larger than the tolerance, or the logit is not the probability's.
@@ -104,7 +116,7 @@ def check_file(
         ids = torch.cat([rows.ids, ids] if is_exact else [rows.ids])
     with torch.no_grad():
         expected = torch.cat([trained.logit(*part) for part in zip(dense.split(BATCH), ids.split(BATCH), strict=True)])
-    probability, logit = _answers(path, kind, dense, ids)
+    probability, logit = _answers(path, kind, dense, ids, tables)
     difference = float((probability.double() - expected.sigmoid().double()).abs().max())
     apart, tolerance = float((probability - logit.sigmoid()).abs().max()), tolerance_of(wanted)
     if not (difference <= tolerance and apart <= TABLE_TOLERANCE["fp32"]):  # NaN is a difference too
@@ -114,7 +126,7 @@ def check_file(
         )
     if rows is None or not own:
         return FileCheck(0, tolerance, difference, 0.0, None)
-    found, before = (_metrics(logits[:own], rows.label) for logits in (logit, expected))
+    found, before = (_metrics(logits[:own], rows) for logits in (logit, expected))
     auc = None if found.auc is None or before.auc is None else found.auc - before.auc
     return FileCheck(own, tolerance, difference, found.log_loss - before.log_loss, auc)
 
@@ -130,13 +142,13 @@ def random_rows(model: Exportable) -> tuple[Tensor, Tensor]:
     return dense, torch.where(absent & (model.lowest_ids < 0), -1, ids)
 
 
-def _answers(path: Path, kind: FileFormat, dense: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+def _answers(path: Path, kind: FileFormat, dense: Tensor, ids: Tensor, tables: Path | None) -> tuple[Tensor, Tensor]:
     """Probability [r] and logit [r] that a fresh process gets from the file."""
     with tempfile.TemporaryDirectory() as folder:
         rows, answers = f"{folder}/rows.npz", f"{folder}/answers.npz"
         numpy.savez(rows, dense=dense.numpy(), ids=ids.numpy())
         run_python(
-            ["-P", "-c", _SERVER, kind, str(path), rows, answers],
+            ["-P", "-c", _SERVER, kind, str(path), rows, answers, "" if tables is None else str(tables)],
             {"OMP_NUM_THREADS": "1"},
             f"loading {path.name} with torch alone",
         )
@@ -144,7 +156,7 @@ def _answers(path: Path, kind: FileFormat, dense: Tensor, ids: Tensor) -> tuple[
             return torch.from_numpy(found["arr_0"]), torch.from_numpy(found["arr_1"])
 
 
-def _metrics(logits: Tensor, label: Tensor) -> Metrics:
-    rows = Evaluation()
-    rows.add(logits, label)
-    return rows.own_metrics()
+def _metrics(logits: Tensor, rows: LabelledRows) -> Metrics:
+    found = Evaluation()
+    found.add(logits, rows.label, rows.weight)
+    return found.own_metrics()

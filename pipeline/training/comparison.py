@@ -1,5 +1,8 @@
 """Two models compared on the same rows: the difference of their mean log losses with an interval over rows and seeds.
 
+Rows with weights count by them in the means. A row is one draw whatever its weight: the interval is that of a weighted
+mean of rows drawn one by one (the sandwich estimate), wider than if a row of weight 2 were two rows.
+
 R rows, S seeds.
 """
 
@@ -10,6 +13,8 @@ from dataclasses import dataclass
 import numpy
 import numpy.typing as npt
 from scipy import stats
+
+from pipeline.training.row_weights import factors
 
 CONFIDENCE = 0.95
 """Of the interval."""
@@ -27,8 +32,14 @@ class Interval:
     """Upper end."""
 
 
-def compare(first: Sequence[npt.NDArray[numpy.float64]], second: Sequence[npt.NDArray[numpy.float64]]) -> Interval:
+def compare(
+    first: Sequence[npt.NDArray[numpy.float64]],
+    second: Sequence[npt.NDArray[numpy.float64]],
+    *,
+    weights: npt.NDArray[numpy.float32] | None = None,
+) -> Interval:
     """The difference of two models' log losses, each given per seed and row ([R] a seed), with its 95 % interval.
+    `weights`: what the rows count for [R].
 
     Two sources of luck add up: which rows were tested (the rows' paired differences, averaged over seeds) and which
     seeds were drawn. Seeds are paired too: both models' trainings with one seed read the rows in the same order and
@@ -37,9 +48,12 @@ def compare(first: Sequence[npt.NDArray[numpy.float64]], second: Sequence[npt.ND
     """
     assert len(first) == len(second), "models are compared seed by seed"
     paired = numpy.subtract(first, second)  # [S, R]
-    rows, seeds = paired.mean(axis=0), paired.mean(axis=1)
-    difference = float(rows.mean())
-    of_rows = float(rows.var(ddof=1)) / len(rows) if len(rows) > 1 else 0.0
+    own = factors(weights)
+    counted = numpy.ones(paired.shape[1]) if own is None else own
+    rows, seeds = paired.mean(axis=0), (counted * paired).mean(axis=1)
+    difference = float((counted * rows).mean())
+    squares = float(((counted * (rows - difference)) ** 2).sum())
+    of_rows = squares / (len(rows) - 1) / len(rows) if len(rows) > 1 else 0.0
     of_seeds = float(seeds.var(ddof=1)) / len(seeds) if len(seeds) > 1 else 0.0
     # Welch and Satterthwaite's degrees of freedom: the rows are so many that theirs do not matter
     degrees = (len(seeds) - 1) * (of_rows + of_seeds) ** 2 / of_seeds**2 if of_seeds > 0 else math.inf

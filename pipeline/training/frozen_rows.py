@@ -3,6 +3,8 @@
 A sample of rows is cut into pieces, always the same ones; on many ranks each holds every so many-th piece, so that a
 rank's memory shrinks with their number. What is computed of a piece does not depend on who holds it.
 
+Where rows have weights, losses are multiplied by factors of mean 1: the mean of that is the weighted mean of losses.
+
 B batch, I dense inputs, F fields, D embedding width, R rows of a sample, H of them held by this rank.
 """
 
@@ -17,6 +19,7 @@ from torchrec.distributed import DistributedModelParallel
 from modules.embeddings import embed
 from pipeline.data import Batch, Dataset
 from pipeline.run.processes import Processes
+from pipeline.training.row_weights import tensor_factors
 
 CHUNK_ROWS = 512
 """Rows per forward pass, and of a piece at most: activations stay in cache, and a score does not depend on free memory.
@@ -47,6 +50,8 @@ class FrozenRows:
     """[R, F, D]."""
     label: Tensor
     """[R]."""
+    factor: Tensor | None = None
+    """[R], of mean 1: what each row counts for; None where all count the same."""
 
     def __len__(self) -> int:
         """R."""
@@ -58,7 +63,8 @@ class FrozenRows:
 
     def part(self, start: int, stop: int) -> "FrozenRows":
         """Those from `start` to before `stop`: a view."""
-        return FrozenRows(self.dense[start:stop], self.embedded[start:stop], self.label[start:stop])
+        factor = None if self.factor is None else self.factor[start:stop]
+        return FrozenRows(self.dense[start:stop], self.embedded[start:stop], self.label[start:stop], factor)
 
     def chunks(self) -> list["FrozenRows"]:
         """The rows in pieces of CHUNK_ROWS."""
@@ -94,7 +100,8 @@ class HeldRows:
         pieces = even_pieces(0, len(rows)) if pieces is None else pieces
         if ranks > 1:
             places = _rows_of(pieces[rank::ranks])
-            rows = FrozenRows(rows.dense[places], rows.embedded[places], rows.label[places])
+            factor = None if rows.factor is None else rows.factor[places]
+            rows = FrozenRows(rows.dense[places], rows.embedded[places], rows.label[places], factor)
         return cls(rows, tuple(pieces), rank, ranks)
 
     def __len__(self) -> int:
@@ -125,7 +132,8 @@ def load_held_rows(
     """The sample of a split that `load_frozen_rows` gives mixed, in these pieces, shared out among the ranks.
 
     Every rank reads the split's first rows, keeps the ids of its own and looks up only these. All ranks look up the
-    same number of times, as the tables are sharded. Not `is_shared`: every rank holds all rows.
+    same number of times, as the tables are sharded. Weights are factors over the whole sample. Not `is_shared`: every
+    rank holds all rows.
     """
     rank, ranks = (processes.rank, processes.world_size) if is_shared else (0, 1)
     count, own = pieces[-1][1], pieces[rank::ranks]
@@ -133,7 +141,13 @@ def load_held_rows(
     most = max(sum(stop - start for start, stop in pieces[other::ranks]) for other in range(ranks))
     places = torch.full((count,), -1)  # where a row of the sample is held here
     places[_rows_of(own)] = torch.arange(held)
-    dense, ids, label = _read(dataset, split, places[_mixed(count, shuffle_seed)], held, shuffle_seed)
+    order = _mixed(count, shuffle_seed)
+    (dense, ids, label), weight = _read(dataset, split, places[order], held, shuffle_seed)
+    factor = None
+    if weight is not None:
+        mixed = torch.empty_like(weight)
+        mixed[order] = weight
+        factor = tensor_factors(mixed)[_rows_of(own)].to(processes.device)
     embedded, names, id_places = list[Tensor](), dataset.schema.categories, dataset.schema.id_places
     for start in range(0, most, LOOKUP_ROWS):
         size = min(LOOKUP_ROWS, most - start)
@@ -144,7 +158,7 @@ def load_held_rows(
         vectors = embed(embeddings, batch.sparse.to(processes.device))[: len(part)]
         embedded = embedded or [vectors.new_empty(held, *vectors.shape[1:])]
         embedded[0][start : start + len(part)] = vectors
-    rows = FrozenRows(dense.to(processes.device), embedded[0], label.to(processes.device))
+    rows = FrozenRows(dense.to(processes.device), embedded[0], label.to(processes.device), factor)
     return HeldRows(rows, tuple(pieces), rank, ranks)
 
 
@@ -158,9 +172,12 @@ def _mixed(count: int, seed: int) -> Tensor:
     return torch.from_numpy(numpy.random.default_rng([seed, count]).permutation(count))
 
 
-def _read(dataset: Dataset, split: str, places: Tensor, held: int, shuffle_seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Dense inputs [H, I], ids [H, C] and labels [H] of the rows held here; `places`: where, by row read, or -1."""
-    found, columns = 0, list[Tensor]()
+def _read(
+    dataset: Dataset, split: str, places: Tensor, held: int, shuffle_seed: int
+) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor | None]:
+    """Dense inputs [H, I], ids [H, C] and labels [H] of the rows held here, and the weights [R] of all, as read, where
+    they have weights; `places`: where a row that is read is held, or -1."""
+    found, columns, weights = 0, list[Tensor](), list[Tensor]()
     for batch in dataset.stream(split, LOOKUP_ROWS, shuffle_seed=shuffle_seed, drop_last=False):
         own = places[found : found + batch.num_rows]
         rows = (own >= 0).nonzero()[:, 0]
@@ -168,12 +185,13 @@ def _read(dataset: Dataset, split: str, places: Tensor, held: int, shuffle_seed:
         columns = columns or [value.new_empty(held, *value.shape[1:]) for value in values]
         for column, value in zip(columns, values, strict=True):
             column[own[rows]] = value[rows]
+        weights += [] if batch.weight is None else [batch.weight[: len(own)].clone()]
         found += len(own)
         if found >= len(places):
             break
     assert found == len(places), (found, len(places))
     dense, ids, label = columns
-    return dense, ids, label
+    return (dense, ids, label), torch.cat(weights) if weights else None
 
 
 @torch.no_grad()
@@ -200,7 +218,8 @@ def load_frozen_rows(
     found, columns = 0, list[Tensor]()
     for batch in dataset.stream(split, LOOKUP_ROWS, shuffle_seed=shuffle_seed, drop_last=False):
         batch = batch.to(processes.device)
-        values = (batch.dense, embed(embeddings, batch.sparse), batch.label)
+        weight = () if batch.weight is None else (batch.weight,)
+        values = (batch.dense, embed(embeddings, batch.sparse), batch.label, *weight)
         columns = columns or [value.new_empty(count, *value.shape[1:]) for value in values]
         own = places[found : found + batch.num_rows].to(processes.device)
         for column, value in zip(columns, values, strict=True):
@@ -209,4 +228,5 @@ def load_frozen_rows(
         if found >= count:
             break
     assert found == count, (found, count)
-    return FrozenRows(*columns)
+    dense, embedded, label, *weights = columns
+    return FrozenRows(dense, embedded, label, tensor_factors(weights[0] if weights else None))

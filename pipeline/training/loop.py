@@ -28,6 +28,7 @@ from pipeline.run.stopping import Stopped, held_back
 from pipeline.training.config import TrainingConfig
 from pipeline.training.diverged import check_finite, diverged
 from pipeline.training.progress import Progress, as_plain, resumed
+from pipeline.training.row_weights import batch_factors
 from pipeline.training.schedule import LearningRates, learning_rates
 from pipeline.training.spikes import Guard, Spike
 from pipeline.training.table_pipeline import TablePipeline
@@ -248,15 +249,16 @@ def dense_step(
 ) -> tuple[Tensor, Tensor | None]:
     """The dense part's share of a step: the slices' gradients are averaged over paths and ranks, clipped and applied.
 
-    Returns the mean log loss, detached, and its gradient by embedded [B, F, D], a leaf; no gradient where `accepts`
-    refuses the loss, and nothing is applied. The loss is NaN where the gradient's norm is not finite: so the losses
-    tell, without waiting for the GPU at any step, what diverged.
+    Returns the mean log loss (by weight, where rows have weights), detached, and its gradient by embedded [B, F, D], a
+    leaf; no gradient where `accepts` refuses the loss, and nothing is applied. The loss is NaN where the gradient's
+    norm is not finite: so the losses tell, without waiting for the GPU at any step, what diverged.
     """
     mean_loss = torch.zeros((), device=processes.device)
+    factors = batch_factors(batch.weight, processes)
     with matrix_precision(config, processes.device):
         for path in drawn.paths:  # one after the other, so that the activations of only one are held
             logit = path.network(batch.dense, embedded).float()
-            loss = binary_cross_entropy_with_logits(logit, batch.label) / len(drawn.paths)
+            loss = binary_cross_entropy_with_logits(logit, batch.label, factors) / len(drawn.paths)
             loss.backward()
             mean_loss += loss.detach()
     if drawn.slices is not drawn.paths[0].slices:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pipeline.training.diverged import diverged
 from pipeline.training.row_logits import RowLogits
+from pipeline.training.row_weights import factors
 
 MOST_ROWS = 2_000_000
 """Rows of the fit at most, evenly spaced among all: two numbers need no more."""
@@ -39,11 +40,11 @@ class PlattScaling:
 
     def of(self, rows: RowLogits) -> RowLogits:
         """The rows with rescaled logits."""
-        return RowLogits(numpy.asarray(self.scale * rows.logits + self.bias, numpy.float32), rows.labels)
+        return RowLogits(numpy.asarray(self.scale * rows.logits + self.bias, numpy.float32), rows.labels, rows.weights)
 
 
 def fitted(rows: RowLogits, where: str) -> PlattScaling:
-    """The scaling with the least log loss on these rows (a convex problem; never worse than none).
+    """The scaling with the least log loss on these rows, by their weights (a convex problem; never worse than none).
 
     Raises Diverged where a logit is not finite; `where` names the training.
 
@@ -56,11 +57,12 @@ def fitted(rows: RowLogits, where: str) -> PlattScaling:
         raise diverged(where)
     step = -(-len(rows.logits) // MOST_ROWS)
     logits, labels = rows.logits[::step].astype(numpy.float64), rows.labels[::step]
+    own = 1.0 if rows.weights is None else factors(rows.weights[::step])
 
     def loss(parameters: numpy.ndarray) -> tuple[float, numpy.ndarray]:
         scaled = parameters[0] * logits + parameters[1]
-        error = expit(scaled) - labels
-        value = float(numpy.mean(numpy.logaddexp(0.0, scaled) - labels * scaled))
+        error = own * (expit(scaled) - labels)
+        value = float(numpy.mean(own * (numpy.logaddexp(0.0, scaled) - labels * scaled)))
         return value, numpy.array([numpy.mean(error * logits), numpy.mean(error)])
 
     bounds = [SCALES, (-LARGEST_BIAS, LARGEST_BIAS)]

@@ -30,6 +30,8 @@ class RowLogits:
     """[R]."""
     labels: npt.NDArray[numpy.float32]
     """[R], 0 or 1."""
+    weights: npt.NDArray[numpy.float32] | None = None
+    """[R], above 0: what each row counts for; None where all count the same."""
 
     @classmethod
     def none(cls) -> "RowLogits":
@@ -43,19 +45,21 @@ class RowLogits:
             found = numpy.load(path)
         except (ValueError, EOFError) as error:
             raise ValueError(f"{path}: not a file of logits ({error}); remove it to have it written again") from error
-        if found.ndim != 2 or len(found) != 2 or found.dtype != numpy.float32:
-            raise ValueError(f"{path}: {found.dtype} {found.shape}, expected float32 [2, rows]; remove it")
-        return cls(found[0], found[1])
+        if found.ndim != 2 or len(found) not in (2, 3) or found.dtype != numpy.float32:
+            raise ValueError(f"{path}: {found.dtype} {found.shape}, expected float32 [2 or 3, rows]; remove it")
+        return cls(*found)
 
     def write(self, path: Path) -> None:
-        """Write both, atomically."""
+        """Write logits, labels and, where there are any, weights, atomically."""
         with atomic_write(path) as file:
-            numpy.save(file, numpy.stack([self.logits, self.labels]))
+            weights = [] if self.weights is None else [self.weights]
+            numpy.save(file, numpy.stack([self.logits, self.labels, *weights]))
 
     def metrics(self) -> Metrics:
         """The metrics of these rows."""
         evaluation = Evaluation()
-        evaluation.add(torch.from_numpy(self.logits), torch.from_numpy(self.labels))
+        weights = None if self.weights is None else torch.from_numpy(self.weights)
+        evaluation.add(torch.from_numpy(self.logits), torch.from_numpy(self.labels), weights)
         return evaluation.own_metrics()
 
     def log_losses(self) -> npt.NDArray[numpy.float64]:
@@ -69,7 +73,7 @@ def averaged(seeds: Sequence[RowLogits]) -> RowLogits:
     for other in seeds[1:]:
         assert numpy.array_equal(other.labels, seeds[0].labels), "the same rows in the same order"
     mean = numpy.stack([one.logits for one in seeds]).mean(axis=0, dtype=numpy.float64)
-    return RowLogits(numpy.asarray(mean, numpy.float32), seeds[0].labels)
+    return RowLogits(numpy.asarray(mean, numpy.float32), seeds[0].labels, seeds[0].weights)
 
 
 @torch.no_grad()
@@ -77,11 +81,14 @@ def row_logits(
     network: nn.Module, embeddings: DistributedModelParallel, stream: Iterable[Batch], processes: Processes
 ) -> RowLogits:
     """The logits of a split's rows, one rank's after the other's, on rank 0; the other ranks get none."""
-    logits, labels = [], []
+    logits, labels, weights = [], [], []
     with evaluating(network):
         for batch in stream:
             batch = batch.to(processes.device)
             logits.append(network(batch.dense, embed(embeddings, batch.sparse)).float().cpu().numpy())
             labels.append(batch.label.cpu().numpy())
-    columns = [numpy.concatenate([numpy.empty(0, numpy.float32), *parts]) for parts in (logits, labels)]
+            if batch.weight is not None:
+                weights.append(batch.weight.cpu().numpy())
+    found = [logits, labels, *([weights] if any(processes.gather(bool(weights))) else [])]
+    columns = [numpy.concatenate([numpy.empty(0, numpy.float32), *parts]) for parts in found]
     return RowLogits(*(gathered(column) for column in columns))

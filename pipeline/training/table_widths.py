@@ -82,8 +82,10 @@ def directions(network: nn.Module, rows: FrozenRows) -> list[tuple[Tensor, Tenso
         logit = network(part.dense, leaf).double()
         (gradient,) = torch.autograd.grad(logit.sum(), leaf)
         probability = logit.detach().sigmoid()
-        weighted = gradient.double() * (probability * (1 - probability)).sqrt()[:, None, None]
-        spread += torch.einsum("rfd,rfe->fde", leaf.detach().double(), leaf.detach().double()).cpu() / count
+        counted = torch.ones_like(logit) if part.factor is None else part.factor.double()
+        weighted = gradient.double() * (counted * probability * (1 - probability)).sqrt()[:, None, None]
+        vectors = leaf.detach().double() * counted.sqrt()[:, None, None]
+        spread += torch.einsum("rfd,rfe->fde", vectors, vectors).cpu() / count
         metric += torch.einsum("rfd,rfe->fde", weighted, weighted).cpu() / count
     return [_directions(*pair) for pair in zip(spread, metric, strict=True)]
 
@@ -104,20 +106,20 @@ def losses_by_width(
     """For each field: width → what rows lose, nats per row, when its vectors are held to as many directions."""
     total = [dict.fromkeys(widths, 0.0) for _ in found]
     for part in rows.chunks():
-        whole = _loss(network, part.dense, part.embedded, part.label)
+        whole = _loss(network, part, part.embedded)
         for field, (into, back) in enumerate(found):
             for width in widths:
                 embedded = part.embedded.clone()
                 held = embedded[:, field].double().cpu() @ into[:, :width] @ back[:width]
                 embedded[:, field] = held.to(embedded)
-                total[field][width] += _loss(network, part.dense, embedded, part.label) - whole
+                total[field][width] += _loss(network, part, embedded) - whole
     count = len(rows.label)
     return [{width: lost / count for width, lost in of.items()} for of in total]
 
 
-def _loss(network: nn.Module, dense: Tensor, embedded: Tensor, label: Tensor) -> float:
-    logit = network(dense, embedded).double()
-    return len(label) * float(binary_cross_entropy_with_logits(logit, label.double()))
+def _loss(network: nn.Module, rows: FrozenRows, embedded: Tensor) -> float:
+    logit = network(rows.dense, embedded).double()
+    return len(rows) * float(binary_cross_entropy_with_logits(logit, rows.label.double(), rows.factor))
 
 
 def allotted(losses: Sequence[dict[int, float]], table_sizes: Sequence[int], max_bytes: float) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pipeline.data import DataConfig, open_dataset
 from pipeline.data.numbering import numbering
 from pipeline.data.schema import Schema
+from pipeline.serving.names import ExportFiles, FurtherFormat
 from pipeline.serving.raw_rows import RawRows, RowError, text_hash
 from tests.pipeline.evaluation.conftest import write_export
 from tests.pipeline.serving.test_raw_rows import SCHEMA as PLAIN
@@ -177,18 +178,24 @@ def test_quoted_lines_with_a_header(program: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["model.pt", "model.pt2"])
+@pytest.mark.parametrize("name", ["model.pt", "model.pt2", "mapped"])
 def test_an_export(program: Path, tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
-    """The raw test rows of a log as lines: the exported model's probabilities within 1e-6, from either format."""
+    """The raw test rows of a log as lines: the exported model's probabilities within 1e-6, from either format, and with
+    tables mapped from a file of their own."""
     folder = tmp_path_factory.mktemp("run")
     dataset = open_dataset(DataConfig(rows=3_000, max_table_rows=300), str(folder / "data"))
-    write_export(folder, dataset, ("pt2",) if name == "model.pt2" else ())
+    further: tuple[FurtherFormat, ...] = ("pt2",) if name == "model.pt2" else ()
+    write_export(folder, dataset, ExportFiles(further=further, mapped=name == "mapped"))
+    is_mapped, name = name == "mapped", "model.pt" if name == "mapped" else name
     raw, columns = dataset.raw_rows("test", 1_500), dataset.schema.columns
     rows = [["0" if column == dataset.schema.label else row[column] for column in columns] for row in raw]
     lines = ["\t".join("" if value is None else str(value) for value in row).encode() for row in rows]
     (batch,) = list(dataset.stream("test", len(raw), drop_last=False))[:1]
     with torch.no_grad():
-        found = torch.jit.load(folder / "model.pt")(batch.dense, batch.ids).tolist()
+        loaded = torch.jit.load(folder / "model.pt")
+        if is_mapped:
+            loaded.map_tables(str(folder / "model.tables"))
+        found = loaded(batch.dense, batch.ids).tolist()
     assert_same(scored(program, folder / name, [*lines, b"no row"]), [*found, None])
 
 

@@ -159,7 +159,7 @@ def _refused(model: Any, dense: torch.Tensor, ids: torch.Tensor) -> None:
 def _trees_see_lists(session: Session, ids: torch.Tensor) -> None:
     """Trees get integers, single ids, and of each list its length and whether it has each frequent value."""
     frequent = frequent_values(session.dataset)
-    features, _ = read_rows(session.dataset, "test", frequent)
+    features, *_ = read_rows(session.dataset, "test", frequent)
     _, places, others = session.dataset.schema.id_places
     lists = {"genres": ids[:, 1 : 1 + places], "history": ids[:, -others:]}
     columns = [features[:, 0], ids[:, 0].numpy()]

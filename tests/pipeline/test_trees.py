@@ -79,11 +79,11 @@ def test_metrics_are_of_the_kept_trees() -> None:
         found = best_fit(dataset, TreesConfig(rounds=20))
     losses = {}
     for booster in kept:
-        features, labels = read_rows(dataset, "valid")
+        features, labels, _ = read_rows(dataset, "valid")
         probability = numpy.asarray(booster.predict(features))
         losses[float(-numpy.log(numpy.where(labels == 1, probability, 1 - probability)).mean())] = booster
     assert len(kept) == found.fits == 2 and found.valid.log_loss == pytest.approx(min(losses), rel=1e-6)
-    features, labels = read_rows(dataset, "test")
+    features, labels, _ = read_rows(dataset, "test")
     probability = numpy.asarray(losses[min(losses)].predict(features))
     clicked, other = probability[labels == 1], probability[labels == 0]
     assert found.test.auc == pytest.approx(stats.mannwhitneyu(clicked, other).statistic / clicked.size / other.size)
@@ -94,7 +94,8 @@ def test_every_row_is_read(session: Session) -> None:
     """Each split's rows once, in their order: integers, then ids, as the streams of networks give them."""
     schema = session.dataset.schema
     for split in ("train", "valid", "test"):
-        features, labels = read_rows(session.dataset, split)
+        features, labels, weights = read_rows(session.dataset, split)
+        assert weights is None
         with session.dataset.stream(split, 7, drop_last=False) as stream:
             expected = [(batch.dense.numpy().copy(), batch.ids.numpy(), batch.label.numpy().copy()) for batch in stream]
         dense, ids, label = (numpy.concatenate(parts) for parts in zip(*expected, strict=True))

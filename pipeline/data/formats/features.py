@@ -10,6 +10,7 @@ The rules, for a server in any language (`HASHING` below is what model.json carr
   Criteo's, may come as 8 bytes of a fixed-width column (`WORD`): the row is the same, and found faster.
 * a missing category (null, empty text): row 0. Row 0 has no other meaning.
 * lists: each value by the rule of its column (lists.py).
+* a row's weight: weights.py.
 
 Shapes: n rows, I integers (1 without any), F fields, C ids that a row has room for: F without lists.
 """
@@ -28,6 +29,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from pipeline.data.formats.lists import list_ids
+from pipeline.data.formats.weights import weight_values
 from pipeline.data.memory_pool import POOL, Pool
 from pipeline.data.schema import Schema
 
@@ -93,37 +95,46 @@ class Rows:
     """[C, n]: table rows, field after field; of a list as many as it keeps, absent ones -1."""
     label: npt.NDArray[np.float32]
     """[n], 0 or 1."""
+    weight: npt.NDArray[np.float32] | None = None
+    """[n], above 0; None where all rows count the same."""
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self.dense.nbytes + self.ids.nbytes + self.label.nbytes
+        weight_bytes = 0 if self.weight is None else self.weight.nbytes
+        return self.dense.nbytes + self.ids.nbytes + self.label.nbytes + weight_bytes
 
     @staticmethod
     def bytes_per_row(schema: Schema) -> int:
         """What one decoded row takes."""
-        return 4 * (schema.dense_width + schema.num_ids + 1)
+        return 4 * (schema.dense_width + schema.num_ids + 1 + bool(schema.weight))
 
     def take(self, order: npt.NDArray[np.int64] | None) -> "Rows":
         """The rows of the given numbers, in that order; None: all as they are."""
         if order is None:
             return self
-        taken = Rows.empty(len(order), len(self.dense), len(self.ids))
-        for source, target in ((self.dense, taken.dense), (self.ids, taken.ids), ([self.label], [taken.label])):
-            for values, out in zip(source, target, strict=True):
-                np.take(values, order, out=out, mode="clip")  # any other mode buffers `out`
+        taken = Rows.empty(len(order), len(self.dense), len(self.ids), has_weight=self.weight is not None)
+        for source, target in zip(self._columns(), taken._columns(), strict=True):
+            np.take(source, order, out=target, mode="clip")  # any other mode buffers `out`
         return taken
 
+    def _columns(self) -> list[npt.NDArray[Any]]:
+        """All of them, [n] each."""
+        return [*self.dense, *self.ids, self.label, *([] if self.weight is None else [self.weight])]
+
     @staticmethod
-    def empty(n: int, dense_width: int, num_ids: int, pool: Pool = POOL) -> "Rows":
+    def empty(n: int, dense_width: int, num_ids: int, pool: Pool = POOL, has_weight: bool = False) -> "Rows":
         """Rows of undefined contents, in memory used before."""
-        words = pool.array((dense_width + num_ids + 1, n), np.int32)
+        label = dense_width + num_ids
+        words = pool.array((label + 1 + has_weight, n), np.int32)
         floats = words.view(np.float32)
-        return Rows(floats[:dense_width], words[dense_width:-1], floats[-1])
+        weight = floats[label + 1] if has_weight else None
+        return Rows(floats[:dense_width], words[dense_width:label], floats[label], weight)
 
     def part(self, start: int, stop: int) -> "Rows":
         """The rows start, …, stop - 1, where they lie."""
-        return Rows(self.dense[:, start:stop], self.ids[:, start:stop], self.label[start:stop])
+        weight = None if self.weight is None else self.weight[start:stop]
+        return Rows(self.dense[:, start:stop], self.ids[:, start:stop], self.label[start:stop], weight)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +147,8 @@ class Columns:
     """C of [n]."""
     label: npt.NDArray[np.int8]
     """[n], 0 or 1."""
+    weight: npt.NDArray[np.float32] | None = None
+    """[n], above 0; None where all rows count the same."""
 
 
 def decode(
@@ -143,9 +156,9 @@ def decode(
 ) -> Rows:
     """Applies the rules to raw columns, but for the categories that `lookups` numbers.
 
-    A bad label is a `LabelError`, which knows its row.
+    A bad label is a `LabelError`, a bad weight a `WeightError`; both know their row.
     """
-    rows = into or Rows.empty(columns.num_rows, schema.dense_width, schema.num_ids)
+    rows = into or Rows.empty(columns.num_rows, schema.dense_width, schema.num_ids, has_weight=bool(schema.weight))
     if not schema.numbers:
         rows.dense[:] = 1.0
     for index, column in enumerate(schema.numbers):
@@ -162,6 +175,8 @@ def decode(
             rows.ids[first] = number(raw)
         first += places
     rows.label[:] = label_values(columns.column(schema.label), schema.count_label)
+    if rows.weight is not None:
+        rows.weight[:] = weight_values(columns.column(schema.weight))
     return rows
 
 

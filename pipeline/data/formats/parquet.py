@@ -25,6 +25,7 @@ from pipeline.data.formats.parquet_schema import infer_schema
 from pipeline.data.formats.prepared import TIME_COLUMN, Prepared, read_prepared
 from pipeline.data.formats.reader import BadLine, Format, Unit
 from pipeline.data.formats.times import TimeError, times
+from pipeline.data.formats.weights import WeightError, weight_values
 from pipeline.data.memory_pool import scratch_memory
 from pipeline.data.schema import Schema
 from pipeline.data.storage.paths import check_same_columns
@@ -71,6 +72,8 @@ class ParquetReader:
             return decode(columns.combine_chunks().to_batches()[0], self.schema, lookups=self._lookups).take(order)
         except LabelError as error:
             raise self._bad_label(unit, error.row, error.found, error.expected) from error
+        except WeightError as error:
+            raise self._bad_weight(unit, error) from error
 
     def columns(self, unit: int, names: list[str]) -> pa.Table:
         """Some raw columns of row group `unit`."""
@@ -115,14 +118,18 @@ class ParquetReader:
         if order is None:
             table = self.columns(unit, list(schema.inputs))
             columns = [self._values(name, table.column(name)) for name in schema.inputs]
+            weight = columns.pop()[0] if schema.weight else None
             (label,), dense, ids = columns[0], columns[1 : 1 + schema.num_integers], columns[1 + schema.num_integers :]
+            self._check_weights(unit, None, weight)
             checked = self._checked(unit, None, label, [field for of in ids for field in of])
-            return Columns([column for (column,) in dense] or [np.ones(len(label), np.float32)], checked, label)
-        rows = Rows.empty(len(order), schema.dense_width, schema.num_ids)
+            dense_columns = [column for (column,) in dense] or [np.ones(len(label), np.float32)]
+            return Columns(dense_columns, checked, label, weight)
+        rows = Rows.empty(len(order), schema.dense_width, schema.num_ids, has_weight=bool(schema.weight))
         if not schema.numbers:
             rows.dense[:] = 1.0
         own = np.split(rows.ids, np.cumsum(schema.id_places)[:-1])  # of each field, [its places, n]
         places = [rows.label[None], *rows.dense[: schema.num_integers, None], *own]
+        places += [] if rows.weight is None else [rows.weight[None]]
         targets = dict(zip(schema.inputs, places, strict=True))
         for first in range(0, len(schema.inputs), COLUMNS_AT_ONCE):
             names = schema.inputs[first : first + COLUMNS_AT_ONCE]
@@ -133,6 +140,7 @@ class ParquetReader:
                     _take(values, order, target)
             del table  # before the next columns are read
         self._checked(unit, order, rows.label, list(rows.ids))
+        self._check_weights(unit, order, rows.weight)
         return rows
 
     def _values(self, name: str, column: pa.ChunkedArray) -> list[npt.NDArray[Any]]:
@@ -170,6 +178,18 @@ class ParquetReader:
                 ids[index] = column = column if column.flags.writeable else column.copy()
                 fold(column, own_size)
         return ids
+
+    def _check_weights(self, unit: int, order: npt.NDArray[np.int64] | None, weight: npt.NDArray[Any] | None) -> None:
+        """Weights of a prepared file are numbers above 0."""
+        try:
+            if weight is not None:
+                weight_values(pa.array(weight, pa.float32()))
+        except WeightError as error:
+            error.row = error.row if order is None else int(order[error.row])
+            raise self._bad_weight(unit, error) from error
+
+    def _bad_weight(self, unit: int, error: WeightError) -> ValueError:
+        return self._bad_value(unit, error.row, self.schema.weight, repr(error.found), error.expected)
 
     def _bad_label(self, unit: int, row: int, found: object, expected: str) -> ValueError:
         return self._bad_value(unit, row, self.schema.label, f"label {found!r}", expected)

@@ -71,7 +71,7 @@ def _check_type(path: str, column: str, found: pa.DataType, schema: Schema) -> N
         good, expected = False, "numbers, timestamps, dates or ISO-8601 text"
     elif column not in schema.inputs:
         good, expected = True, "times"
-    elif column == schema.label or column in schema.numbers:
+    elif column in (schema.label, schema.weight, *schema.numbers):
         good, expected = whole_number or pt.is_floating(found), "a number"
     elif column in schema.lists:
         good, expected, hint = _list_type(found, column in schema.integer_ids)

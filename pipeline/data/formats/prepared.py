@@ -2,9 +2,9 @@
 
 The columns, in this order and without nulls: the label as int8, 0 or 1; the numbers as float32 by the rules of
 `features.py`, missing -1.0; the categories as int32 rows of their tables, 0 = missing; lists as lists of such rows,
-one or more; where the schema names a timestamp, the rows' times in one of the types of `times.py`. Each file says so in
-its key-value metadata, where the schema (with the tables' true sizes) stands as JSON. Written by
-`python -m pipeline.data.prepare`, read by `parquet.py`.
+one or more; where the schema names a weight, that as float32; where it names a timestamp, the rows' times in one of the
+types of `times.py`. Each file says so in its key-value metadata, where the schema (with the tables' true sizes) stands
+as JSON. Written by `python -m pipeline.data.prepare`, read by `parquet.py`.
 """
 
 import dataclasses
@@ -65,6 +65,8 @@ def arrow_schema(schema: Schema, times: pa.DataType | None = None, **details: An
         *(pa.field(name, pa.float32(), nullable=False) for name in schema.numbers),
         *(pa.field(name, _LIST if name in schema.lists else pa.int32(), nullable=False) for name in schema.categories),
     ]
+    if schema.weight:
+        fields.append(pa.field(schema.weight, pa.float32(), nullable=False))
     if times is not None:
         if TIME_COLUMN in schema.used:
             raise ValueError(f"column {TIME_COLUMN!r} has the name of a prepared file's times; give it another")

@@ -101,7 +101,7 @@ class TextReader:
     def read(self, unit: int, order: npt.NDArray[np.int64] | None) -> Rows:
         """The rows of the unit with the given numbers, in that order; None: all."""
         schema, pool = self.schema, POOL if order is None else SCRATCH
-        rows = Rows.empty(self.units[unit].rows, schema.dense_width, schema.num_ids, pool)
+        rows = Rows.empty(self.units[unit].rows, schema.dense_width, schema.num_ids, pool, bool(schema.weight))
         start = 0
         for piece in self._pieces(unit, list(schema.inputs), words=True):
             stop = start + piece.num_rows

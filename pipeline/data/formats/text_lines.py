@@ -1,9 +1,9 @@
 """Lines of raw text → rows: the one place that says which lines are rows, for streams and for `prepare` alike.
 
 Arrow parses many lines at once; only where it refuses, or their bytes are not in order, is each line looked at by
-itself. A line is a row when its bytes are in order (below), Arrow alone accepts it, its label is one, and the schema's
-timestamp, if there is one, is a time in the measure of the file's first, so that it does not matter which lines stand
-beside it.
+itself. A line is a row when its bytes are in order (below), Arrow alone accepts it, its label is one, its weight, where
+the schema names one, is a number above 0, and the schema's timestamp, if there is one, is a time in the measure of the
+file's first, so that it does not matter which lines stand beside it.
 
 The bytes of a line: UTF-8 without a byte order mark, no NUL, no carriage return, at most MAX_LINE_BYTES, not blank, no
 quotation mark left open. Files whose first line ends in CR LF may end any line so; elsewhere the CR would belong to the
@@ -30,6 +30,7 @@ from pipeline.data.formats.text_files import (
     split_fields,
 )
 from pipeline.data.formats.times import MEASURES, NUMBER, WHOLE, ZONED, TimeError, is_time, times
+from pipeline.data.formats.weights import WEIGHT_RULE, WeightError, weight_values
 from pipeline.data.schema import Schema
 
 BLOCK_BYTES = 8 * 2**20
@@ -41,6 +42,7 @@ SHOWN_BYTES = 200
 _LINE_MARK = b"\n" + BYTE_ORDER_MARK
 _PLAIN_INTEGER = re.compile(rb"-?[0-9]{1,18}|")
 _PLAIN_DECIMAL = re.compile(rb"-?[0-9]{1,15}(\.[0-9]{1,15})?|")
+_PLAIN_WEIGHT = re.compile(rb"[1-9][0-9]{0,14}(\.[0-9]{1,15})?")
 _INTEGER = re.compile(r"[+-]?\d{1,19}")
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _PLAIN_TIME = rb"(19|20)\d{2}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])[ T]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?"
@@ -82,6 +84,8 @@ class LineParser:
         self._float_places = [file.columns.index(name) for name in schema.floats]
         self._types = dict.fromkeys(schema.used, _TEXT)
         self._types |= {name: pa.int64() for name in whole} | {name: pa.float64() for name in schema.floats}
+        self._types |= {schema.weight: pa.float64()} if schema.weight else {}
+        self._weight_place = file.columns.index(schema.weight) if schema.weight else None
         self._words = {name for name in schema.categories if self._types[name] is _TEXT and name not in schema.lists}
         self._separator = schema.list_separator.encode()
         self._whole_lists = [file.columns.index(name) for name in schema.lists if name in schema.integer_ids]
@@ -148,8 +152,10 @@ class LineParser:
                 label_values(rows.column(self._schema.label), self._schema.count_label)
             if self._schema.timestamp in names and self._schema.timestamp:
                 times(rows.column(self._schema.timestamp), self._file.times)
+            if self._schema.weight and self._schema.weight in names:
+                weight_values(rows.column(self._schema.weight))
             rows = with_lists(rows, self._schema)
-        except (pa.ArrowInvalid, LabelError, ListError, TimeError):
+        except (pa.ArrowInvalid, LabelError, ListError, TimeError, WeightError):
             return None
         if self._may_quote and rows.num_rows != lines.count(b"\n") + (not lines.endswith(b"\n")):
             return None  # an open quotation mark swallows the end of its line
@@ -173,6 +179,8 @@ class LineParser:
         if len(fields) != len(self._file.columns) or fields[self._whole_places[0]] not in (b"0", b"1"):
             return False
         if self._time_place is not None and not self._plain_time.fullmatch(fields[self._time_place]):
+            return False
+        if self._weight_place is not None and not _PLAIN_WEIGHT.fullmatch(fields[self._weight_place]):
             return False
         items = [item for place in self._whole_lists for item in fields[place].split(self._separator)]
         whole = [*(fields[place] for place in self._whole_places), *items]
@@ -234,10 +242,22 @@ def line_problem(line: bytes, schema: Schema, columns: Sequence[str], times: pa.
             return f"column {column!r}: found {values[column]!r}, expected a number or nothing"
     if times is not None and not is_time(values[schema.timestamp].strip(), times):
         return f"column {schema.timestamp!r}: found {values[schema.timestamp]!r}, expected {MEASURES[times]}"
+    if schema.weight and not _is_weight(values[schema.weight].strip()):
+        return f"column {schema.weight!r}: found {values[schema.weight]!r}, expected {WEIGHT_RULE}"
     label = values[schema.label]
     is_label = label in ("0", "1") or (schema.count_label and _is_int64(label) and int(label) >= 0)
     expected = "a number of clicks" if schema.count_label else "0 or 1"
     return None if is_label else f"column {schema.label!r}: found {label!r}, expected {expected}"
+
+
+def _is_weight(text: str) -> bool:
+    if not _DECIMAL.fullmatch(text):
+        return False
+    try:
+        weight_values(pa.array([float(text)]))
+    except WeightError:
+        return False
+    return True
 
 
 def _is_int64(text: str) -> bool:

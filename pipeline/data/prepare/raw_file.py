@@ -30,6 +30,7 @@ from pipeline.data.formats.reader import BadLine, write_quarantine
 from pipeline.data.formats.text_files import inspect_file
 from pipeline.data.formats.text_lines import read_blocks
 from pipeline.data.formats.times import times
+from pipeline.data.formats.weights import weight_values
 from pipeline.data.prepare.statistics import ColumnStatistics, add_up, column_statistics, list_statistics
 from pipeline.data.prepare.vocabulary import Resources, VocabularyIndex, category_values, count_values
 from pipeline.data.schema import Schema
@@ -194,6 +195,8 @@ def _prepared(
         numbered = indices[name].rows(category_values(raw, hour)) if indices else category_rows(raw, size, hour)
         columns.append(pa.array(numbered))
         found[name] = column_statistics(raw, numbered if indices else None)
+    if schema.weight:
+        columns.append(pa.array(weight_values(rows.column(schema.weight))))
     if schema.timestamp:
         columns.append(times(rows.column(schema.timestamp), prepared.field(TIME_COLUMN).type))
     totals["rows"] += len(label)

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 FIRST_ROW = OUT_OF_VOCABULARY_ROW + 1
 """Row of the most frequent value."""
 _ENTRIES = pa.schema([("column", pa.int16()), ("value", pa.string()), ("count", pa.int64())])
-_FETCHED_ROWS = 1 << 18
+FETCHED_ROWS = 1 << 18
+"""Of a vocabulary that are in memory together."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +93,7 @@ def count_values(blocks: Iterable[pa.RecordBatch], schema: Schema, target: Path,
         with database(resources) as connection:
             connection.register("entries", entries)
             with atomic_write(target) as handle, pq.ParquetWriter(handle, _ENTRIES, compression="zstd") as writer:
-                for batch in connection.sql(query).to_arrow_reader(_FETCHED_ROWS):
+                for batch in connection.sql(query).to_arrow_reader(FETCHED_ROWS):
                     writer.write_batch(batch.cast(_ENTRIES))
     except ValueError:
         if failures:
@@ -158,18 +159,19 @@ def merge_counts(
     limit = max_table_rows - FIRST_ROW
     size = VocabularySize(seen, min(frequent, limit))
     query = 'SELECT value, "count" FROM counts WHERE "count" >= $min_count ORDER BY "count" DESC, value LIMIT $limit'
-    ranked = connection.sql(query, params={"min_count": min_count, "limit": limit}).to_arrow_reader(_FETCHED_ROWS)
+    ranked = connection.sql(query, params={"min_count": min_count, "limit": limit}).to_arrow_reader(FETCHED_ROWS)
     keys = np.empty(size.kept, np.uint64)
-    _write_vocabulary(ranked, pa.int64() if whole_numbers else pa.string(), target, keys)
+    write_vocabulary(ranked, pa.int64() if whole_numbers else pa.string(), target, keys)
     connection.execute("DROP TABLE counts")  # its memory is wanted for the index
-    _write_index(keys, index, target)
+    write_index(keys, index, target)
     return size
 
 
-def _write_vocabulary(
+def write_vocabulary(
     batches: Iterable[pa.RecordBatch], value_type: pa.DataType, target: Path, keys: npt.NDArray[np.uint64]
 ) -> None:
-    """Row groups are cut evenly here: the same bytes however DuckDB cuts its batches."""
+    """Writes value, count and row: the rows from `FIRST_ROW` on, in the order given. Row groups are cut evenly here:
+    the same bytes however DuckDB cuts its batches. `keys` [V] are filled."""
     schema = pa.schema([("value", value_type), ("count", pa.int64()), ("row", pa.int32())])
     done = 0
     with atomic_write(target) as handle, pq.ParquetWriter(handle, schema, compression="zstd") as writer:
@@ -180,10 +182,10 @@ def _write_vocabulary(
             row = pa.array(np.arange(FIRST_ROW + done, FIRST_ROW + done + len(value), dtype=np.int32))
             waiting.append(pa.Table.from_arrays([value, batch.column("count"), row], schema=schema))
             done += len(value)
-            if sum(table.num_rows for table in waiting) >= _FETCHED_ROWS:
+            if sum(table.num_rows for table in waiting) >= FETCHED_ROWS:
                 table = pa.concat_tables(waiting)
-                whole = table.num_rows // _FETCHED_ROWS * _FETCHED_ROWS
-                writer.write_table(table.slice(0, whole).combine_chunks(), row_group_size=_FETCHED_ROWS)
+                whole = table.num_rows // FETCHED_ROWS * FETCHED_ROWS
+                writer.write_table(table.slice(0, whole).combine_chunks(), row_group_size=FETCHED_ROWS)
                 waiting = [table.slice(whole)]
         if waiting:
             writer.write_table(pa.concat_tables(waiting).combine_chunks())
@@ -202,7 +204,7 @@ def category_keys(values: pa.Array) -> tuple[npt.NDArray[np.uint64], npt.NDArray
     return text_hashes(values)
 
 
-def _write_index(keys: npt.NDArray[np.uint64], index: Path, target: Path) -> None:
+def write_index(keys: npt.NDArray[np.uint64], index: Path, target: Path) -> None:
     """The keys in ascending order and the row of each, as two .npy files that processes share by mapping them."""
     order = np.argsort(keys, kind="stable")
     keys = keys[order]

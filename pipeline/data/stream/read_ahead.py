@@ -136,17 +136,22 @@ def assemble(
     has_lists = any(places > 1 for places in id_places)
     ids = _empty((sum(id_places) or len(keys), total), torch.int32, pinned and not has_lists)  # [C, B]
     label = _empty((total,), torch.float32, pinned)  # [B]
+    weight: torch.Tensor | None = None  # [B], where the log has weights
     start = 0
     for read in reads:
         end = start + read.stop - read.first
-        into = (dense.numpy()[:, start:end], ids.numpy()[:, start:end], label.numpy()[start:end])
-        _copy(units.take(read), slice(read.first, read.stop), *into)
+        rows, which = units.take(read), slice(read.first, read.stop)
+        _copy(rows, which, dense.numpy()[:, start:end], ids.numpy()[:, start:end], label.numpy()[start:end])
+        if rows.weight is not None:
+            weight = _empty((total,), torch.float32, pinned) if weight is None else weight
+            weight.numpy()[start:end] = rows.weight[which]
+        del rows  # before the next unit is waited for
         units.release(read)
         start = end
     if has_lists:
-        batch = Batch.of_lists(dense.t(), ids, label, keys, id_places)
+        batch = Batch.of_lists(dense.t(), ids, label, keys, id_places, weight)
         return batch.pin_memory() if pinned else batch
-    return Batch.of_ids(dense.t(), ids, label, keys, lengths)
+    return Batch.of_ids(dense.t(), ids, label, keys, lengths, weight)
 
 
 def _copy(rows: Rows | Columns, which: slice, dense: AnyArray, ids: AnyArray, label: AnyArray) -> None:

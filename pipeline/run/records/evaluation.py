@@ -97,7 +97,7 @@ class Group:
     rows: int
     """At least 1."""
     share: float
-    """Of all rows, 0 to 1."""
+    """Of all rows, by weight, 0 to 1."""
     label_ratio: float
     """Share of clicks."""
     mean_prediction: float
@@ -188,7 +188,7 @@ class EvaluatedModel:
 class ModelEvaluation:
     """evaluation.json: an exported model judged on a log."""
 
-    FORMAT: ClassVar[int] = 1
+    FORMAT: ClassVar[int] = 2
     HOW_TO_MAKE: ClassVar[str] = "evaluate a model first (python -m pipeline.evaluate_model)"
 
     model: EvaluatedModel
@@ -197,6 +197,8 @@ class ModelEvaluation:
     """The log's data.path."""
     is_prepared: bool
     """Whether the log is prepared: the values of its categories are then table rows."""
+    weight: str
+    """Column of the rows' weights, by which all means, shares and ratios are; empty where all rows count the same."""
     overall: Judged
     """All rows."""
     expected_calibration_error: float

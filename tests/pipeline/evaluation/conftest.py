@@ -26,11 +26,13 @@ from pipeline.run.records.codec import to_plain
 from pipeline.run.records.model_card import ModelCard, ModelFile, Provenance, RawRowsCard
 from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import Metrics, SplitMetrics
-from pipeline.serving.names import ExportFiles, FurtherFormat
+from pipeline.serving.exported_model import ExportedModel, TrainedParts
+from pipeline.serving.names import ExportFiles
 from pipeline.serving.raw_export import examples, write_encoder
 from pipeline.serving.raw_rows import RawRows
-from pipeline.serving.torchscript_model import ExportedModel, TrainedParts, write_model
+from pipeline.serving.torchscript_model import PLAIN, write_model
 from pipeline.training.metrics import Evaluation
+from tests.made_once import made_once
 
 ROWS, WIDTH = 4_000, 4
 Numbering = Literal["hash", "vocabulary"]
@@ -62,7 +64,7 @@ def raw_test_rows(dataset: Dataset) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def write_export(folder: Path, dataset: Dataset, further: tuple[FurtherFormat, ...] = ()) -> None:
+def write_export(folder: Path, dataset: Dataset, files: ExportFiles = PLAIN) -> None:
     """DLRM with random weights, whose logits spread, exported as pipeline/export.py does it."""
     schema = dataset.schema
     shape = InputShape(schema.dense_width, schema.num_categories, WIDTH)
@@ -90,19 +92,24 @@ def write_export(folder: Path, dataset: Dataset, further: tuple[FurtherFormat, .
     def described(model: nn.Module) -> RawRowsCard:
         return dataclasses.replace(written, examples=examples(encoder, dataset, model))
 
-    write_model(parts, schema.to_json(), provenance, folder / "model.pt", described, ExportFiles(further=further))
+    write_model(parts, schema.to_json(), provenance, folder / "model.pt", described, files)
 
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Numbering], Made]:
-    """`made("hash")`: an export of that numbering, made once."""
+    """`made("hash")`: an export of that numbering, made once for all processes of the session."""
     found: dict[str, Made] = {}
+
+    def opened(folder: Path, numbering: Numbering) -> Dataset:
+        config = DataConfig(rows=ROWS, numbering=numbering, max_table_rows=300)
+        return open_dataset(config, str(folder / "data"))
 
     def of(numbering: Numbering) -> Made:
         if numbering not in found:
-            folder = tmp_path_factory.mktemp(f"run_{numbering}")
-            dataset = open_dataset(DataConfig(rows=ROWS, numbering=numbering, max_table_rows=300), str(folder / "data"))
-            write_export(folder, dataset)
+            folder = made_once(
+                tmp_path_factory, f"run_{numbering}", lambda own: write_export(own, opened(own, numbering))
+            )
+            dataset = opened(folder, numbering)
             found[numbering] = Made(folder, dataset, raw_test_rows(dataset))
         return found[numbering]
 

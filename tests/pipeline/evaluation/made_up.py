@@ -60,6 +60,7 @@ def evaluation(
         EvaluatedModel(f"runs/mine{hostile}/model.pt", ModelFile("model.pt", "ab" * 32, 10), test),
         f"logs/newer{hostile}",
         False,
+        "",
         judged(0.46, test=test),
         0.0123,
         (ReliabilityBin(0.01, 0.2, 500, 0.1, 0.09), ReliabilityBin(0.21, 0.9, 500, 0.4, 0.41)),

@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from pipeline.evaluation.intervals import METRICS, judge, standard_errors
 from pipeline.run.records.results import Metrics
+from pipeline.training.label_logits import LabelLogits
 from pipeline.training.metrics import Evaluation
 
 FEW = st.integers(-6, 6).map(lambda value: value / 2)
@@ -31,7 +32,7 @@ def test_formulas(rows: list[tuple[float, int]]) -> None:
     n, p = len(x), expit(x)
     loss = numpy.logaddexp(0.0, numpy.where(y > 0, -x, x))
     clicked, others = numpy.sort(x[y > 0]).astype("f4"), numpy.sort(x[y == 0]).astype("f4")
-    found = standard_errors(clicked, others)
+    found = standard_errors(LabelLogits.of(clicked, None), LabelLogits.of(others, None))
     assert found.log_loss == pytest.approx(loss.std(ddof=1) / math.sqrt(n), abs=1e-7)
     rate = y.mean()
     if rate == 0:

@@ -17,6 +17,7 @@ SAMPLE = FrozenRows(
     torch.rand(ROWS, 2, generator=GENERATOR),
     torch.randn(ROWS, 3, 4, generator=GENERATOR),
     (torch.rand(ROWS, generator=GENERATOR) < 0.3).float(),
+    2 * torch.rand(ROWS, generator=GENERATOR),
 )
 ENDS = [(0, ROWS), (0, 1), (7, CHUNK_ROWS), (CHUNK_ROWS - 1, ROWS - 1), (CHUNK_ROWS, 2 * CHUNK_ROWS)]
 
@@ -29,30 +30,32 @@ def test_kept_or_not(start: int, stop: int, ranks: int) -> None:
     network = Subnet(architecture, InputShape(2, 3, 4)).eval()
     with torch.no_grad():
         features = torch.cat([network.features(chunk.dense, chunk.embedded) for chunk in SAMPLE.chunks()])
-    found: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+    found: dict[int, tuple[torch.Tensor, ...]] = {}
     for rank in range(ranks):
         held = HeldRows.of(SAMPLE, None, rank, ranks)
         kept = [features[slice(*piece)] for _, piece, _ in held.held(0, ROWS)]
         reads = [list(HeadRows(network, held, own).read(start, stop)) for own in (kept, [])]
         for one, other in zip(*reads, strict=True):
-            assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))
+            assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))  # type: ignore[arg-type]
         numbers = [rank + place * ranks for place in range(len(held.pieces[rank::ranks]))]
         touched = [n for n in numbers if held.pieces[n][0] < stop and held.pieces[n][1] > start]
-        found |= dict(zip(touched, reads[0], strict=True))
-    for place, column in enumerate((features, SAMPLE.label)):
+        found |= dict(zip(touched, reads[0], strict=True))  # type: ignore[arg-type]
+    for place, column in enumerate((features, SAMPLE.label, SAMPLE.factor)):
         assert torch.equal(torch.cat([found[number][place] for number in sorted(found)]), column[start:stop])
 
 
 @pytest.mark.parametrize(("start", "stop"), ENDS)
-def test_sums_are_autograds(start: int, stop: int) -> None:
-    """Over the pieces, the log losses and their gradient in float64; unasked, no gradient; the curved columns give the
-    Hessian."""
+@pytest.mark.parametrize("factor", [None, SAMPLE.factor])
+def test_sums_are_autograds(start: int, stop: int, factor: torch.Tensor | None) -> None:
+    """Over the pieces, the log losses, each times what its row counts for, and their gradient in float64; unasked, no
+    gradient; the curved columns give the Hessian."""
     features = SAMPLE.embedded.flatten(1)  # [R, 12]
-    rows, point = HeadRows.of(features, SAMPLE.label), torch.linspace(-1, 1, 13).double()
+    rows, point = HeadRows.of(features, SAMPLE.label, factor), torch.linspace(-1, 1, 13).double()
+    counted = None if factor is None else factor[start:stop].double()
 
     def total(at: torch.Tensor) -> torch.Tensor:
         logit = features[start:stop].double() @ at[:-1] + at[-1]
-        return binary_cross_entropy_with_logits(logit, SAMPLE.label[start:stop].double(), reduction="sum")
+        return binary_cross_entropy_with_logits(logit, SAMPLE.label[start:stop].double(), counted, reduction="sum")
 
     own = point.clone().requires_grad_()
     loss = total(own)

@@ -17,7 +17,8 @@ from pipeline.data.schema import Schema
 from pipeline.run.files import read_json
 from pipeline.run.records.model_card import Provenance
 from pipeline.run.records.recipe import Recipe
-from pipeline.serving.torchscript_model import ExportedModel, TrainedParts, write_model
+from pipeline.serving.exported_model import ExportedModel, TrainedParts
+from pipeline.serving.torchscript_model import write_model
 
 SCHEMA = Schema(
     "films",

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from modules.space import NASREC_FULL, OPEN, InputShape, single_operator_any_connection
 from modules.space.handmade import handmade
 from modules.supernet import Subnet
+from pipeline.serving.exported_model import ExportedModel, TrainedParts
 from pipeline.serving.names import DensePrecision, TablePrecision
 from pipeline.serving.precision import BITS, Bfloat16Interaction, looked_up, quantized, with_precision
-from pipeline.serving.torchscript_model import ExportedModel, TrainedParts
 
 SHAPE = InputShape(3, 4, 8)
 ROWS = (50, 2, 7, 30)

@@ -11,9 +11,10 @@ from modules.operators import InputShape
 from modules.space.handmade import handmade
 from modules.supernet import OwnWeights, Subnet
 from pipeline.data.numbering import numbering
+from pipeline.serving.exported_model import TrainedParts
 from pipeline.serving.names import ExportFiles, TablePrecision
 from pipeline.serving.rebuilt import rebuilt
-from pipeline.serving.torchscript_model import TrainedParts, write_model
+from pipeline.serving.torchscript_model import write_model
 from tests.pipeline.evaluation.conftest import SCHEMA
 from tests.pipeline.serving.test_torchscript_model import PROVENANCE
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from pipeline.data import DataConfig, open_dataset
+from pipeline.serving.names import ExportFiles
 from pipeline.serving.served_model import load_served
 from pipeline.serving.server_config import ServedFormat
 from tests.pipeline.evaluation.conftest import write_export
@@ -21,7 +22,9 @@ FILES = ("model.json", "model.pt", "model.onnx", "vocabulary.bin")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An export's files, apart from the run that made them."""
     run, folder = tmp_path_factory.mktemp("run"), tmp_path_factory.mktemp("export")
-    write_export(run, open_dataset(DataConfig(rows=2_000, max_table_rows=300), str(run / "data")), ("onnx",))
+    write_export(
+        run, open_dataset(DataConfig(rows=2_000, max_table_rows=300), str(run / "data")), ExportFiles(further=("onnx",))
+    )
     for name in FILES:
         shutil.copy(run / name, folder / name)
     return folder

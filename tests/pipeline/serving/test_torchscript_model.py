@@ -22,7 +22,8 @@ from pipeline.run.records.codec import to_plain
 from pipeline.run.records.model_card import Provenance
 from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import Metrics, SplitMetrics
-from pipeline.serving.torchscript_model import ExportedModel, TrainedParts, write_model
+from pipeline.serving.exported_model import ExportedModel, TrainedParts
+from pipeline.serving.torchscript_model import write_model
 
 FRESH_PROCESS = """
 import sys, torch, fbgemm_gpu

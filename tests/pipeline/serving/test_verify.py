@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from pipeline.data import DataConfig, open_dataset
+from pipeline.serving.exported_model import ExportedModel
 from pipeline.serving.names import ExportFiles, TablePrecision
 from pipeline.serving.precision import with_precision
-from pipeline.serving.torchscript_model import ExportedModel
 from pipeline.serving.verify import LabelledRows, check_file, random_rows, rows_of_the_test_split, tolerance_of
 from pipeline.training.metrics import Evaluation
 from tests.pipeline.serving.test_precision import inputs, model_of

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -78,8 +78,8 @@ shared.work(*sys.argv[2:])
 class Rows:
     """Twelve steps of rows as a stream: a rank gets its share of each step's."""
 
-    def __init__(self, processes: Processes, steps: int = 12) -> None:
-        self.processes, self.steps, self.position = processes, steps, 0
+    def __init__(self, processes: Processes, steps: int = 12, have_weights: bool = False) -> None:
+        self.processes, self.steps, self.have_weights, self.position = processes, steps, have_weights, 0
 
     def __len__(self) -> int:
         return self.steps
@@ -94,7 +94,8 @@ class Rows:
         dense, ids, label = rows(self.position)
         share = ROWS // self.processes.world_size
         own = slice(share * self.processes.rank, share * (self.processes.rank + 1))
-        return Batch.of_ids(dense[own], ids[:, own].contiguous(), label[own], FIELDS)
+        weight = row_weights(self.position)[own] if self.have_weights else None
+        return Batch.of_ids(dense[own], ids[:, own].contiguous(), label[own], FIELDS, weight=weight)
 
     def state_dict(self) -> dict[str, int]:
         """Where it stands."""
@@ -110,6 +111,13 @@ def rows(step: int) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(step)
     dense, ids = torch.rand(ROWS, 3, generator=generator), torch.randint(20, (3, ROWS), generator=generator)
     return dense, ids, (torch.rand(ROWS, generator=generator) < 0.3).float()
+
+
+def row_weights(step: int) -> Tensor:
+    """Whole weights [B] of a step's rows, the first ranks' larger than the last ones'."""
+    return (
+        torch.randint(1, 5, (ROWS,), generator=torch.Generator().manual_seed(step)) + torch.arange(ROWS, 0, -1) // 8.0
+    )
 
 
 def new_trainee(config: SupernetConfig, processes: Processes) -> Trainee:
@@ -148,10 +156,12 @@ def at_peak(config: SupernetConfig) -> LearningRates:
     return LearningRates(config.learning_rate, config.table_learning_rate)
 
 
-def take_steps(config: SupernetConfig, steps: int, processes: Processes) -> dict[str, Tensor]:
-    """Weights after the steps."""
+def take_steps(
+    config: SupernetConfig, steps: int, processes: Processes, batches: Iterable[Batch] | None = None
+) -> dict[str, Tensor]:
+    """Weights after the steps, on these batches or the rows' own."""
     trainee = new_trainee(config, processes)
-    for step, batch in enumerate(Rows(processes, steps)):
+    for step, batch in enumerate(batches or Rows(processes, steps)):
         train_step(
             trainee,
             trainee.draw_paths(step),
@@ -170,6 +180,9 @@ def work(what: str, folder: str, changes: str = "{}", steps: str = "0") -> None:
         match what:
             case "steps":
                 torch.save(take_steps(config, int(steps), processes), f"{folder}/{processes.rank}.pt")
+            case "weighted":
+                batches = Rows(processes, int(steps), have_weights=True)
+                torch.save(take_steps(config, int(steps), processes, batches), f"{folder}/{processes.rank}.pt")
             case "bytes":
                 print(json.dumps(bytes_reduced(config, int(steps), processes)))
             case "train" | "killed":
@@ -235,6 +248,34 @@ def test_two_ranks_with_half_the_rows_are_one_with_all(ranks: Ranks, tmp_path: P
         assert torch.equal(first[name], second[name])
     for name, value in expected.items():
         torch.testing.assert_close((first | second)[name], value, rtol=1e-6, atol=1e-6)
+
+
+def repeated(step: int) -> Batch:
+    """A step's rows, each as often as its weight says, in a batch without weights."""
+    dense, ids, label = rows(step)
+    which = torch.arange(ROWS).repeat_interleave(row_weights(step).long())
+    return Batch.of_ids(dense[which], ids[:, which].contiguous(), label[which], FIELDS)
+
+
+@pytest.mark.slow
+def test_rows_count_by_their_weights(ranks: Ranks, tmp_path: Path) -> None:
+    """Steps on rows of weights 1 to 8 are those on the rows repeated so often, on one rank and on two, whose shares
+    have unequal weights; weights of 1 change no bit, nor do weights of 2."""
+    with join("cpu") as processes:
+        expected = take_steps(BASE, 5, processes, map(repeated, range(1, 6)))
+        one_rank = take_steps(BASE, 5, processes, Rows(processes, 5, have_weights=True))
+        plain = take_steps(BASE, 3, processes)
+        for factor in (1.0, 2.0):
+            batches = [dataclasses.replace(batch, weight=torch.full((ROWS,), factor)) for batch in Rows(processes, 3)]
+            assert all(
+                torch.equal(value, plain[name]) for name, value in take_steps(BASE, 3, processes, batches).items()
+            )
+    ranks(2, RANK, __file__, "weighted", str(tmp_path), "{}", "5")
+    first, second = of_ranks(tmp_path, 2)
+    assert any(not torch.allclose(value, one_rank[name]) for name, value in plain.items())
+    for found in (one_rank, first | second):
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-5, atol=2e-6)
 
 
 def oracle(config: SupernetConfig, world_size: int, steps: int) -> dict[str, Tensor]:

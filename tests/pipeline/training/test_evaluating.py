@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pipeline.training import metrics, row_logits
 from pipeline.training.evaluating import evaluating
 
-ROWS = SimpleNamespace(dense=torch.ones(4096, 1), sparse=None, label=torch.arange(4096) % 2.0)
+ROWS = SimpleNamespace(dense=torch.ones(4096, 1), sparse=None, label=torch.arange(4096) % 2.0, weight=None)
 ROWS.to = lambda device: ROWS
 
 
@@ -32,7 +32,7 @@ def no_tables(monkeypatch: pytest.MonkeyPatch) -> Any:
     """No embeddings are looked up; one process."""
     for module in (metrics, row_logits):
         monkeypatch.setattr(module, "embed", lambda embeddings, sparse: None)
-    return SimpleNamespace(device=torch.device("cpu"))
+    return SimpleNamespace(device=torch.device("cpu"), gather=lambda value: [value])
 
 
 @pytest.mark.parametrize("mode", [True, False])

@@ -21,11 +21,36 @@ FEW_LOGITS = st.integers(-6, 6).map(lambda value: value / 2)  # few values, so t
 ROWS = st.lists(st.tuples(FEW_LOGITS, st.integers(0, 1)), min_size=1, max_size=60)
 
 
-def judge(logits: torch.Tensor, labels: torch.Tensor) -> Metrics:
+def judge(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None) -> Metrics:
     """The metrics of one batch."""
     evaluation = Evaluation()
-    evaluation.add(logits, labels)
+    evaluation.add(logits, labels, weights)
     return evaluation.metrics()
+
+
+def judge_weighted(rows: numpy.ndarray) -> Metrics:
+    """The metrics of rows [R, 3] of logit, label and weight, in two batches."""
+    evaluation = Evaluation()
+    for part in (rows[:2], rows[2:]):
+        evaluation.add(*torch.from_numpy(part.T.astype(numpy.float32)))
+    return evaluation.own_metrics()
+
+
+@given(st.lists(st.tuples(FEW_LOGITS, st.integers(0, 1), st.integers(1, 4)), min_size=1, max_size=40))
+def test_a_row_of_weight_two_is_there_twice(rows: list[tuple[float, int, int]]) -> None:
+    """The metrics of rows with weights are those of the log with each row as often as its weight, whatever the
+    weights' scale and the order of the rows; weights of 1 are none, bit for bit."""
+    own = numpy.array(rows, float)
+    found, repeated = judge_weighted(own), own.repeat(own[:, 2].astype(int), axis=0)
+    expected = judge(*torch.from_numpy(repeated[:, :2].T.astype(numpy.float32)))
+    for name in ("log_loss", "auc", "normalized_entropy", "calibration"):
+        wanted, here = getattr(expected, name), getattr(found, name)
+        assert here is wanted is None or here == pytest.approx(wanted, rel=1e-12), name
+        scaled = getattr(judge_weighted(own * [1, 1, 0.3]), name)
+        assert scaled is here is None or scaled == pytest.approx(here, rel=1e-6), name
+    assert found.rows == len(rows) and judge_weighted(own[::-1]) == found
+    repeated[:, 2] = 1
+    assert judge_weighted(repeated) == expected
 
 
 @given(ROWS)
@@ -136,8 +161,8 @@ def test_sorted_logits(rows: list[tuple[float, int]]) -> None:
         evaluation.sorted_logits()
     for _ in range(2):
         clicked, not_clicked = evaluation.sorted_logits()
-        assert clicked.tolist() == sorted(logit for logit, label in rows if label)
-        assert not_clicked.tolist() == sorted(logit for logit, label in rows if not label)
+        assert clicked.logits.tolist() == sorted(logit for logit, label in rows if label)
+        assert not_clicked.logits.tolist() == sorted(logit for logit, label in rows if not label)
         evaluation.own_metrics()
     evaluation.add(torch.tensor([float("nan")]), torch.tensor([0.0]))
     with pytest.raises(Diverged):
@@ -164,9 +189,9 @@ from pipeline.run.records.codec import to_plain
 from pipeline.training.metrics import Evaluation
 file, rank, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 dist.init_process_group("gloo", init_method=f"file://{file}.rendezvous", rank=rank, world_size=size)
-for logits, labels in torch.load(file):
+for columns in torch.load(file):
     evaluation = Evaluation()
-    evaluation.add(logits[rank::size], labels[rank::size])
+    evaluation.add(*(column[rank::size] for column in columns))
     try:
         print(json.dumps(to_plain(evaluation.metrics())))
     except ValueError as error:
@@ -177,17 +202,18 @@ dist.destroy_process_group()
 
 @pytest.mark.slow
 def test_two_ranks_find_what_one_finds(ready: Any, tmp_path: Path) -> None:
-    """Two real gloo processes that share 10,001 rows, one row and none: on both the metrics of one process that has
-    them all, bit for bit; a rank without rows takes part. Without any rows, and where the second rank's only row has
-    diverged, both get the error and none hangs."""
-    splits = [rows_of(10_001), rows_of(1), rows_of(0), (torch.tensor([0.0, torch.nan]), torch.tensor([0.0, 1.0]))]
+    """Two real gloo processes that share 10,001 rows, with weights and without, one row and none: on both the metrics
+    of one process that has them all, bit for bit; a rank without rows takes part. Without any rows, and where the
+    second rank's only row has diverged, both get the error and none hangs."""
+    weights = torch.rand(10_001, generator=torch.Generator().manual_seed(5)) + 0.1
+    splits: list[tuple[torch.Tensor, ...]] = [rows_of(10_001), (*rows_of(10_001), weights), rows_of(1)]
+    splits += [(*rows_of(1), torch.ones(1)), rows_of(0), (torch.tensor([0.0, torch.nan]), torch.tensor([0.0, 1.0]))]
     torch.save(splits, tmp_path / "rows.pt")
     found = ready.run([(WORKER, [str(tmp_path / "rows.pt"), str(rank), "2"], os.environ) for rank in range(2)])
     expected = [
-        to_plain(judge(*splits[0])),
-        to_plain(judge(*splits[1])),
+        *(to_plain(judge(*columns)) for columns in splits[:4]),
         ["ValueError", "no rows to evaluate; the split is empty"],
         ["Diverged", "a logit is nan: the model has diverged; train it with a lower learning rate"],
     ]
     for process in found:
-        assert [json.loads(line) for line in process.stdout.splitlines()[-4:]] == expected, process.stderr
+        assert [json.loads(line) for line in process.stdout.splitlines()[-6:]] == expected, process.stderr
