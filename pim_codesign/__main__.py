@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy
 import tyro
 
+from pim_codesign.checks import whole
 from pim_codesign.hardware import PRESETS
 from pim_codesign.overrides import ChipOptions, with_options
 
@@ -38,14 +39,21 @@ class Options:
     hardware: ChipOptions = field(default_factory=ChipOptions)
     """Options of the chip that replace each preset's own."""
 
+    def __post_init__(self) -> None:
+        for name, least in (("seed", 0), ("integers", 1), ("fields", 1), ("embedding_width", 1)):
+            whole(f"--{name.replace('_', '-')}", getattr(self, name), least)
+
 
 def _architecture(options: Options) -> "Architecture":
     from modules.space import NASREC_FULL, Architecture, from_nasrec_json, single_operator_any_connection
 
     if not options.architecture:
         return single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(options.seed))
-    data = json.loads(Path(options.architecture).read_text())
-    return from_nasrec_json(data) if "micro" in data else Architecture.from_json(data, NASREC_FULL)
+    try:
+        data = json.loads(Path(options.architecture).read_text())
+        return from_nasrec_json(data) if "micro" in data else Architecture.from_json(data, NASREC_FULL)
+    except (ValueError, TypeError) as error:  # json's own error is a ValueError; "micro" in 3 a TypeError
+        raise ValueError(f"--architecture {options.architecture}: {error}") from error
 
 
 def main(options: Options) -> None:

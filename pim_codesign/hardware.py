@@ -22,6 +22,11 @@ class Technology:
     adc: Adc
     """Analog-to-digital converters."""
 
+    def __post_init__(self) -> None:
+        for name, kind in (("cell", Cell), ("adc", Adc)):
+            if not isinstance(found := getattr(self, name), kind):
+                raise ValueError(f"Technology.{name} is {found!r}; every technology has a {kind.__name__}")
+
 
 TECHNOLOGIES: dict[PresetName, Technology] = {
     "isaac32": Technology(ISAAC_CELL, ISAAC_ADC),

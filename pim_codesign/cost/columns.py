@@ -52,6 +52,8 @@ class MappingColumns:
     def of(cls, workload: Workload, mappings: Sequence[Mapping]) -> "MappingColumns":
         """Spread each mapping's operators over their stages. Raises ValueError for another number of operators."""
         for mapping in mappings:
+            if not isinstance(mapping, Mapping):
+                raise ValueError(f"the mapping is {mapping!r}; give a Mapping, as Mapping.uniform(workload) makes")
             if len(mapping.operators) != len(workload.operators):
                 raise ValueError(
                     f"the mapping has {len(mapping.operators)} operators, the workload {len(workload.operators)}"

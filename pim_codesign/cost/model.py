@@ -99,7 +99,7 @@ class CostTable:
 def evaluate(workload: Workload, hardware: Hardware, mapping: Mapping | None = None) -> Cost:
     """Cost of a workload on a chip; without a mapping, of the naive one (8 bits, no replication).
 
-    Raises ValueError for a mapping of another number of operators.
+    Raises ValueError for a mapping of another number of operators, and for what is no workload, chip or mapping.
 
     >>> from pim_codesign.mapping.workload import Embeddings, Stage
     >>> layer = Stage("layer", "layer", (), vectors=1, inputs=512, outputs=512)
@@ -107,12 +107,26 @@ def evaluate(workload: Workload, hardware: Hardware, mapping: Mapping | None = N
     >>> cost.arrays, cost.conversions, cost.lossless
     (64, 65536, True)
     """
-    return evaluate_many(workload, [mapping or Mapping.uniform(workload)], [hardware]).row(0)
+    _check_workload(workload)
+    return evaluate_many(workload, [Mapping.uniform(workload) if mapping is None else mapping], [hardware]).row(0)
 
 
 def evaluate_many(workload: Workload, mappings: Sequence[Mapping], hardwares: Sequence[Hardware]) -> CostTable:
-    """Costs of P pairs of a mapping and a chip."""
+    """Costs of P pairs of a mapping and a chip; at least one pair, else ValueError."""
+    _check_workload(workload)
+    if len(mappings) != len(hardwares) or not mappings:
+        raise ValueError(
+            f"{len(mappings)} mappings and {len(hardwares)} chips; give one chip for each mapping, at least one"
+        )
+    for chip in hardwares:
+        if not isinstance(chip, Hardware):
+            raise ValueError(f"the chip is {chip!r}; give a Hardware, for example PRESETS['isaac32']")
     return evaluate_columns(workload, MappingColumns.of(workload, mappings), HardwareColumns(hardwares))
+
+
+def _check_workload(workload: Workload) -> None:
+    if not isinstance(workload, Workload):
+        raise ValueError(f"the workload is {workload!r}; give a Workload, as workload_of_subnet makes")
 
 
 def evaluate_columns(workload: Workload, mapping: MappingColumns, chip: HardwareColumns) -> CostTable:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pim_codesign.checks import number
+
 CELL_AREA_UM2 = 2.5e-5 * 1e6 / 128**2
 """Area of a cell at 32 nm, µm²: ISAAC (ISCA'16) table 6, a 128 × 128 crossbar of 2.5e-5 mm²."""
 WRITE_ENERGY_PJ = 0.6
@@ -20,7 +22,12 @@ class Cell:
     read_time_ns: float
     """Length of an input cycle that the cell allows, ns."""
     activity: float
-    """Mean share ρ of `read_energy_fj` that is spent, 0 to 1."""
+    """Mean share ρ of `read_energy_fj` that is spent, above 0 and at most 1."""
+
+    def __post_init__(self) -> None:
+        for name in ("read_energy_fj", "read_time_ns"):
+            number(f"Cell.{name}", getattr(self, name), above=0)
+        number("Cell.activity", self.activity, above=0, most=1)
 
 
 ISAAC_CELL = Cell(read_energy_fj=0.3e-3 * 100e-9 / 128**2 * 1e15, read_time_ns=100.0, activity=1.0)

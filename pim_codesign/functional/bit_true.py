@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy
 from numpy.typing import NDArray
 
+from pim_codesign.checks import integer_matrix, number, whole
 from pim_codesign.devices import NOTHING_STUCK, StuckAt, ir_drop_gain
 from pim_codesign.hardware import Hardware
 from pim_codesign.mapping.slicing import input_cycles, slices
@@ -32,8 +33,11 @@ class Imperfections:
     """Resistance of a cell at its highest level, Ω."""
 
     def __post_init__(self) -> None:
-        if self.log_normal_sigma < 0 or self.wire_ohm < 0 or self.on_ohm <= 0:
-            raise ValueError(f"{self}: log_normal_sigma and wire_ohm are at least 0, on_ohm is above 0")
+        number("Imperfections.log_normal_sigma", self.log_normal_sigma, least=0)
+        number("Imperfections.wire_ohm", self.wire_ohm, least=0)
+        number("Imperfections.on_ohm", self.on_ohm, above=0)
+        if not isinstance(self.stuck_at, StuckAt):
+            raise ValueError(f"Imperfections.stuck_at is {self.stuck_at!r}; give a StuckAt")
 
     def programmed(self, targets: Floats, highest: int, generator: numpy.random.Generator) -> Floats:
         """The levels that the cells hold after `targets` were written."""
@@ -80,8 +84,13 @@ class Crossbars:
     ) -> None:
         """`weights` [O, I] with |weight| < 2^(w−1); imperfect cells are drawn from the generator.
 
-        Raises ValueError for weights that do not fit, and for imperfections without a generator.
+        Raises ValueError for weights that are no matrix of integers or do not fit, for bits that are not 2 to 16, and
+        for imperfections without a generator.
         """
+        whole("weight_bits", weight_bits, 2, 16)
+        weights = integer_matrix("weights", weights, "[O, I]")
+        if not isinstance(hardware, Hardware):
+            raise ValueError(f"the chip is {hardware!r}; give a Hardware, for example PRESETS['isaac32']")
         if numpy.abs(weights).max(initial=0) >= 2 ** (weight_bits - 1):
             raise ValueError(f"weights up to {numpy.abs(weights).max()} do not fit {weight_bits} bits with a sign")
         if imperfections != Imperfections() and generator is None:
@@ -89,6 +98,7 @@ class Crossbars:
         self.hardware, self.imperfections, self.generator = hardware, imperfections, generator
         differential = hardware.sign_coding == "differential"
         self.offset = 0 if differential else 2 ** (weight_bits - 1)
+        self.inputs = weights.shape[1]
         self.weight_sums = weights.sum(axis=1)  # [O]
         stored = [numpy.maximum(weights, 0), numpy.maximum(-weights, 0)] if differential else [weights + self.offset]
         places = hardware.cell_bits * numpy.arange(int(slices(weight_bits, hardware.cell_bits, differential)))
@@ -102,8 +112,11 @@ class Crossbars:
 
         Inputs lie in −2^(a−1) … 2^(a−1)−1, or 0 … 2^a−1 unsigned. Signed ones are applied shifted by 2^(a−1), and
         what the shift adds is subtracted digitally. Without `converters` the analog sums are used as they are. Raises
-        ValueError for inputs that do not fit.
+        ValueError for inputs that are no matrix of integers with I columns or do not fit, and for bits that are not 1
+        to 16.
         """
+        whole("activation_bits", activation_bits, 1, 16)
+        inputs = integer_matrix("inputs", inputs, "[N, I]", columns=self.inputs)
         shift = 2 ** (activation_bits - 1) if signed else 0
         shown = inputs + shift
         if shown.min(initial=0) < 0 or shown.max(initial=0) >= 2**activation_bits:

@@ -12,6 +12,7 @@ import numpy
 from numpy.typing import NDArray
 
 from modules.operators import ComputedProduct
+from pim_codesign.checks import whole
 
 NORM_OPERATIONS = 5
 """Vector operations a layer norm spends on one number: sum, square and sum, centre, scale, affine."""
@@ -19,7 +20,10 @@ NORM_OPERATIONS = 5
 
 @dataclass(frozen=True)
 class Stage:
-    """A node of the graph: a static matrix (if V·I·O > 0) and the digital work that goes with it."""
+    """A node of the graph: a static matrix (if V·I·O > 0) and the digital work that goes with it.
+
+    Raises ValueError for a size that is no whole number of at least 0, and for a matrix with one empty side.
+    """
 
     name: str
     """Module path of the matrix, or of the digital module."""
@@ -42,6 +46,23 @@ class Stage:
     lookups: int = 0
     """Sigmoids and exponentials: look-ups."""
 
+    def __post_init__(self) -> None:
+        where = f"stage {self.name!r}"
+        for name in ("vectors", "inputs", "outputs", "products", "vector_operations", "lookups"):
+            whole(f"{where}: {name}", getattr(self, name), least=0)
+        sizes = (self.vectors, self.inputs, self.outputs)
+        if any(sizes) and not all(sizes):
+            raise ValueError(
+                f"{where}: vectors, inputs and outputs are {', '.join(map(str, sizes))}; a stage with a matrix has all "
+                "three above 0, one without has none"
+            )
+        if any(sizes) and not self.operator:
+            raise ValueError(f"{where} has a matrix but no operator; name the operator whose bits it takes")
+        for product in self.computed:
+            for name in ("vectors", "rows", "columns", "count"):
+                whole(f"{where}: {name} of a computed product", getattr(product, name), least=1)
+            whole(f"{where}: multiply_accumulates of a computed product", product.multiply_accumulates, least=0)
+
 
 @dataclass(frozen=True)
 class Embeddings:
@@ -56,13 +77,25 @@ class Embeddings:
     others: tuple["Embeddings", ...] = ()
     """The fields whose tables have another width, one entry a width; they are not counted above."""
 
+    def __post_init__(self) -> None:
+        for name, least in (("fields", 1), ("width", 1), ("rows", 0)):
+            whole(f"Embeddings.{name}", getattr(self, name), least)
+
     @classmethod
     def of(cls, widths: Sequence[int], table_rows: Sequence[int]) -> "Embeddings":
         """Those of tables of these widths and numbers of rows, one each a field; the widest stand first.
 
+        Raises ValueError for a number of rows that is missing or below 0.
+
         >>> Embeddings.of([4, 8, 4], [100, 10, 200])
         Embeddings(fields=1, width=8, rows=10, others=(Embeddings(fields=2, width=4, rows=300, others=()),))
         """
+        if len(widths) != len(table_rows) or not widths:
+            raise ValueError(
+                f"{len(table_rows)} numbers of table rows for {len(widths)} fields; give one for each, at least one"
+            )
+        for field, rows in enumerate(table_rows):
+            whole(f"table rows of field {field}", rows, least=0)
         pairs = list(zip(widths, table_rows, strict=True))
         found = [
             cls(sum(own == width for own in widths), width, sum(rows for own, rows in pairs if own == width))
@@ -75,7 +108,7 @@ class Embeddings:
 class Workload:
     """Stages in an order where each comes after those it waits for; stage 0 is the embedding lookup.
 
-    Raises ValueError for a dependency on a later stage.
+    Raises ValueError for a dependency on a later stage, and for two stages of one name.
     """
 
     stages: tuple[Stage, ...]
@@ -85,6 +118,10 @@ class Workload:
         if not self.stages or self.stages[0].name != "embeddings":
             raise ValueError("Workload.stages must begin with the stage named 'embeddings'")
         for index, stage in enumerate(self.stages):
+            if stage.name in {other.name for other in self.stages[:index]}:
+                raise ValueError(
+                    f"stages {index} and an earlier one are both named {stage.name!r}; give each its own name"
+                )
             if any(not 0 <= before < index for before in stage.depends):
                 raise ValueError(f"stage {index} ({stage.name}) depends on {stage.depends}: not all are earlier stages")
 
