@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from modules.lazy import imported_on_use
 
 if TYPE_CHECKING:
-    from pim_codesign.cost import Cost, evaluate, evaluate_many
+    from pim_codesign.cost import Breakdown, Cost, breakdown, evaluate, evaluate_many
     from pim_codesign.functional import Bits, Calibration, Crossbars, Imperfections, calibrate, quantize
     from pim_codesign.hardware import PRESETS, Hardware
     from pim_codesign.mapping import Mapping, OperatorMapping, Workload, workload_of_subnet
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PRESETS",
     "Bits",
+    "Breakdown",
     "Calibration",
     "ChipOptions",
     "CodesignConfig",
@@ -34,6 +35,7 @@ __all__ = [
     "Point",
     "Workload",
     "bits_key",
+    "breakdown",
     "calibrate",
     "evaluate",
     "evaluate_many",
@@ -46,7 +48,7 @@ __all__ = [
 __getattr__ = imported_on_use(
     __name__,
     {
-        "pim_codesign.cost": ("Cost", "evaluate", "evaluate_many"),
+        "pim_codesign.cost": ("Breakdown", "Cost", "breakdown", "evaluate", "evaluate_many"),
         "pim_codesign.functional": ("Bits", "Calibration", "Crossbars", "Imperfections", "calibrate", "quantize"),
         "pim_codesign.hardware": ("PRESETS", "Hardware"),
         "pim_codesign.mapping": ("Mapping", "OperatorMapping", "Workload", "workload_of_subnet"),

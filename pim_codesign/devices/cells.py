@@ -11,6 +11,9 @@ WRITE_ENERGY_PJ = 0.6
 (Nature 2022) program with 8.52 µs pulses and verify."""
 WRITE_TIME_NS = 10.0
 """Time of writing the cells of one row, ns: NVSim; MNSIM-2.0's SimConfig has the same 10 ns."""
+ENDURANCE_WRITES = 1e12
+"""Writes that a cell survives: the best reported, Ta2O5-x/TaO2-x (Lee et al., Nature Materials 2011). Products promise
+1e5 to 1e6, so a lifetime computed from it is an upper bound."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,13 @@ class Cell:
     """Length of an input cycle that the cell allows, ns."""
     activity: float
     """Mean share ρ of `read_energy_fj` that is spent, above 0 and at most 1."""
+    endurance_writes: float = ENDURANCE_WRITES
+    """Writes after which a cell fails."""
 
     def __post_init__(self) -> None:
         for name in ("read_energy_fj", "read_time_ns"):
             number(f"Cell.{name}", getattr(self, name), above=0)
+        number("Cell.endurance_writes", self.endurance_writes, above=0)
         number("Cell.activity", self.activity, above=0, most=1)
 
 

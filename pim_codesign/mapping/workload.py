@@ -13,9 +13,16 @@ from numpy.typing import NDArray
 
 from modules.operators import ComputedProduct
 from pim_codesign.checks import whole
+from pim_codesign.mapping.orders import list_order
 
 NORM_OPERATIONS = 5
 """Vector operations a layer norm spends on one number: sum, square and sum, centre, scale, affine."""
+
+
+NOMINAL_CYCLE_NS = 100.0
+"""Crossbar cycle by which orders of digital work are chosen, ns: ISAAC's. It decides which are tried, no more."""
+NOMINAL_LANES, NOMINAL_ALUS = 256, 16
+"""Lanes, and ALUs, by which they are chosen."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,11 @@ class Stage:
             for name in ("vectors", "rows", "columns", "count"):
                 whole(f"{where}: {name} of a computed product", getattr(product, name), least=1)
             whole(f"{where}: multiply_accumulates of a computed product", product.multiply_accumulates, least=0)
+
+    @property
+    def has_digital_work(self) -> bool:
+        """Whether the stage needs the lanes, ALUs or look-up tables on some chip."""
+        return bool(self.products or self.computed or self.vector_operations or self.lookups)
 
 
 @dataclass(frozen=True)
@@ -147,35 +159,63 @@ class Workload:
         return static + computed + sum(stage.products for stage in self.stages)
 
     @cached_property
+    def digital_orders(self) -> tuple[tuple[int, ...], ...]:
+        """Orders in which digital logic that the stages share may work: by when stages are ready without replication,
+        with full replication, and without any time in crossbars."""
+        names, depends = [stage.name for stage in self.stages], [stage.depends for stage in self.stages]
+        digital = [_nominal_digital_ns(stage) for stage in self.stages]
+        cycles = ([8 * s.vectors + 3 for s in self.stages], [8 * 1 + 3] * len(names), [0] * len(names))
+        crossbar = [
+            [NOMINAL_CYCLE_NS * own * (stage.vectors > 0) for own, stage in zip(kind, self.stages, strict=True)]
+            for kind in cycles
+        ]
+        return tuple(dict.fromkeys(list_order(names, depends, kind, digital) for kind in crossbar))
+
+    @cached_property
     def columns(self) -> "WorkloadColumns":
         """The same as numpy columns, made once."""
         return WorkloadColumns.of(self)
 
 
-def _column(values: list[int]) -> NDArray[numpy.int64]:
-    return numpy.array(values, dtype=numpy.int64).reshape(1, -1)
+def _nominal_digital_ns(stage: Stage) -> float:
+    macs = stage.products + sum(product.multiply_accumulates for product in stage.computed)
+    return macs / NOMINAL_LANES + (stage.vector_operations + stage.lookups) / NOMINAL_ALUS
+
+
+def _moved(stage: Stage) -> int:
+    matrix = stage.vectors * (stage.inputs + stage.outputs)
+    computed = (p.count * (p.vectors * p.rows + p.rows * p.columns + p.vectors * p.columns) for p in stage.computed)
+    return matrix + sum(computed)
+
+
+def _column(values: list[int]) -> NDArray[numpy.float64]:
+    return numpy.array(values, dtype=numpy.float64).reshape(1, -1)
 
 
 @dataclass(frozen=True)
 class WorkloadColumns:
-    """The stages' numbers as arrays [1, T], their computed products' as arrays [1, Q]."""
+    """The stages' numbers as arrays [1, T], their computed products' as arrays [1, Q]; whole, held as float64."""
 
     operator: NDArray[numpy.int64]
     """Index of the stage's operator; the number of operators for a stage that has none. [T]"""
-    vectors: NDArray[numpy.int64]
-    inputs: NDArray[numpy.int64]
-    outputs: NDArray[numpy.int64]
-    products: NDArray[numpy.int64]
-    computed_products: NDArray[numpy.int64]
+    vectors: NDArray[numpy.float64]
+    max_dup: NDArray[numpy.float64]
+    """Most copies of the stage's matrix: the largest power of two in V; 1 for a stage without one."""
+    moved: NDArray[numpy.float64]
+    """Numbers that are fetched or stored: a matrix' inputs and outputs, both operands and the result of a product."""
+    inputs: NDArray[numpy.float64]
+    outputs: NDArray[numpy.float64]
+    products: NDArray[numpy.float64]
+    computed_products: NDArray[numpy.float64]
     """Multiply-accumulates of the stage's `computed`."""
-    vector_operations: NDArray[numpy.int64]
-    lookups: NDArray[numpy.int64]
+    vector_operations: NDArray[numpy.float64]
+    lookups: NDArray[numpy.float64]
     computed_stage: NDArray[numpy.int64]
     """Stage of each computed product. [Q]"""
-    computed_vectors: NDArray[numpy.int64]
-    computed_rows: NDArray[numpy.int64]
-    computed_columns: NDArray[numpy.int64]
-    computed_count: NDArray[numpy.int64]
+    computed_vectors: NDArray[numpy.float64]
+    computed_rows: NDArray[numpy.float64]
+    computed_columns: NDArray[numpy.float64]
+    computed_count: NDArray[numpy.float64]
 
     @classmethod
     def of(cls, workload: Workload) -> "WorkloadColumns":
@@ -188,6 +228,8 @@ class WorkloadColumns:
         }
         return cls(
             operator=numpy.array([operators.index(s.operator) if s.operator else len(operators) for s in stages]),
+            max_dup=_column([1 << max(stage.vectors, 1).bit_length() - 1 for stage in stages]),
+            moved=_column([_moved(stage) for stage in stages]),
             computed_products=_column([sum(p.multiply_accumulates for p in stage.computed) for stage in stages]),
             computed_stage=numpy.array([index for index, _ in computed], dtype=numpy.int64),
             computed_vectors=_column([product.vectors for _, product in computed]),

@@ -68,7 +68,7 @@ def crossbars(weights: Any = ((1, 2, 3),), bits: Any = 8, hardware: Any = PRESET
     return Crossbars(weights, bits, hardware)
 
 
-BITS = {"layer": (8, 8)}
+BITS: dict[str, Any] = {"layer": (8, 8)}
 RANGES = Calibration({"layer": {8: 1.0}})
 BAD: dict[str, tuple[Callable[[], Any], str]] = {
     # hardware and its parts
@@ -135,8 +135,11 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "calibration of 8.5 bits": (lambda: calibrate(OneLayer(), *rows(), (8.5,)), "activation_bits is 8.5"),
     "calibration of nothing": (lambda: calibrate(OneLayer(), *rows(), ()), "activation_bits is empty"),
     "range of nothing": (lambda: Calibration({"layer": {8: 0.0}}), "the range of 'layer' at 8 bits is 0.0"),
-    "quantized to 8.5": (lambda: quantize(OneLayer(), {"layer": (8.5, 8)}, RANGES), "weight bits of 'layer' is 8.5"),
-    "quantized to one": (lambda: quantize(OneLayer(), {"layer": 8}, RANGES), "bits of 'layer' are 8; give"),
+    "quantized to 8.5": (
+        lambda: quantize(OneLayer(), BITS | {"layer": (8.5, 8)}, RANGES),
+        "weight bits of 'layer' is 8.5",
+    ),
+    "quantized to one": (lambda: quantize(OneLayer(), BITS | {"layer": 8}, RANGES), "bits of 'layer' are 8; give"),
     "unknown operator": (lambda: quantize(OneLayer(), BITS | {"conv": (8, 8)}, RANGES), r"\['conv'\], which have no"),
     "NaN matrix": (lambda: quantize(OneLayer(NAN), BITS, RANGES), r"weights \[O, I\] of 'layer' have nan at \[0, 0\]"),
     "no range": (lambda: QuantizedLinear(nn.Linear(2, 2), 8, 8, NAN), "the activations' range is nan"),
