@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from modules.lazy import imported_on_use
 
 if TYPE_CHECKING:
+    from pim_codesign.chip_file import read_chip
     from pim_codesign.cost import Breakdown, Cost, breakdown, evaluate, evaluate_many
     from pim_codesign.functional import Bits, Calibration, Crossbars, Imperfections, calibrate, quantize
     from pim_codesign.hardware import PRESETS, Hardware
@@ -41,6 +42,7 @@ __all__ = [
     "evaluate_many",
     "naive_point",
     "quantize",
+    "read_chip",
     "with_options",
     "workload_of_subnet",
 ]
@@ -48,6 +50,7 @@ __all__ = [
 __getattr__ = imported_on_use(
     __name__,
     {
+        "pim_codesign.chip_file": ("read_chip",),
         "pim_codesign.cost": ("Breakdown", "Cost", "breakdown", "evaluate", "evaluate_many"),
         "pim_codesign.functional": ("Bits", "Calibration", "Crossbars", "Imperfections", "calibrate", "quantize"),
         "pim_codesign.hardware": ("PRESETS", "Hardware"),

@@ -86,7 +86,7 @@ class Hardware:
             source="ISAAC has 8; Saberi et al. (TCAS-I 2011) scale it to 4 to 10",
         ),
     )
-    columns_per_adc: Literal[8, 16, 32, 64, 128] = field(
+    columns_per_adc: Literal[1, 2, 4, 8, 16, 32, 64, 128, 256] = field(
         default=128,
         metadata=option(
             "Columns that share a converter, at most the array's.",

@@ -101,6 +101,31 @@ class HardwareColumns:
         self._chip_of_point = chip_of_point
         self._choices = dict(zip(names, zip(*map(attrgetter(*names), hardwares), strict=True), strict=True))
 
+    def extended(self, hardwares: Sequence[Hardware]) -> "HardwareColumns":
+        """These chips, then others; what is known of these is not computed again."""
+        other = HardwareColumns(hardwares)
+        joined = HardwareColumns.__new__(HardwareColumns)
+        joined._choices = {name: (*own, *other._choices[name]) for name, own in self._choices.items()}
+        joined._chip_of_point = numpy.concatenate(
+            [self._chip_of_point, other._chip_of_point + len(next(iter(self._choices.values())))]
+        )
+        for name in self._names():
+            vars(joined)[name] = numpy.concatenate([getattr(self, name), getattr(other, name)])
+        return joined
+
+    def take(self, points: Integers) -> "HardwareColumns":
+        """The chips of some points, in any order and number: all columns are taken, none is computed. [P]"""
+        taken = HardwareColumns.__new__(HardwareColumns)
+        taken._choices, taken._chip_of_point = self._choices, self._chip_of_point[points]
+        for name in self._names():
+            vars(taken)[name] = getattr(self, name)[points]
+        return taken
+
+    def _names(self) -> list[str]:
+        """All columns: the options, and what follows from them."""
+        follow = [name for name, one in vars(HardwareColumns).items() if isinstance(one, cached_property)]
+        return [*self._choices, *(name for name in follow if not name.startswith("_"))]
+
     def __getattr__(self, name: str) -> NDArray[Any]:
         """The column of the option `name`, made when it is first read. [P, 1]"""
         if name.startswith("_") or name not in self._choices:

@@ -16,7 +16,7 @@ from pim_codesign.circuits.periphery import (
     SHIFT_ADD_ENERGY_PJ,
 )
 from pim_codesign.cost.columns import Floats, HardwareColumns
-from pim_codesign.mapping.slicing import lossless_adc_bits
+from pim_codesign.mapping.slicing import sum_bits
 
 PIPELINE_CYCLES = 3
 """Cycles that a matrix takes beside its input cycles: fetch, convert, shift-and-add (ISAAC, section 6)."""
@@ -87,34 +87,51 @@ def lay_out(
 
     Divisions are of whole numbers far below 2^53, so that rounding them up is exact.
     """
-    # As float64 at once: a cast of [P, 1] is cheap, one inside each operation on [P, T] is not.
-    pi, rows, cell_bits, dac_bits = (
-        column.astype(numpy.float64) for column in (chip.polarities, chip.array_rows, chip.cell_bits, chip.dac_bits)
+    # Computed as [T, P], so that each step runs along memory over the points, and as float64 from the start: a cast of
+    # [1, P] is cheap, one inside each operation on [T, P] is not.
+    v, i, o, w, a, copies = (
+        numpy.asarray(column, dtype=numpy.float64).T
+        for column in (vectors, inputs, outputs, weight_bits, activation_bits, dup)
     )
-    cells = outputs * numpy.ceil((weight_bits - (pi - 1)) / cell_bits)  # O·S
-    b = numpy.ceil(activation_bits / dac_bits)
-    k = numpy.ceil(inputs / rows)
+    pi, rows, cell_bits, dac_bits, units = (
+        column.T.astype(numpy.float64)
+        for column in (chip.polarities, chip.array_rows, chip.cell_bits, chip.dac_bits, chip.unit_columns)
+    )
+    cells = o * numpy.ceil((w - (pi - 1)) / cell_bits)  # O·S
+    b = numpy.ceil(a / dac_bits)
+    k = numpy.ceil(i / rows)
     m = numpy.ceil(cells / rows)
-    shows = vectors * b
-    driven = shows * inputs
-    unit = chip.unit_columns.astype(numpy.float64) * m
+    shows = v * b
+    driven = shows * i
+    unit = units * m
     conversions = shows * k * (cells + unit)
     share: Floats | float = 1.0
     if chip.adc_per_operator.any():
-        own_rows = numpy.minimum(numpy.maximum(inputs, 1), rows)
-        needed = lossless_adc_bits(own_rows, chip.cell_bits, chip.dac_bits, chip.flip_encoding)
-        stopped = numpy.where(chip.adc_per_operator, numpy.clip(needed, 1, chip.adc_bits), chip.adc_bits)
-        share = conversion_share(stopped, chip)
-    copies = pi * dup
-    return CrossbarCounts(
-        arrays=k * m * copies,
-        used_cells=inputs * cells * copies,
+        share = _stopped_share(i, rows, chip)
+    signed = pi * copies
+    found = CrossbarCounts(
+        arrays=k * m * signed,
+        used_cells=i * cells * signed,
         conversions=conversions,
         full_conversions=conversions * share,
         row_cycles=driven * m * pi,
         cell_cycles=driven * (cells * pi + unit),
-        crossbar_ns=_time_ns(vectors, inputs + outputs, activation_bits, b, dup, share, chip),
+        crossbar_ns=_time_ns(v, i + o, a, b, copies, share, chip),
     )
+    return CrossbarCounts(*(column.T for column in vars(found).values()))
+
+
+def _stopped_share(inputs: Floats, rows: Floats, chip: HardwareColumns) -> Floats:
+    """`conversion_share` of the bits that each matrix's own rows need, 1 where the chip's converters never stop.
+
+    [T, 1] inputs and [1, P] rows -> [T, P]
+    """
+    largest = (2.0**chip.cell_bits - 1) * (2.0**chip.dac_bits - 1)  # sum of a row, [P, 1]
+    flipped, bits = chip.flip_encoding.T, chip.adc_bits.T.astype(numpy.float64)
+    own_rows = numpy.minimum(numpy.maximum(inputs, 1), rows)
+    needed = sum_bits(own_rows * largest.T) - flipped
+    stopped = numpy.where(chip.adc_per_operator.T, numpy.clip(needed, 1, bits), bits)
+    return (stopped + 1) / (bits + 1)
 
 
 def _time_ns(
@@ -131,7 +148,7 @@ def _time_ns(
     A pass moves one vector of inputs and outputs for each copy, and each copy has a tile's bus to itself; the next
     pass's inputs arrive meanwhile, so that the bus shows only where it is the slower one, and in the first fetch.
     """
-    cycle = numpy.maximum(chip.read_ns, chip.columns_per_adc / chip.adc_rate_gs * share)
+    cycle = numpy.maximum(chip.read_ns.T, (chip.columns_per_adc / chip.adc_rate_gs).T * share)
     bus = numpy.ceil(numbers * activation_bits / BUS_BITS_PER_NS)
     passes = numpy.ceil(vectors / dup)
     filling = (PIPELINE_CYCLES - 1) * cycle + numpy.maximum(cycle, bus)

@@ -208,8 +208,10 @@ class Work:
         }
 
     def _digital_ns(self) -> Floats:
-        work, units = self.columns, vector_alus(self.chip).astype(numpy.float64)
-        macs = work.products + work.computed_products * (1 - self.scratch.here)
-        cycles = numpy.ceil(macs / self.chip.digital_lanes.astype(numpy.float64))
-        cycles += numpy.ceil(work.vector_operations / units) + numpy.ceil(work.lookups / units)
-        return cycles / DIGITAL_CLOCK_GHZ
+        """Cycles of lanes, ALUs and tables, one after the other; computed as [T, P], as `lay_out` is."""
+        work, lanes = self.columns, self.chip.digital_lanes.T.astype(numpy.float64)
+        units = vector_alus(self.chip).T.astype(numpy.float64)
+        cycles = numpy.ceil((work.products.T + work.computed_products.T * (1 - self.scratch.here.T)) / lanes)
+        cycles += numpy.ceil(work.vector_operations.T / units)
+        cycles += numpy.ceil(work.lookups.T / units)
+        return cycles.T / DIGITAL_CLOCK_GHZ

@@ -24,6 +24,7 @@ class Scratch:
         work = workload.columns
         self.stages = len(workload.stages)
         self.of_stage = work.computed_stage[:, None] == numpy.arange(self.stages)  # [Q, T]
+        self.of_stage = self.of_stage.astype(numpy.float64)  # a product of floats is BLAS's
         points = len(mapping.dup)
         self.here = chip.scratch.astype(numpy.float64)  # [P, 1]
         if not self.here.any() or not len(work.computed_stage):
@@ -34,8 +35,8 @@ class Scratch:
         laid = lay_out(
             work.computed_vectors, work.computed_rows, work.computed_columns, bits, bits, numpy.ones_like(bits), chip
         )
-        count = work.computed_count * self.here  # [P, Q]
-        row_writes_ns = numpy.minimum(work.computed_rows, chip.array_rows) * WRITE_TIME_NS
+        count = (work.computed_count.T * self.here.T).T  # [P, Q], the points of a product beside each other
+        row_writes_ns = numpy.minimum(work.computed_rows.T, chip.array_rows.T).T * WRITE_TIME_NS
         self.product_ns = (laid.crossbar_ns + row_writes_ns) * self.here
         self.arrays_of = laid.arrays * count
         self.conversions_of = laid.conversions * count
@@ -44,7 +45,7 @@ class Scratch:
 
     def by_stage(self, of_product: Floats) -> Floats:
         """Numbers of products as sums of their stages. [P, Q] -> [P, T]"""
-        return of_product @ self.of_stage
+        return (self.of_stage.T @ of_product.T).T
 
     @property
     def stage_ns(self) -> Floats:

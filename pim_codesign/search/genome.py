@@ -85,11 +85,21 @@ class Genome:
 
     def columns(self, genomes: Genomes) -> tuple[MappingColumns, HardwareColumns]:
         """The points as `evaluate_columns` takes them."""
-        n, bits = self.operators, self.bits(genomes)
-        dup = 2 ** genomes[:, 2 * n : 3 * n]
-        mapping = MappingColumns.of_arrays(self.workload, bits[:, :n], bits[:, n:], dup)
+        n, genes = self.operators, numpy.ascontiguousarray(genomes[:, : 3 * self.operators].T)  # [3n, P]
+        weight, activation = numpy.array(WEIGHT_BITS)[genes[:n]], numpy.array(ACTIVATION_BITS)[genes[n : 2 * n]]
+        mapping = MappingColumns.of_arrays(self.workload, weight.T, activation.T, (1 << genes[2 * n :]).T)
+        return mapping, self._chip_columns(genomes)
+
+    def _chip_columns(self, genomes: Genomes) -> HardwareColumns:
+        """The chips of the points, of which each different one is read once in a search."""
         codes, of_point = self._different_chips(genomes)
-        return mapping, HardwareColumns([self._repaired(code)[1] for code in codes], of_point)
+        if new := [code for code in codes if code not in self._places]:
+            self._places.update({code: place for place, code in enumerate(new, start=len(self._places))})
+            chips = [self._repaired(code)[1] for code in new]
+            known = vars(self).get("_known_chips")
+            vars(self)["_known_chips"] = known.extended(chips) if known else HardwareColumns(chips)
+        places = numpy.array([self._places[code] for code in codes])
+        return vars(self)["_known_chips"].take(places[of_point])
 
     def decode(self, genome: Genomes) -> tuple[Mapping, Hardware]:
         """One point [G] as values."""
@@ -108,6 +118,11 @@ class Genome:
     def random(self, points: int, generator: numpy.random.Generator) -> Genomes:
         """Uniform points, repaired. [P, G]"""
         return self.repair(generator.integers(0, self.options, size=(points, len(self.options))))
+
+    @cached_property
+    def _places(self) -> dict[ChipGenes, int]:
+        """Where the chips that `_chip_columns` has met stand in its columns."""
+        return {}
 
     def _different_chips(self, genomes: Genomes) -> tuple[list[ChipGenes], Genomes]:
         """The different rows of chip genes, and which of them each point has. [P]"""
