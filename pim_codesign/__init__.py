@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from modules.lazy import imported_on_use
 
 if TYPE_CHECKING:
-    from pim_codesign.cost import Cost, evaluate, evaluate_many
+    from pim_codesign.chip_file import read_chip
+    from pim_codesign.cost import Breakdown, Cost, breakdown, evaluate, evaluate_many
     from pim_codesign.functional import Bits, Calibration, Crossbars, Imperfections, calibrate, quantize
     from pim_codesign.hardware import PRESETS, Hardware
     from pim_codesign.mapping import Mapping, OperatorMapping, Workload, workload_of_subnet
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PRESETS",
     "Bits",
+    "Breakdown",
     "Calibration",
     "ChipOptions",
     "CodesignConfig",
@@ -34,11 +36,13 @@ __all__ = [
     "Point",
     "Workload",
     "bits_key",
+    "breakdown",
     "calibrate",
     "evaluate",
     "evaluate_many",
     "naive_point",
     "quantize",
+    "read_chip",
     "with_options",
     "workload_of_subnet",
 ]
@@ -46,7 +50,8 @@ __all__ = [
 __getattr__ = imported_on_use(
     __name__,
     {
-        "pim_codesign.cost": ("Cost", "evaluate", "evaluate_many"),
+        "pim_codesign.chip_file": ("read_chip",),
+        "pim_codesign.cost": ("Breakdown", "Cost", "breakdown", "evaluate", "evaluate_many"),
         "pim_codesign.functional": ("Bits", "Calibration", "Crossbars", "Imperfections", "calibrate", "quantize"),
         "pim_codesign.hardware": ("PRESETS", "Hardware"),
         "pim_codesign.mapping": ("Mapping", "OperatorMapping", "Workload", "workload_of_subnet"),

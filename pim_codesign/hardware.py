@@ -22,6 +22,11 @@ class Technology:
     adc: Adc
     """Analog-to-digital converters."""
 
+    def __post_init__(self) -> None:
+        for name, kind in (("cell", Cell), ("adc", Adc)):
+            if not isinstance(found := getattr(self, name), kind):
+                raise ValueError(f"Technology.{name} is {found!r}; every technology has a {kind.__name__}")
+
 
 TECHNOLOGIES: dict[PresetName, Technology] = {
     "isaac32": Technology(ISAAC_CELL, ISAAC_ADC),
@@ -81,7 +86,7 @@ class Hardware:
             source="ISAAC has 8; Saberi et al. (TCAS-I 2011) scale it to 4 to 10",
         ),
     )
-    columns_per_adc: Literal[8, 16, 32, 64, 128] = field(
+    columns_per_adc: Literal[1, 2, 4, 8, 16, 32, 64, 128, 256] = field(
         default=128,
         metadata=option(
             "Columns that share a converter, at most the array's.",

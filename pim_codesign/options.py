@@ -81,11 +81,23 @@ def _read(chip: str, field: "dataclasses.Field[Any]") -> Option:
 
 def check_choices(chip: Any) -> None:
     """Raise ValueError for an option whose value is none of its choices."""
-    for name, one in options_of(type(chip)).items():
-        value = getattr(chip, name)
-        if value not in one.choices:
-            unit = f" ({one.unit})" if one.unit else ""
-            raise ValueError(f"{type(chip).__name__}.{name} is {value!r}; choose one of {list(one.choices)}{unit}")
+    for name in options_of(type(chip)):
+        check_choice(type(chip), name, getattr(chip, name))
+
+
+def check_choice(chip: type, name: str, value: Any) -> None:
+    """Raise ValueError for a value that is no choice of the option `name` of a chip's dataclass.
+
+    True equals 1 and 64.0 equals 64, but neither is that choice: the columns and the JSON would differ.
+    """
+    one = options_of(chip)[name]
+    if not any(type(choice) is _plain(value) and choice == value for choice in one.choices):
+        unit = f" ({one.unit})" if one.unit else ""
+        raise ValueError(f"{chip.__name__}.{name} is {value!r}; choose one of {list(one.choices)}{unit}")
+
+
+def _plain(value: Any) -> type:
+    return str if isinstance(value, str) else type(value)
 
 
 def overrides_of(chip: type) -> type:

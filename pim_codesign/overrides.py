@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pim_codesign.circuits import ADC_BITS
 from pim_codesign.hardware import Hardware
-from pim_codesign.options import options_of, overrides_of
+from pim_codesign.options import check_choice, options_of, overrides_of
 
 if TYPE_CHECKING:
 
@@ -36,14 +36,19 @@ def with_options(base: Hardware, given: Mapping[str, Any]) -> Hardware:
 
     Flip encoding that is asked for brings offset coding, and differential coding switches flip encoding off; no more
     columns share a converter than the array has; the converters have the fewest bits that lose nothing. Raises
-    ValueError where given options contradict each other, and where no converter of the preset has enough bits.
+    ValueError for what is no option or no choice of it, where given options contradict each other, and where no
+    converter of the preset has enough bits.
 
     >>> from pim_codesign.hardware import PRESETS
     >>> chip = with_options(PRESETS["isaac32"], {"array_rows": 64, "sign_coding": "differential"})
     >>> chip.columns_per_adc, chip.flip_encoding, chip.adc_bits
     (64, False, 8)
     """
+    if unknown := sorted(set(given) - set(options_of(type(base)))):
+        raise ValueError(f"{unknown} are no options of a chip; there are {list(options_of(type(base)))}")
     values = vars(base) | dict(given)
+    for name, value in given.items():  # what is no choice is refused before anything follows from it
+        check_choice(type(base), name, value)
     if given.get("flip_encoding") and "sign_coding" not in given:
         values["sign_coding"] = "offset"
     if "flip_encoding" not in given:

@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from pim_codesign.checks import number
+
 AdcBits = Literal[4, 5, 6, 7, 8, 9, 10]
 ADC_BITS: tuple[AdcBits, ...] = get_args(AdcBits)
 """Resolutions the tables hold, bits."""
@@ -32,6 +34,23 @@ class Adc:
     rate_gs: tuple[float, ...]
     """Conversions per nanosecond; NaN likewise."""
 
+    def __post_init__(self) -> None:
+        for name in ("energy_pj", "area_um2", "rate_gs"):
+            table = getattr(self, name)
+            if not isinstance(table, tuple) or len(table) != len(ADC_BITS):
+                raise ValueError(
+                    f"Adc.{name} is {table!r}; it must be a tuple of {len(ADC_BITS)} numbers, for {ADC_BITS} bits"
+                )
+            for bits, value in zip(ADC_BITS, table, strict=True):
+                if not (isinstance(value, float) and math.isnan(value)):
+                    number(f"Adc.{name} at {bits} bits", value, above=0)
+            if [value != value for value in table] != [value != value for value in self.energy_pj]:
+                raise ValueError(
+                    f"Adc.{name} and Adc.energy_pj have numbers for different bits; give all three for each"
+                )
+        if all(value != value for value in self.energy_pj):
+            raise ValueError(f"Adc has no converter: give energy, area and rate for some of {ADC_BITS} bits")
+
     @property
     def max_bits(self) -> int:
         """The highest resolution the source has.
@@ -44,6 +63,7 @@ class Adc:
 
 def neurosim_power_w(bits: int, column_ohm: float = NEUROSIM_COLUMN_OHM) -> float:
     """Power of NeuroSim's SAR converter at 32 nm (SarADC.cpp), W: one part by its bits, one by the column's current."""
+    number("column_ohm", column_ohm, above=0)
     return (1.1294 * bits + 8.8998) * 1e-6 + 0.079449 * math.exp(-2.297 * math.log10(column_ohm))
 
 

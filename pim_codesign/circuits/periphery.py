@@ -19,6 +19,14 @@ EDRAM_PJ_PER_BIT = 20.45 / 256
 """ISAAC's 64 KB eDRAM (CACTI 6.5), pJ: 20.45 pJ per 256-bit access."""
 BUS_PJ_PER_BIT = 0.054
 """ISAAC's bus from the eDRAM to the arrays, pJ."""
+BUS_BITS_PER_NS = 384 * 1.0
+"""A tile's bus: ISAAC table 6, 384 wires, at the 1 GHz of the digital logic."""
+INPUT_REGISTER_PJ_PER_BIT = 1.24 * 100 / (8 * 128)
+"""Reading a bit for a row from an IMA's input register, pJ (0.121): ISAAC table 6, 1.24 mW for the 8 × 128 rows that
+are driven with 1 bit in 100 ns."""
+OUTPUT_REGISTER_PJ = (0.23 + 1.68 / 12) * 100 / (8 * 128)
+"""Output registers, pJ for each conversion (0.036): ISAAC table 6, 0.23 mW of an IMA and its twelfth of the tile's
+1.68 mW for 8 × 128 conversions in 100 ns."""
 ROUTER_PJ_PER_BIT = 0.081
 """ISAAC's router (Orion 2.0), pJ: 42 mW, shared by 4 tiles."""
 VECTOR_ALU_POWER_MW = 2.4 * 32 / 45
@@ -43,8 +51,12 @@ DRAM_PJ_PER_BIT = 1300 / 64
 """A DRAM access, pJ: 1.3 to 2.6 nJ for 64 bits (Horowitz, ISSCC'14), the lower end. It is off the chip, so the node
 does not scale it."""
 DRAM_ACCESS_NS = 45.75
-"""Row cycle time of DDR4-3200, ns (JEDEC JESD79-4). The rows of the fields are in different banks and are read at
+"""Row cycle time of DDR4-3200, ns (JEDEC JESD79-4). The rows of the fields are in different banks: they open at
 once."""
+DRAM_BURST_BITS = 512
+"""Bits of the shortest read of a 64-bit channel: 8 transfers, 64 bytes (JEDEC JESD79-4, burst length 8)."""
+DRAM_BURST_NS = 8 / 3.2
+"""Time of a burst on the channel, ns: 8 transfers at 3.2 GT/s (JEDEC JESD79-4, DDR4-3200). Bursts follow each other."""
 LEAKAGE_FRACTION = 0.01
 """Share of the published power of buffers, networks, registers and digital logic that flows when nothing switches. Not
 published by ISAAC or PUMA: this project's assumption for low-standby-power transistors (fast ones: up to 0.2)."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pim_codesign.checks import number
+
 CELL_AREA_UM2 = 2.5e-5 * 1e6 / 128**2
 """Area of a cell at 32 nm, µm²: ISAAC (ISCA'16) table 6, a 128 × 128 crossbar of 2.5e-5 mm²."""
 WRITE_ENERGY_PJ = 0.6
@@ -9,6 +11,9 @@ WRITE_ENERGY_PJ = 0.6
 (Nature 2022) program with 8.52 µs pulses and verify."""
 WRITE_TIME_NS = 10.0
 """Time of writing the cells of one row, ns: NVSim; MNSIM-2.0's SimConfig has the same 10 ns."""
+ENDURANCE_WRITES = 1e12
+"""Writes that a cell survives: the best reported, Ta2O5-x/TaO2-x (Lee et al., Nature Materials 2011). Products promise
+1e5 to 1e6, so a lifetime computed from it is an upper bound."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,15 @@ class Cell:
     read_time_ns: float
     """Length of an input cycle that the cell allows, ns."""
     activity: float
-    """Mean share ρ of `read_energy_fj` that is spent, 0 to 1."""
+    """Mean share ρ of `read_energy_fj` that is spent, above 0 and at most 1."""
+    endurance_writes: float = ENDURANCE_WRITES
+    """Writes after which a cell fails."""
+
+    def __post_init__(self) -> None:
+        for name in ("read_energy_fj", "read_time_ns"):
+            number(f"Cell.{name}", getattr(self, name), above=0)
+        number("Cell.endurance_writes", self.endurance_writes, above=0)
+        number("Cell.activity", self.activity, above=0, most=1)
 
 
 ISAAC_CELL = Cell(read_energy_fj=0.3e-3 * 100e-9 / 128**2 * 1e15, read_time_ns=100.0, activity=1.0)

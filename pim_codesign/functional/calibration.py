@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pim_codesign.checks import finite, number, whole
 from pim_codesign.functional.matrices import joined, matrices
 from pim_codesign.mapping.mapping import ACTIVATION_BITS
 
@@ -29,6 +30,12 @@ class Calibration:
     ranges: dict[str, dict[int, float]]
     """Matrix path -> activation bits -> the magnitude that the largest integer represents."""
 
+    def __post_init__(self) -> None:
+        for matrix, found in self.ranges.items():
+            for bits, largest in found.items():
+                whole(f"activation bits of {matrix!r}", bits, 2, 16)
+                number(f"the range of {matrix!r} at {bits} bits", largest, above=0)
+
     def range(self, matrix: str, bits: int) -> float:
         """The clipping range of a matrix's inputs at `bits`. Raises ValueError where it was not calibrated."""
         if matrix not in self.ranges or bits not in self.ranges[matrix]:
@@ -43,20 +50,41 @@ class Calibration:
 def calibrate(
     model: nn.Module, dense: Tensor, sparse: Tensor, activation_bits: Iterable[int] = ACTIVATION_BITS
 ) -> Calibration:
-    """Run rows (dense [B, I], sparse [B, F, D]) through the model and choose each matrix's clipping ranges."""
+    """Run rows (dense [B, I], sparse [B, F, D]) through the model and choose each matrix's clipping ranges.
+
+    Raises ValueError for no rows, for numbers that are not finite, in the inputs or before a matrix, which is named,
+    and for bits that are not 2 to 16.
+    """
+    widths = _checked(dense, sparse, activation_bits)
     watched = copy.deepcopy(model)
     samples: dict[str, Tensor] = {}
     for name, matrix in matrices(watched):
 
         def keep(module: nn.Module, inputs: tuple[Any, ...], name: str = name) -> None:
-            magnitudes = joined(inputs[0]).detach().abs().flatten()
+            x = joined(inputs[0])
+            finite(f"the activations before the matrix {name!r}", x)
+            magnitudes = x.detach().abs().flatten()
             step = math.ceil(magnitudes.numel() / MAX_SAMPLES)
             samples[name] = torch.cat([magnitudes[::step], magnitudes.max().view(1)]).sort().values
 
         matrix.register_forward_pre_hook(keep)
     watched(dense, sparse)
-    widths = tuple(activation_bits)
     return Calibration({name: {bits: _best_range(found, bits) for bits in widths} for name, found in samples.items()})
+
+
+def _checked(dense: Tensor, sparse: Tensor, activation_bits: Iterable[int]) -> tuple[int, ...]:
+    if len(dense) == 0 or len(dense) != len(sparse):
+        raise ValueError(
+            f"the calibration has {len(dense)} dense and {len(sparse)} sparse rows; give at least one, as many of both"
+        )
+    finite("the calibration's dense inputs", dense)
+    finite("the calibration's sparse inputs", sparse)
+    widths = tuple(activation_bits)
+    for bits in widths:
+        whole("activation_bits", bits, 2, 16)
+    if not widths:
+        raise ValueError("activation_bits is empty; name the numbers of bits to calibrate, for example (4, 6, 8)")
+    return widths
 
 
 def _best_range(magnitudes: Tensor, bits: int) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.operators import Linear
+from pim_codesign.checks import finite, number, whole
 from pim_codesign.functional.calibration import Calibration, calibrate
 from pim_codesign.functional.matrices import joined, matrices, replace
 
@@ -24,7 +25,14 @@ class QuantizedLinear(nn.Module):
     """y = Q_a(x) Q_w(W)ᵀ + b; called like the layer that it replaces, with a tensor or a list of tensors."""
 
     def __init__(self, source: nn.Linear | Linear, weight_bits: int, activation_bits: int, largest: float) -> None:
+        """Raises ValueError for weights that are no finite matrix, bits that are not 2 to 16, and no range."""
         super().__init__()
+        whole("weight_bits", weight_bits, 2, 16)
+        whole("activation_bits", activation_bits, 2, 16)
+        number("the activations' range", largest, above=0)
+        if source.weight.dim() != 2:
+            raise ValueError(f"weights have the shape {list(source.weight.shape)}; give two dimensions, [O, I]")
+        finite("weights [O, I]", source.weight)
         self.weight, self.bias = source.weight, source.bias
         self.weight_levels = 2 ** (weight_bits - 1) - 1
         self.activation_levels = 2 ** (activation_bits - 1) - 1
@@ -81,8 +89,14 @@ def quantize(model: nn.Module, bits: Bits, calibration: Calibration | tuple[Tens
 
     `bits` names operators as a `Workload` does; a matrix belongs to the operator whose path is the matrix' path or
     begins it. `calibration` comes from `calibrate`, or is a batch (dense, sparse) to calibrate on now. Raises
-    ValueError for a matrix without an operator and an operator without a matrix.
+    ValueError for a matrix without an operator and an operator without a matrix, for bits that are not 2 to 16, and
+    for weights that are not finite; each is named.
     """
+    for operator, pair in bits.items():
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise ValueError(f"the bits of {operator!r} are {pair!r}; give (weight bits, activation bits)")
+        for kind, width in zip(("weight", "activation"), pair, strict=True):
+            whole(f"{kind} bits of {operator!r}", width, 2, 16)
     result = copy.deepcopy(model)
     if not isinstance(calibration, Calibration):
         widths = {activation for _, activation in bits.values()}
@@ -92,6 +106,7 @@ def quantize(model: nn.Module, bits: Bits, calibration: Calibration | tuple[Tens
         operator = _operator_of(name, bits)
         used.add(operator)
         weight_bits, activation_bits = bits[operator]
+        finite(f"weights [O, I] of {name!r}", matrix.weight)
         largest = calibration.range(name, activation_bits)
         replace(result, name, QuantizedLinear(matrix, weight_bits, activation_bits, largest))
     if unused := sorted(set(bits) - used):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pim_codesign.checks import whole
 from pim_codesign.mapping.workload import Workload
 
 WEIGHT_BITS = (4, 6, 8)
@@ -23,9 +24,8 @@ class OperatorMapping:
 
     def __post_init__(self) -> None:
         for name in ("weight_bits", "activation_bits"):
-            if not 2 <= getattr(self, name) <= 16:
-                raise ValueError(f"OperatorMapping.{name} is {getattr(self, name)}; it must be 2 to 16")
-        if self.dup < 1 or self.dup & (self.dup - 1):
+            whole(f"OperatorMapping.{name}", getattr(self, name), 2, 16)
+        if whole("OperatorMapping.dup", self.dup, least=1) & (self.dup - 1):
             raise ValueError(f"OperatorMapping.dup is {self.dup}; it must be a power of two, at least 1")
 
 
@@ -35,6 +35,11 @@ class Mapping:
 
     operators: tuple[OperatorMapping, ...]
 
+    def __post_init__(self) -> None:
+        for index, one in enumerate(self.operators):
+            if not isinstance(one, OperatorMapping):
+                raise ValueError(f"Mapping.operators[{index}] is {one!r}; give an OperatorMapping for each operator")
+
     @classmethod
     def uniform(cls, workload: Workload, weight_bits: int = 8, activation_bits: int = 8, dup: int = 1) -> "Mapping":
         """The same for every operator; the defaults are the naive W8A8 mapping."""
@@ -42,9 +47,10 @@ class Mapping:
 
 
 def max_dup(vectors: int) -> int:
-    """The largest power of two up to V.
+    """The largest power of two up to V. Raises ValueError for V below 1.
 
     >>> max_dup(1), max_dup(10), max_dup(64)
     (1, 8, 64)
     """
+    whole("vectors", vectors, least=1)
     return 1 << (vectors.bit_length() - 1)

@@ -47,6 +47,15 @@ def lossless_adc_bits(rows: Numbers, cell_bits: Numbers, dac_bits: Numbers, flip
     [9, 11, 10, 7]
     """
     largest = rows * (2**cell_bits - 1) * (2**dac_bits - 1)
-    # bits of the integer `largest`: exact, where a rounded log2 could be off by one at a power of two
-    bits = numpy.frexp(numpy.asarray(largest, dtype=numpy.float64))[1]
-    return bits - numpy.where(flip_encoding, 1, 0)
+    return sum_bits(largest) - numpy.where(flip_encoding, 1, 0)
+
+
+def sum_bits(largest: Numbers) -> Numbers:
+    """Bits of a whole number of at least 1.
+
+    >>> sum_bits(numpy.array([1, 127, 128])).tolist()
+    [1, 7, 8]
+    """
+    # Read from the exponent of a float64: exact, where a rounded log2 could be off by
+    # one at a power of two, and faster than frexp. The exponent's bias is 1023, and 1 has one bit.
+    return (numpy.asarray(largest, dtype=numpy.float64).view(numpy.int64) >> 52) - 1022

@@ -14,7 +14,8 @@ def workload_of_subnet(
 ) -> Workload:
     """The operators of an architecture on the given inputs; `table_rows` of each embedding table (for area).
 
-    `layer_norm`: whether the network was built with norms (else with biases in their place).
+    `layer_norm`: whether the network was built with norms (else with biases in their place). Raises ValueError for
+    numbers of rows that are not one each a field.
 
     >>> import numpy
     >>> from modules.space import NASREC_SMALL, single_operator_any_connection

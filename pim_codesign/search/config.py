@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pim_codesign.checks import number, whole
 from pim_codesign.hardware import PRESETS, EmbeddingPlace, Hardware, PresetName
 from pim_codesign.overrides import ChipOptions
 from pim_codesign.search.chips import lossless_chip
@@ -36,20 +37,19 @@ class CodesignConfig(ChipOptions):
     """Points of the Pareto set that are reported, at least 4; a larger set is thinned evenly."""
 
     def __post_init__(self) -> None:
+        whole("CodesignConfig.rounds", self.rounds, 1)
         least = {
             "population": 8,
             "rounds": 1,
             "generations": self.rounds + 2,
             "log_loss_measurements": 4,
             "log_loss_rows": 1,
-            "max_log_loss_increase": 0,
             "pareto_points": 4,
         }
         for name, value in least.items():
-            if not getattr(self, name) >= value:
-                raise ValueError(f"CodesignConfig.{name} is {getattr(self, name)}; it must be at least {value}")
-        if not self.log_loss_resolution > 0:
-            raise ValueError(f"CodesignConfig.log_loss_resolution is {self.log_loss_resolution}; it must be above 0")
+            whole(f"CodesignConfig.{name}", getattr(self, name), value)
+        number("CodesignConfig.max_log_loss_increase", self.max_log_loss_increase, least=0)
+        number("CodesignConfig.log_loss_resolution", self.log_loss_resolution, above=0)
         self.hardware  # noqa: B018  raises ValueError for options that make no chip
 
     @property

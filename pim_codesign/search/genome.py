@@ -71,20 +71,35 @@ class Genome:
 
     def chips(self, genomes: Genomes) -> list[Hardware]:
         """The chip of each; genomes must be repaired."""
-        return [self._repaired(tuple(genes))[1] for genes in genomes[:, 3 * self.operators :].tolist()]
+        codes, of_point = self._different_chips(genomes)
+        found = [self._repaired(code)[1] for code in codes]
+        return [found[index] for index in of_point.tolist()]
 
     def repair(self, genomes: Genomes) -> Genomes:
         """Make chips possible: columns that share a converter fit the array, lossless converters exist."""
-        result, chip = genomes.copy(), slice(3 * self.operators, None)
-        result[:, chip] = [self._repaired(tuple(genes))[0] for genes in genomes[:, chip].tolist()]
+        result = genomes.copy()
+        if self.chip_genes:
+            codes, of_point = self._different_chips(genomes)
+            result[:, 3 * self.operators :] = numpy.array([self._repaired(code)[0] for code in codes])[of_point]
         return result
 
     def columns(self, genomes: Genomes) -> tuple[MappingColumns, HardwareColumns]:
         """The points as `evaluate_columns` takes them."""
-        n, bits = self.operators, self.bits(genomes)
-        dup = 2 ** genomes[:, 2 * n : 3 * n]
-        mapping = MappingColumns.of_arrays(self.workload, bits[:, :n], bits[:, n:], dup)
-        return mapping, HardwareColumns(self.chips(genomes))
+        n, genes = self.operators, numpy.ascontiguousarray(genomes[:, : 3 * self.operators].T)  # [3n, P]
+        weight, activation = numpy.array(WEIGHT_BITS)[genes[:n]], numpy.array(ACTIVATION_BITS)[genes[n : 2 * n]]
+        mapping = MappingColumns.of_arrays(self.workload, weight.T, activation.T, (1 << genes[2 * n :]).T)
+        return mapping, self._chip_columns(genomes)
+
+    def _chip_columns(self, genomes: Genomes) -> HardwareColumns:
+        """The chips of the points, of which each different one is read once in a search."""
+        codes, of_point = self._different_chips(genomes)
+        if new := [code for code in codes if code not in self._places]:
+            self._places.update({code: place for place, code in enumerate(new, start=len(self._places))})
+            chips = [self._repaired(code)[1] for code in new]
+            known = vars(self).get("_known_chips")
+            vars(self)["_known_chips"] = known.extended(chips) if known else HardwareColumns(chips)
+        places = numpy.array([self._places[code] for code in codes])
+        return vars(self)["_known_chips"].take(places[of_point])
 
     def decode(self, genome: Genomes) -> tuple[Mapping, Hardware]:
         """One point [G] as values."""
@@ -103,6 +118,19 @@ class Genome:
     def random(self, points: int, generator: numpy.random.Generator) -> Genomes:
         """Uniform points, repaired. [P, G]"""
         return self.repair(generator.integers(0, self.options, size=(points, len(self.options))))
+
+    @cached_property
+    def _places(self) -> dict[ChipGenes, int]:
+        """Where the chips that `_chip_columns` has met stand in its columns."""
+        return {}
+
+    def _different_chips(self, genomes: Genomes) -> tuple[list[ChipGenes], Genomes]:
+        """The different rows of chip genes, and which of them each point has. [P]"""
+        genes = genomes[:, 3 * self.operators :]
+        counts = self.options[3 * self.operators :]
+        number = genes @ numpy.append(numpy.cumprod(counts[1:][::-1])[::-1], 1) if len(counts) else genes.sum(axis=1)
+        _, first, of_point = numpy.unique(number, return_index=True, return_inverse=True)
+        return [tuple(row) for row in genes[first].tolist()], of_point
 
     @cached_property
     def _known(self) -> dict[ChipGenes, tuple[ChipGenes, Hardware]]:

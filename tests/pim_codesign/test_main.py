@@ -39,6 +39,19 @@ def test_a_chip_option_applies_to_every_preset(capsys: pytest.CaptureFixture[str
     assert "mnsim:" in alone and "isaac32:" not in alone and "neurosim32:" not in alone
 
 
+def test_operators_are_printed_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """With --by-operator a line for each, whose numbers add up to the totals to the digits that are printed."""
+    main(tyro.cli(Options, args=["--by-operator", "--hardware.preset", "isaac32"]))
+    lines = capsys.readouterr().out.splitlines()
+    start = next(index for index, line in enumerate(lines) if line.split()[:1] == ["operator"])
+    architecture = single_operator_any_connection(NASREC_FULL, numpy.random.default_rng(0))
+    workload = workload_of_subnet(architecture, InputShape(13, 26, 16))
+    cost, rows = evaluate(workload, PRESETS["isaac32"]), [line.split() for line in lines[start + 1 :]]
+    assert set(workload.operators) <= {row[0] for row in rows}
+    for column, total in ((-3, cost.energy_nj), (-2, cost.latency_us), (-1, cost.area_mm2)):
+        assert sum(float(row[column]) for row in rows if row[column] != "–") == pytest.approx(total, rel=1e-3)
+
+
 def test_converters_that_clip_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     """With fewer converter bits than the chip needs, the line says that sums are clipped."""
     main(tyro.cli(Options, args=["--hardware.preset", "isaac32", "--hardware.adc-bits", "6"]))

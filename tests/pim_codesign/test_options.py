@@ -55,7 +55,8 @@ def test_a_new_option_is_one_field() -> None:
 def test_every_option_reaches_columns_json_and_command_line(one: Option) -> None:
     """Each choice of each option, with whatever must follow it, is in the column, the JSON and the parsed options."""
     for choice in one.choices:
-        chip = with_options(Hardware(), {"adc_bits": 8, one.name: choice})  # 8: sums may be clipped
+        rows = {"array_rows": 256} if one.name == "columns_per_adc" else {}  # so that 256 columns fit
+        chip = with_options(Hardware(), {"adc_bits": 8, **rows, one.name: choice})  # 8: sums may be clipped
         column = getattr(HardwareColumns([chip, chip, Hardware()]), one.name)
         assert column.tolist() == [[choice], [choice], [getattr(Hardware(), one.name)]]
         assert Hardware(**json.loads(json.dumps(chip.to_json()))) == chip

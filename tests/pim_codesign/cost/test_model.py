@@ -72,10 +72,12 @@ def test_v5_offset_and_efc() -> None:
 
 
 def test_v11_energy_of_a_layer() -> None:
-    """V11: the 512 × 512 W8A8 layer on `isaac32` takes about 150 nJ, well inside the public tools' [26.9, 1853] nJ."""
-    energy = evaluate(layer(512, 512), PRESETS["isaac32"]).energy_nj
-    assert 26.9 < energy < 1853
-    assert energy == pytest.approx(150, rel=0.1)
+    """V11: the 512 × 512 W8A8 layer on `isaac32` takes about 150 nJ without what the target leaves out (registers, and
+    a lookup of whole bursts, which is no part of a layer); with it, it is well inside the tools' [26.9, 1853] nJ."""
+    cost = evaluate(layer(512, 512), PRESETS["isaac32"])
+    assert 26.9 < cost.energy_nj < 1853
+    apart = cost.energy_breakdown_nj["registers"] + cost.energy_breakdown_nj["embeddings"]
+    assert cost.energy_nj - apart == pytest.approx(150, rel=0.1)
 
 
 @settings(max_examples=60)
@@ -139,7 +141,8 @@ def test_the_equations_written_out(seed: int) -> None:
     cycle = max(technology.cell.read_time_ns, chip.columns_per_adc / technology.adc.rate_gs[index])
     pi = 2 if chip.sign_coding == "differential" else 1
     arrays = conversions = used = row_cycles = cell_cycles = 0
-    end: list[float] = []
+    unit = 2 - pi
+    crossbar, digital = [], []
     for stage in workload.stages:
         crossbar_ns = 0.0
         if stage.operator:
@@ -151,27 +154,43 @@ def test_the_equations_written_out(seed: int) -> None:
             m = math.ceil(stage.outputs * s / chip.array_rows)
             arrays += k * m * pi * dup
             used += stage.inputs * stage.outputs * s * pi * dup
-            conversions += stage.vectors * b * k * stage.outputs * s
+            conversions += stage.vectors * b * k * (stage.outputs * s + m * unit)
             row_cycles += stage.vectors * b * stage.inputs * m * pi
-            cell_cycles += stage.vectors * b * stage.inputs * stage.outputs * s * pi
-            crossbar_ns = (math.ceil(stage.vectors / dup) * b + 3) * cycle
+            cell_cycles += stage.vectors * b * stage.inputs * (stage.outputs * s * pi + m * unit)
+            bus = math.ceil((stage.inputs + stage.outputs) * o.activation_bits / 384)
+            crossbar_ns = math.ceil(stage.vectors / dup) * max(b * cycle, bus) + 2 * cycle + max(cycle, bus)
         macs = stage.products + sum(product.multiply_accumulates for product in stage.computed)
         units = chip.digital_lanes // 16
         digital_ns = math.ceil(macs / chip.digital_lanes)
         digital_ns += math.ceil(stage.vector_operations / units) + math.ceil(stage.lookups / units)
-        looked_up = {"dram": 45.75, "reram_memory": technology.cell.read_time_ns, "in_crossbar": 4 * cycle}
+        looked_up = {"dram": 45.75 + 25 * 2.5, "reram_memory": technology.cell.read_time_ns, "in_crossbar": 4 * cycle}
         lookup_ns = looked_up[chip.embeddings] if stage is workload.stages[0] else 0.0
-        end.append(max([end[before] for before in stage.depends], default=0.0) + crossbar_ns + digital_ns + lookup_ns)
+        crossbar.append(crossbar_ns + lookup_ns)
+        digital.append(digital_ns)
     scale = chip.node_nm / 32 * ({22: 0.8, 32: 0.9}[chip.node_nm] / 0.9) ** 2
     dac_pj = 3.9e-6 * technology.cell.read_time_ns * 1e-9 * 1e12 * 2 ** (chip.dac_bits - 1)
     cell_pj = technology.cell.read_energy_fj * technology.cell.activity * 1e-3
     assert (cost.arrays, cost.conversions) == (arrays, conversions)
     assert cost.utilization == pytest.approx(used / (arrays * chip.array_rows**2))
-    assert cost.latency_us == pytest.approx(max(end) * 1e-3)
+    ends = [_ends_in_order(workload, order, crossbar, digital) for order in workload.digital_orders]
+    assert cost.latency_us == pytest.approx(min(ends) * 1e-3)
     parts = cost.energy_breakdown_nj
     assert parts["adc"] == pytest.approx(conversions * technology.adc.energy_pj[index] * scale * 1e-3)
     assert parts["dac"] == pytest.approx(row_cycles * dac_pj * scale * 1e-3)
     assert parts["cells"] == pytest.approx(cell_cycles * cell_pj * 1e-3)
+    registers = row_cycles * 0.124 / 1.024 * chip.dac_bits + conversions * 0.037 / 1.024
+    assert parts["registers"] == pytest.approx(registers * scale * 1e-3)
+
+
+def _ends_in_order(workload: Workload, order: tuple[int, ...], crossbar: list[float], digital: list[float]) -> float:
+    """The lanes do what is next in the order as soon as it is ready, and nothing else meanwhile."""
+    end, free = [0.0] * len(order), 0.0
+    for index in order:
+        stage = workload.stages[index]
+        end[index] = max([end[before] for before in stage.depends], default=0.0) + crossbar[index]
+        if digital[index]:
+            end[index] = free = max(end[index], free) + digital[index]
+    return max(end)
 
 
 @settings(max_examples=40)
@@ -210,7 +229,7 @@ def test_latency_is_the_longest_path(data: st.DataObject) -> None:
     workload = Workload(tuple(stages), Embeddings(2, 4))
 
     def longest(index: int) -> float:
-        own = 0.04575 if index == 0 else (stages[index].vectors * 8 + 3) * 0.1
+        own = 0.04825 if index == 0 else (stages[index].vectors * 8 + 3) * 0.1
         return own + max((longest(before) for before in stages[index].depends), default=0.0)
 
     cost = evaluate(workload, Hardware())

@@ -34,5 +34,5 @@ def test_ir_drop_only_loses() -> None:
 @pytest.mark.parametrize(("low", "high"), [(0.6, 0.5), (-0.1, 0.5), (0.1, -0.1)])
 def test_stuck_at_shares_are_shares(low: float, high: float) -> None:
     """Shares are non-negative and sum to at most one."""
-    with pytest.raises(ValueError, match="shares"):
+    with pytest.raises(ValueError, match="StuckAt"):
         StuckAt(low=low, high=high)

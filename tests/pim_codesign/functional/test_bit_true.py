@@ -134,6 +134,39 @@ def test_v15_log_normal_cells() -> None:
     assert errors[0.025] / errors[0.1] == pytest.approx(0.25, rel=0.05)
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(lossless_chips()))
+def test_no_noise_is_ideal(seed: int, hardware: Hardware) -> None:
+    """Imperfections of size zero, drawn from a generator, give the integer product through lossless converters."""
+    generator = numpy.random.default_rng(seed)
+    weights, inputs = generator.integers(-127, 128, size=(5, 150)), generator.integers(-128, 128, size=(4, 150))
+    nothing = Imperfections(0.0, StuckAt(0.0, 0.0), wire_ohm=0.0)
+    assert numpy.array_equal(Crossbars(weights, 8, hardware, nothing, generator)(inputs, 8), inputs @ weights.T)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000))
+def test_error_grows_with_noise_rows_and_fewer_converter_bits(seed: int) -> None:
+    """The error of a layer rises with the cells' spread, with stuck cells, with the rows that wires run past, and with
+    each bit that converters lack."""
+    generator = numpy.random.default_rng(seed)
+    weights, inputs = generator.integers(-127, 128, size=(40, 256)), generator.integers(0, 256, size=(8, 256))
+
+    def error(hardware: Hardware, imperfections: Imperfections, converters: bool = False) -> float:
+        crossbars = Crossbars(weights, 8, hardware, imperfections, numpy.random.default_rng(seed))
+        return _relative_error(crossbars(inputs, 8, signed=False, converters=converters), inputs @ weights.T)
+
+    chips = [dataclasses.replace(V13_CHIP, array_rows=rows, columns_per_adc=64) for rows in (64, 128, 256)]
+    families = [
+        [error(V13_CHIP, Imperfections(sigma)) for sigma in (0.0, 0.05, 0.15)],
+        [error(V13_CHIP, Imperfections(stuck_at=StuckAt(share, share))) for share in (0.0, 0.005, 0.05)],
+        [error(chip, Imperfections(wire_ohm=1.0, on_ohm=20e3)) for chip in chips],
+        [error(dataclasses.replace(V13_CHIP, adc_bits=bits), Imperfections(), True) for bits in (9, 5, 4)],
+    ]
+    for errors in families:
+        assert errors == sorted(errors) and errors[0] < errors[-1]
+
+
 def test_stuck_cells_and_wires() -> None:
     """All cells stuck low give nothing; IR drop scales the analog product by its gain."""
     generator = numpy.random.default_rng(0)
