@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pim_codesign.cost import Cost, evaluate, evaluate_many
     from pim_codesign.functional import Bits, Calibration, Crossbars, Imperfections, calibrate, quantize
     from pim_codesign.hardware import PRESETS, Hardware
-    from pim_codesign.mapping import Mapping, OperatorMapping, Workload, workload_of_subnet
+    from pim_codesign.mapping import Mapping, OperatorMapping, Workload, bits_of_subnet, workload_of_subnet
     from pim_codesign.overrides import ChipOptions, with_options
     from pim_codesign.search.config import CodesignConfig
     from pim_codesign.search.result import CodesignResult, Point, naive_point
@@ -34,6 +34,7 @@ __all__ = [
     "Point",
     "Workload",
     "bits_key",
+    "bits_of_subnet",
     "calibrate",
     "evaluate",
     "evaluate_many",
@@ -49,7 +50,7 @@ __getattr__ = imported_on_use(
         "pim_codesign.cost": ("Cost", "evaluate", "evaluate_many"),
         "pim_codesign.functional": ("Bits", "Calibration", "Crossbars", "Imperfections", "calibrate", "quantize"),
         "pim_codesign.hardware": ("PRESETS", "Hardware"),
-        "pim_codesign.mapping": ("Mapping", "OperatorMapping", "Workload", "workload_of_subnet"),
+        "pim_codesign.mapping": ("Mapping", "OperatorMapping", "Workload", "bits_of_subnet", "workload_of_subnet"),
         "pim_codesign.overrides": ("ChipOptions", "with_options"),
         "pim_codesign.search.config": ("CodesignConfig",),
         "pim_codesign.search.result": ("CodesignResult", "Point", "naive_point"),

@@ -21,6 +21,7 @@ from pim_codesign import (
     Bits,
     CodesignConfig,
     Point,
+    bits_of_subnet,
     calibrate,
     naive_point,
     quantize,
@@ -56,6 +57,12 @@ def codesign(session: Session) -> Codesign:
         with cpu_threads(1):  # a sum's last bits depend on the threads that share it, and those on the ranks of a node
             session.write(path, _mapped(session, results))
     found = session.read(path, Codesign)
+    wanted = session.config.codesign.cost_limits
+    if found.limits != wanted:
+        raise ValueError(
+            f"{path} was searched with the limits {found.limits or 'none'}, and {wanted or 'none'} are asked for now; "
+            "remove it to search again, or give those it has"
+        )
     for line in summary(found):
         session.say(line)
     return found
@@ -83,10 +90,13 @@ class MeasuredModel:
         calibration = load_frozen_rows(tables, dataset, "train", CALIBRATION_ROWS, processes, seed)
         self.calibration = calibrate(self.network, calibration.dense, calibration.embedded)
         sizes, layer_norm = dataset.schema.table_sizes, config.retrain.layer_norm
+        self.trained = (
+            None if model.architecture.is_float else bits_of_subnet(model.architecture, contender.session.shape)
+        )
         self.workload = workload_of_subnet(model.architecture, contender.session.shape, sizes, layer_norm)
 
     def float_log_loss(self) -> float:
-        """In floating point, nats per row."""
+        """As it was trained: in floating point, where it has no bits; nats per row."""
         return _log_loss(self.network, self.rows)
 
     def log_loss(self, bits: Bits) -> float:
@@ -111,13 +121,15 @@ def _mapped_naively(session: Session, model: ModelResult) -> HandmadePoint:
 def _search(session: Session, best: MeasuredModel, handmade: tuple[HandmadePoint, ...]) -> Codesign:
     config = session.config.codesign
     measurements = Measurements(session, config)
-    result = search(best.workload, best.log_loss, config, session.numpy_generator("codesign"), measurements)
+    generator = session.numpy_generator("codesign")
+    result = search(best.workload, best.log_loss, config, generator, measurements, best.trained)
     measurements.progress.close()
     return Codesign(
         model=best.model.name,
         quality_rows=len(best.rows.label),
         float_log_loss=best.float_log_loss(),
         preset=result.preset,
+        limits=config.cost_limits,
         measurements=result.measurements,
         pareto=tuple(map(mapped, result.pareto)),
         evaluated=tuple(map(mapped, result.evaluated)),

@@ -11,6 +11,7 @@ import tyro
 
 from modules.space.names import SAMPLER_NAMES, PrecisionName, SpaceName
 from pim_codesign import CodesignConfig
+from pim_codesign.search.config import COST_LIMITS
 from pipeline.data import DataConfig
 from pipeline.race.config import RaceConfig, starting_recipe
 from pipeline.run.names import Device
@@ -190,10 +191,12 @@ FREE_FIELDS = frozenset(
     {"runs", "device", "data.path", "data.read_threads", "race.workers"}
     | {f"export.{own.name}" for own in fields(ExportConfig)}
     | {f"rank_study.{own.name}" for own in fields(RankStudyConfig)}
+    | {f"codesign.{name}" for name in COST_LIMITS}
     | {f"{stage}.checkpoint_{each}" for stage in ("supernet", "retrain") for each in ("minutes", "every")}
 )
 """Fields that may differ when a run is resumed: they do not change what is computed. (data.path is one, as the log may
-have been moved; whether it is the same is seen from its files: pipeline/data/fingerprint.py.)"""
+have been moved; whether it is the same is seen from its files: pipeline/data/fingerprint.py. So are limits of the
+chip's costs, which can be raised where no mapping is within them; a codesign.json with others is refused.)"""
 
 
 def quick() -> RunConfig:

@@ -87,9 +87,11 @@ class Codesign:
     quality_rows: int
     """Validation rows on which log losses were measured."""
     float_log_loss: float
-    """The model's log loss on them in floating point, nats per row."""
+    """The model's log loss on them as it was trained (in floating point, where it has no bits), nats per row."""
     preset: str
     """Whose constants were taken."""
+    limits: dict[str, float]
+    """Limits of the costs that were given, by their settings' names."""
     measurements: int
     """Log losses measured."""
     pareto: tuple[MappedPoint, ...]

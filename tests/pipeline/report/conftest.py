@@ -162,6 +162,7 @@ def point(
         "arrays": int(generator.integers(50, 500)),
         "hardware": {
             "preset": "isaac32",
+            "limits": {"max_area_mm2": 60.0},
             "rows": int(generator.choice([64, 128, 256])),
             "cell_bits": int(generator.choice([1, 2, 4])),
             "dac_bits": 1,
