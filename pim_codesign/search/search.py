@@ -72,6 +72,10 @@ def search(
     return _report(problem, numpy.unique(numpy.vstack(found), axis=0), config)
 
 
+class NothingWithinLimits(ValueError):
+    """No mapping that was found is within the limits that the configuration gives."""
+
+
 class _Meter:
     """Measured log losses, and estimates of the others."""
 
@@ -240,7 +244,7 @@ def _report(problem: _Codesign, population: Genomes, config: CodesignConfig) -> 
     candidates = numpy.vstack([genome.naive(), measured, population])
     usable = problem.usable(candidates, problem.asked)
     if not usable.any():
-        raise ValueError(_nothing_within(problem, candidates, config))
+        raise NothingWithinLimits(_nothing_within(problem, candidates, config))
     naive = problem.objectives(candidates[:1])[0]
     candidates = candidates[usable]
     objectives = problem.objectives(candidates)

@@ -217,6 +217,7 @@ def codesign(operators: list[str], generator: numpy.random.Generator) -> dict[st
                 "name": name,
                 "title": title,
                 "point": point(name, operators, float(generator.uniform(0.5, 1.6)), 0.456, generator),
+                "pareto": [point(f"{name} pareto", operators, 0.4, 0.4562, generator)] if name != "dlrm" else [],
             }
             for name, title in HANDMADE
         ],
