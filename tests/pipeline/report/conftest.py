@@ -162,7 +162,6 @@ def point(
         "arrays": int(generator.integers(50, 500)),
         "hardware": {
             "preset": "isaac32",
-            "limits": {"max_area_mm2": 60.0},
             "rows": int(generator.choice([64, 128, 256])),
             "cell_bits": int(generator.choice([1, 2, 4])),
             "dac_bits": 1,
@@ -206,6 +205,7 @@ def codesign(operators: list[str], generator: numpy.random.Generator) -> dict[st
         "format": RUN_FORMAT,
         "model": "searched_1",
         "preset": "isaac32",
+        "limits": {"max_area_mm2": 60.0},
         "measurements": 60,
         "quality_rows": 8192,
         "float_log_loss": 0.4518,
