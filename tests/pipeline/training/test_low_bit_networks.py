@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from typing import Any
 from unittest import mock
 from unittest.mock import DEFAULT
 
@@ -74,9 +75,9 @@ def test_the_chip_takes_the_bits_and_clips_of_the_training(session: Session) -> 
     calibration = calibrate(network, dense, sparse)
     with torch.no_grad():
         features = network.features(dense, sparse)
-        kept = quantize(network, own, calibration)
+        kept: Any = quantize(network, own, calibration)
         assert torch.equal(kept.features(dense, sparse), features)  # all but the head, and a stem in floating point
-        other = quantize(network, {**own, "blocks.0.dense.fc": (4, 4)}, calibration)
+        other: Any = quantize(network, {**own, "blocks.0.dense.fc": (4, 4)}, calibration)
         assert not torch.equal(other.features(dense, sparse), features)
 
 
