@@ -70,7 +70,9 @@ def mappings_table(codesign: Codesign) -> Table:
     for one in codesign.handmade:
         rows.append(_mapping_row(f"{one.title}, W8A8", one.point, codesign, "handmade", KIND_TITLES["handmade"]))
         if one.chosen is not None:
-            rows.append(_mapping_row(f"{one.title}, chosen", one.chosen, codesign, "handmade", KIND_TITLES["handmade"]))
+            rows.append(
+                _mapping_row(f"{one.title}, by search", one.chosen, codesign, "handmade", KIND_TITLES["handmade"])
+            )
     points, chosen = _by_energy(codesign), codesign.chosen
     caption = (
         f"All on the {codesign.preset} constants. “Against float” compares with the same model in floating point on "

@@ -2,7 +2,6 @@
 
 import dataclasses
 import shutil
-from typing import Any
 from unittest import mock
 from unittest.mock import DEFAULT
 
@@ -15,6 +14,7 @@ from modules.space import Architecture
 from modules.space.architecture import BlockPrecision
 from modules.space.handmade import handmade
 from pim_codesign import bits_of_subnet, calibrate, quantize
+from pim_codesign.functional.quantize import QuantizedLinear
 from pipeline.run.records.recipe import Recipe
 from pipeline.run.records.results import retrain_stage
 from pipeline.session import Session
@@ -73,12 +73,16 @@ def test_the_chip_takes_the_bits_and_clips_of_the_training(session: Session) -> 
     assert {bits for path, bits in own.items() if path.startswith("blocks.")} == {(6, 4)} and own["head"] == (8, 8)
     dense, sparse = torch.rand(256, shape.integers), torch.randn(256, shape.fields, shape.embedding_width) / 10
     calibration = calibrate(network, dense, sparse)
-    with torch.no_grad():
-        features = network.features(dense, sparse)
-        kept: Any = quantize(network, own, calibration)
-        assert torch.equal(kept.features(dense, sparse), features)  # all but the head, and a stem in floating point
-        other: Any = quantize(network, {**own, "blocks.0.dense.fc": (4, 4)}, calibration)
-        assert not torch.equal(other.features(dense, sparse), features)
+    kept = quantize(network, own, calibration)
+    other = quantize(network, {**own, "blocks.0.dense.fc": (4, 4)}, calibration)
+    for name, module in network.named_modules():
+        if isinstance(module, LowBitLinear):
+            (left,) = (one for path, one in kept.named_modules() if path == name)
+            assert isinstance(left, LowBitLinear)
+            assert torch.equal(left.input_range, module.input_range) and torch.equal(left.weight, module.weight)
+    changed = {name for name, one in other.named_modules() if isinstance(one, QuantizedLinear)}
+    assert {name for name, one in kept.named_modules() if isinstance(one, QuantizedLinear)} < changed
+    assert "blocks.0.dense.fc.project" in changed
 
 
 @pytest.mark.slow
