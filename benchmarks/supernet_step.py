@@ -1,11 +1,12 @@
 """Our supernet's training step beside the published reference's, on the same paths, rows and machine.
 
-python benchmarks/supernet_step.py --reference PATH [--paths 60] [--quick]
+python benchmarks/supernet_step.py [--reference PATH] [--paths 60] [--quick]
 
 CPU-seconds are of this process, totals over the paths after warm-up, the two sides alternating path by path;
 memory is each side's peak resident set in a process of its own. Both sides look up the same plain embedding tables
 and pay for everything: forward, backward, clipping, optimizer. The reference has no open space: there a network's step
-in the supernet is set beside its own standing alone. The last line is one JSON object.
+in the supernet is set beside its own standing alone; nor has it bits: a step of paths with sampled bits is set beside
+that of the same paths in floating point. Without --reference these two are all. The last line is one JSON object.
 """
 
 import functools
@@ -39,6 +40,7 @@ from modules.space import (
     multiply_accumulates,
     single_operator_any_connection,
 )
+from modules.space.search_space import with_bits
 from modules.supernet import OwnWeights, Slice, SlicedAdagrad, Subnet, Supernet
 from modules.supernet import Path as SubnetPath
 
@@ -53,8 +55,8 @@ H200_BF16_RATE = 989e12
 class Options:
     """Compare a training step with the reference's."""
 
-    reference: str
-    """Folder of a checkout of facebookresearch/NasRec."""
+    reference: str = ""
+    """Folder of a checkout of facebookresearch/NasRec; empty: nothing is compared with it."""
     paths: int = 60
     """Sampled paths a space, after the warm-up."""
     warm_up: int = 5
@@ -187,6 +189,28 @@ def compare_open(options: Options) -> float:
     return ratio
 
 
+def compare_bits(options: Options) -> dict[str, float]:
+    """A step of sampled paths with sampled bits against the same paths in floating point, in one supernet."""
+    ratios = {}
+    batch = rows(SHAPE, options.batch_size, options.seed)
+    for name, space in {**SPACES, "open": OPEN}.items():
+        supernet = Supernet(with_bits(space), SHAPE, torch.Generator().manual_seed(0))
+        tables, draws = Tables(SHAPE), sampled(supernet.space, options.seed)
+        parameters: dict[str, Tensor] = dict(supernet.parameters_by_name())
+        drawn = [next(draws) for _ in range(options.warm_up + options.paths)]
+        low, full = iter(drawn), iter(drawn)
+        with_bits_s, float_s = alternate(
+            our_step(tables, parameters, lambda low=low, own=supernet: own.path(next(low)), SHAPE),  # type: ignore[misc]
+            our_step(tables, parameters, lambda full=full, own=supernet: own.path(next(full).in_float()), SHAPE),  # type: ignore[misc]
+            batch,
+            options.warm_up,
+            options.paths,
+        )
+        ratios[f"{name}_bits_vs_float"] = with_bits_s / float_s
+        print_row(f"supernet {name}: bits, float", [f"{with_bits_s:.3f} s", f"{float_s:.3f} s"], with_bits_s / float_s)
+    return ratios
+
+
 def compare_standalone(reference: Any, options: Options) -> float:
     """Ratio of rows trained a CPU-second, over all published architectures together."""
     totals = numpy.zeros(2)
@@ -281,14 +305,16 @@ def main() -> None:
         return
     if options.quick:
         options = Options(options.reference, paths=2, warm_up=1, batch_size=64, quick=True)
-    reference = nasrec_reference.open_reference(options.reference)
+    reference = nasrec_reference.open_reference(options.reference) if options.reference else None
     print(f"batch {options.batch_size}, {options.paths} paths a space, {options.threads} thread(s)")
     print(f"{'':42} {'ours':>16} {'reference':>16} {'ratio':>9}")
-    figures = compare_supernets(reference, options)
+    figures = compare_supernets(reference, options) if reference else {}
     figures["open_vs_standalone"] = compare_open(options)
-    figures["memory_vs_reference"] = compare_memory(options)
-    figures["standalone_vs_reference"] = compare_standalone(reference, options)
-    compare_on_gpu(reference)
+    figures |= compare_bits(options)
+    if reference:
+        figures["memory_vs_reference"] = compare_memory(options)
+        figures["standalone_vs_reference"] = compare_standalone(reference, options)
+        compare_on_gpu(reference)
     print(json.dumps({name: round(figure, 3) for name, figure in figures.items()}))
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pim_codesign.cost import Breakdown, Cost, breakdown, evaluate, evaluate_many
     from pim_codesign.functional import Bits, Calibration, Crossbars, Imperfections, calibrate, quantize
     from pim_codesign.hardware import PRESETS, Hardware
-    from pim_codesign.mapping import Mapping, OperatorMapping, Workload, workload_of_subnet
+    from pim_codesign.mapping import Mapping, OperatorMapping, Workload, bits_of_subnet, workload_of_subnet
     from pim_codesign.overrides import ChipOptions, with_options
     from pim_codesign.search.config import CodesignConfig
     from pim_codesign.search.result import CodesignResult, Point, naive_point
@@ -36,6 +36,7 @@ __all__ = [
     "Point",
     "Workload",
     "bits_key",
+    "bits_of_subnet",
     "breakdown",
     "calibrate",
     "evaluate",
@@ -54,7 +55,7 @@ __getattr__ = imported_on_use(
         "pim_codesign.cost": ("Breakdown", "Cost", "breakdown", "evaluate", "evaluate_many"),
         "pim_codesign.functional": ("Bits", "Calibration", "Crossbars", "Imperfections", "calibrate", "quantize"),
         "pim_codesign.hardware": ("PRESETS", "Hardware"),
-        "pim_codesign.mapping": ("Mapping", "OperatorMapping", "Workload", "workload_of_subnet"),
+        "pim_codesign.mapping": ("Mapping", "OperatorMapping", "Workload", "bits_of_subnet", "workload_of_subnet"),
         "pim_codesign.overrides": ("ChipOptions", "with_options"),
         "pim_codesign.search.config": ("CodesignConfig",),
         "pim_codesign.search.result": ("CodesignResult", "Point", "naive_point"),

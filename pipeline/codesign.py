@@ -11,6 +11,7 @@ from pipeline.command_line import run_program
 if __name__ == "__main__":  # first: the command line is read before the imports below, which take seconds
     sys.exit(run_program("pipeline.codesign:codesign", "pipeline.codesign"))
 
+import contextlib
 from collections.abc import Iterator, MutableMapping
 
 import torch
@@ -20,13 +21,15 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from pim_codesign import (
     Bits,
     CodesignConfig,
+    CodesignResult,
     Point,
+    bits_of_subnet,
     calibrate,
     naive_point,
     quantize,
     workload_of_subnet,
 )
-from pim_codesign.search.search import search
+from pim_codesign.search.search import NothingWithinLimits, search
 from pipeline.run.processes import cpu_threads
 from pipeline.run.progress_bar import progress_bar
 from pipeline.run.records.codec import read_record, write_record
@@ -56,16 +59,22 @@ def codesign(session: Session) -> Codesign:
         with cpu_threads(1):  # a sum's last bits depend on the threads that share it, and those on the ranks of a node
             session.write(path, _mapped(session, results))
     found = session.read(path, Codesign)
+    wanted = session.config.codesign.cost_limits
+    if found.limits != wanted:
+        raise ValueError(
+            f"{path} was searched with the limits {found.limits or 'none'}, and {wanted or 'none'} are asked for now; "
+            "remove it to search again, or give those it has"
+        )
     for line in summary(found):
         session.say(line)
     return found
 
 
 def _mapped(session: Session, results: Results) -> Codesign:
-    """The hand-made models as they are, and the best model's search, on rank 0; the same on any number of ranks."""
+    """The hand-made models' searches, then the best model's, on rank 0; the same on any number of ranks."""
     best = results.best_model
     others = [model for model in results.of_kind("handmade") if model is not best]
-    handmade = tuple(_mapped_naively(session, model) for model in others)
+    handmade = tuple(_mapped_handmade(session, model) for model in others)
     measured = MeasuredModel(session, best)
     return session.processes.on_first(lambda: _search(session, measured, handmade))
 
@@ -83,10 +92,13 @@ class MeasuredModel:
         calibration = load_frozen_rows(tables, dataset, "train", CALIBRATION_ROWS, processes, seed)
         self.calibration = calibrate(self.network, calibration.dense, calibration.embedded)
         sizes, layer_norm = dataset.schema.table_sizes, config.retrain.layer_norm
+        self.trained = (
+            None if model.architecture.is_float else bits_of_subnet(model.architecture, contender.session.shape)
+        )
         self.workload = workload_of_subnet(model.architecture, contender.session.shape, sizes, layer_norm)
 
     def float_log_loss(self) -> float:
-        """In floating point, nats per row."""
+        """As it was trained: in floating point, where it has no bits; nats per row."""
         return _log_loss(self.network, self.rows)
 
     def log_loss(self, bits: Bits) -> float:
@@ -98,26 +110,40 @@ class MeasuredModel:
         return self.log_loss(dict.fromkeys(self.workload.operators, (8, 8)))
 
 
-def _mapped_naively(session: Session, model: ModelResult) -> HandmadePoint:
-    """A hand-made model at W8A8; only one is held in memory at a time."""
-    measured, hardware = MeasuredModel(session, model), session.config.codesign.hardware
+def _mapped_handmade(session: Session, model: ModelResult) -> HandmadePoint:
+    """A hand-made model at W8A8, and by the search; only one model is held in memory at a time."""
+    measured = MeasuredModel(session, model)
+    return session.processes.on_first(lambda: _search_handmade(session, measured))
 
-    def point() -> MappedPoint:
-        return mapped(naive_point(measured.workload, hardware, measured.naive_log_loss(), f"{model.title}, naive W8A8"))
 
-    return HandmadePoint(model.name, model.title, session.processes.on_first(point))
+def _search_handmade(session: Session, own: MeasuredModel) -> HandmadePoint:
+    model, config = own.model, session.config.codesign
+    try:
+        pareto = tuple(map(mapped, _found(session, own).pareto))
+    except NothingWithinLimits as error:
+        session.say(f"codesign   {model.title}: {error}")
+        pareto = ()
+    naive = naive_point(own.workload, config.hardware, own.naive_log_loss(), f"{model.title}, naive W8A8")
+    return HandmadePoint(model.name, model.title, mapped(naive), pareto)
+
+
+def _found(session: Session, own: MeasuredModel) -> CodesignResult:
+    """The search for a model's mapping; what an earlier start has measured is not measured again."""
+    config = session.config.codesign
+    measurements = Measurements(session, own.model, config)
+    generator = session.numpy_generator("codesign")
+    with contextlib.closing(measurements.progress):
+        return search(own.workload, own.log_loss, config, generator, measurements, own.trained)
 
 
 def _search(session: Session, best: MeasuredModel, handmade: tuple[HandmadePoint, ...]) -> Codesign:
-    config = session.config.codesign
-    measurements = Measurements(session, config)
-    result = search(best.workload, best.log_loss, config, session.numpy_generator("codesign"), measurements)
-    measurements.progress.close()
+    result, config = _found(session, best), session.config.codesign
     return Codesign(
         model=best.model.name,
         quality_rows=len(best.rows.label),
         float_log_loss=best.float_log_loss(),
         preset=result.preset,
+        limits=config.cost_limits,
         measurements=result.measurements,
         pareto=tuple(map(mapped, result.pareto)),
         evaluated=tuple(map(mapped, result.evaluated)),
@@ -152,31 +178,31 @@ def mapped(point: Point) -> MappedPoint:
 
 
 class Measurements(MutableMapping[str, float]):
-    """Measured log losses by bits, each written to the disk once measured: a resumed search reads them back."""
+    """A model's measured log losses by bits, each written to the disk once measured: a resumed search reads them."""
 
-    def __init__(self, session: Session, config: CodesignConfig) -> None:
-        self.path = session.folder.codesign_measurements
-        self.found = read_record(self.path, LogLosses).by_bits if self.path.exists() else {}
+    def __init__(self, session: Session, model: ModelResult, config: CodesignConfig) -> None:
+        self.path, self.prefix = session.folder.codesign_measurements, f"{model.kind}/{model.name} "
+        self.everything = read_record(self.path, LogLosses).by_bits if self.path.exists() else {}
         self.progress = progress_bar(
-            total=config.log_loss_measurements, initial=len(self.found), desc="codesign", unit="map"
+            total=config.log_loss_measurements, initial=len(self), desc=f"codesign {model.title}", unit="map"
         )
 
     def __getitem__(self, key: str) -> float:
-        return self.found[key]
+        return self.everything[self.prefix + key]
 
     def __setitem__(self, key: str, value: float) -> None:
-        self.found[key] = value
-        write_record(self.path, LogLosses(self.found))
+        self.everything[self.prefix + key] = value
+        write_record(self.path, LogLosses(self.everything))
         self.progress.update()
 
     def __delitem__(self, key: str) -> None:
         raise AssertionError("a measurement is never removed")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.found)
+        return (key.removeprefix(self.prefix) for key in self.everything if key.startswith(self.prefix))
 
     def __len__(self) -> int:
-        return len(self.found)
+        return sum(1 for _ in self)
 
 
 @torch.no_grad()

@@ -9,8 +9,9 @@ from typing import get_args
 
 import tyro
 
-from modules.space.names import SAMPLER_NAMES, SpaceName
+from modules.space.names import SAMPLER_NAMES, PrecisionName, SpaceName
 from pim_codesign import CodesignConfig
+from pim_codesign.search.config import COST_LIMITS
 from pipeline.data import DataConfig
 from pipeline.race.config import RaceConfig, starting_recipe
 from pipeline.run.names import Device
@@ -30,6 +31,9 @@ class ModelConfig:
     """open (NASRec's operators and those that hand-made models are made of, a free depth, a head that reads any
     outputs: docs/search_space.md), or as published NASRec-Small (fc, dot product; EFC) or NASRec-Full (gating, sum and
     attention too)."""
+    precision: PrecisionName = "float"
+    """float, or mixed: each operator and merger of a block has weights and activations of 4, 6 or 8 bits, or computes
+    in floating point; the bits are drawn, mutated and trained with the network (docs/search_space.md)."""
     embedding_width: int = 16
     """Width D of every embedding vector in the supernet, and where the race's recipes start; a multiple of 4, as
     FBGEMM wants it."""
@@ -42,6 +46,8 @@ class ModelConfig:
             raise ValueError(f"model.numbers is {self.numbers!r}; choose one of {list(get_args(Numbers))}")
         if self.space not in get_args(SpaceName):
             raise ValueError(f"model.space is {self.space!r}; choose one of {list(get_args(SpaceName))}")
+        if self.precision not in get_args(PrecisionName):
+            raise ValueError(f"model.precision is {self.precision!r}; choose one of {list(get_args(PrecisionName))}")
         check_width("model.embedding_width", self.embedding_width)
 
 
@@ -53,7 +59,8 @@ class SupernetConfig(TrainingConfig):
     """Which path a step trains: single_operator_any_connection (the method's own), single_path, any_path, full_path."""
     path_warm_up_steps: int = 0
     """Steps over which the full path is drawn with a probability falling from 1 to 0 (published: 15,000 on Criteo). A
-    full path has 21 (Small) or 31 (Full) times the multiply-accumulates of a mean one."""
+    full path has 21 (Small) or 31 (Full) times the multiply-accumulates of a mean one. With --model.precision mixed all
+    paths of these steps are in floating point."""
     paths_per_step: int = 1
     """Paths that a step draws, at least 1: they share its rows and one embedding lookup, their gradients averaged."""
     distinct_paths: bool = False
@@ -193,10 +200,12 @@ FREE_FIELDS = frozenset(
     {"runs", "device", "data.path", "data.read_threads", "race.workers"}
     | {f"export.{own.name}" for own in fields(ExportConfig)}
     | {f"rank_study.{own.name}" for own in fields(RankStudyConfig)}
+    | {f"codesign.{name}" for name in COST_LIMITS}
     | {f"{stage}.checkpoint_{each}" for stage in ("supernet", "retrain") for each in ("minutes", "every")}
 )
 """Fields that may differ when a run is resumed: they do not change what is computed. (data.path is one, as the log may
-have been moved; whether it is the same is seen from its files: pipeline/data/fingerprint.py.)"""
+have been moved; whether it is the same is seen from its files: pipeline/data/fingerprint.py. So are limits of the
+chip's costs, which can be raised where no mapping is within them; a codesign.json with others is refused.)"""
 
 
 def quick() -> RunConfig:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from modules.embeddings import BYTES_PER_NUMBER
 from modules.space import InputShape, SearchSpace
-from modules.space.search_space import SPACES
+from modules.space.search_space import space_of
 from pipeline.config import FREE_FIELDS, RunConfig
 from pipeline.data import Dataset, open_dataset
 from pipeline.data.dataset import SPLITS
@@ -64,7 +64,7 @@ class Session:
     @property
     def space(self) -> SearchSpace:
         """The search space."""
-        return SPACES[self.config.model.space]
+        return space_of(self.config.model.space, self.config.model.precision)
 
     def tables(self) -> list[EmbeddingBagConfig]:
         """The schema's embedding tables. A list's vectors are averaged: whatever its length, their mean is of the size

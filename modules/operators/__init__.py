@@ -20,9 +20,11 @@ from modules.operators.head import Head
 from modules.operators.inputs import STEM_READS, Columns, Inputs, InputShape, Read, Slot, StemShape
 from modules.operators.interacting_attention import InteractingAttention
 from modules.operators.layers import Layer, Linear, Norm
+from modules.operators.low_bit import LowBitLinear
 from modules.operators.mask_block import MaskBlock
 from modules.operators.operator import Branch, Choices, Operator, Outline, build
 from modules.operators.pair_products import PairProducts
+from modules.operators.precision import BITS, FLOAT, PRECISIONS, Precision
 from modules.operators.sigmoid_gating import SigmoidGating
 from modules.operators.sparse_to_dense import SparseToDense
 from modules.operators.stem import NO_STEM, Stem
@@ -31,7 +33,10 @@ from modules.operators.sum import Sum
 from modules.operators.wide_fc import WideFullyConnected
 
 __all__ = [
+    "BITS",
+    "FLOAT",
     "NO_STEM",
+    "PRECISIONS",
     "STEM_READS",
     "STEP_SHARE",
     "Attention",
@@ -58,12 +63,14 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "Linear",
+    "LowBitLinear",
     "MaskBlock",
     "Matrix",
     "Norm",
     "Operator",
     "Outline",
     "PairProducts",
+    "Precision",
     "Read",
     "SigmoidGating",
     "Slot",

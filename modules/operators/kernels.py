@@ -27,7 +27,7 @@ SCORES_A_CHUNK = 2**19
 
 def linear(inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None) -> Tensor:
     """Σ_j x_j W_jᵀ (+ b): inputs [B, …, w_j], weights [O, w_j] → [B, …, O]; on CPU nothing is joined or copied."""
-    if _is_for_torch(inputs[0]):
+    if is_for_torch(inputs[0]):
         return functional.linear(torch.cat(list(inputs), dim=-1), torch.cat(list(weights), dim=1), bias)
     rows = [part.reshape(-1, part.shape[-1]) for part in inputs]
     output: Tensor = _Linear.apply(len(rows), bias, *rows, *weights)
@@ -36,7 +36,7 @@ def linear(inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | N
 
 def joined_linear(inputs: Sequence[Tensor], weight: Tensor, bias: Tensor | None) -> Tensor:
     """The same product with the inputs' slices side by side in one weight [O, Σ w_j]; on CPU nothing is joined."""
-    if _is_for_torch(inputs[0]):
+    if is_for_torch(inputs[0]):
         return functional.linear(torch.cat(list(inputs), dim=-1), weight, bias)
     rows = [part.reshape(-1, part.shape[-1]) for part in inputs]
     output: Tensor
@@ -54,7 +54,7 @@ def attention(query_key_value: Tensor, heads: int) -> Tensor:
     """
     batch, tokens, joined = query_key_value.shape
     width = joined // (3 * heads)
-    if _is_for_torch(query_key_value) or width > WIDEST_NARROW_HEAD:
+    if is_for_torch(query_key_value) or width > WIDEST_NARROW_HEAD:
         split = query_key_value.view(batch, tokens, 3, heads, width).permute(2, 0, 3, 1, 4)
         query, key, value = split.unbind(0)  # each [B, H, n, w]
         attended = functional.scaled_dot_product_attention(query, key, value)
@@ -63,7 +63,7 @@ def attention(query_key_value: Tensor, heads: int) -> Tensor:
     return narrow
 
 
-def _is_for_torch(x: Tensor) -> bool:
+def is_for_torch(x: Tensor) -> bool:
     """Whether torch's own kernels serve better: on CUDA few large ones do; autocast and export know only its own."""
     return x.is_cuda or torch.is_autocast_enabled(x.device.type) or torch.compiler.is_exporting()
 
@@ -89,8 +89,14 @@ class _Linear(torch.autograd.Function):
         return (
             None,
             gradient.sum(0) if needed[1] else None,
-            *(_product(gradient, x) if need else None for x, need in zip(weights, needed[2 : 2 + count], strict=True)),
-            *(_product(gradient.t(), x) if need else None for x, need in zip(rows, needed[2 + count :], strict=True)),
+            *(
+                aligned_product(gradient, x) if need else None
+                for x, need in zip(weights, needed[2 : 2 + count], strict=True)
+            ),
+            *(
+                aligned_product(gradient.t(), x) if need else None
+                for x, need in zip(rows, needed[2 + count :], strict=True)
+            ),
         )
 
 
@@ -111,7 +117,7 @@ class _JoinedLinear(torch.autograd.Function):
         return (
             _joined_gradient(weight, gradient, rows) if needed[0] else None,
             gradient.sum(0) if needed[1] else None,
-            *(_product(gradient, own) if need else None for own, need in zip(weights, needed[2:], strict=True)),
+            *(aligned_product(gradient, own) if need else None for own, need in zip(weights, needed[2:], strict=True)),
         )
 
 
@@ -130,11 +136,11 @@ def _sum_of_products(rows: Sequence[Tensor], weights: Sequence[Tensor], bias: Te
 def _joined_gradient(weight: Tensor, gradient: Tensor, rows: Sequence[Tensor]) -> Tensor:
     result = torch.empty_like(weight)
     for part, place in zip(rows, result.split([part.shape[1] for part in rows], dim=1), strict=True):
-        place.copy_(_product(gradient.t(), part))
+        place.copy_(aligned_product(gradient.t(), part))
     return result
 
 
-def _product(left: Tensor, right: Tensor) -> Tensor:
+def aligned_product(left: Tensor, right: Tensor) -> Tensor:
     """left @ right. MKL is up to a third slower where rows of the result start unaligned, so such widths are padded."""
     width = right.shape[1]
     if width % 8 == 0:

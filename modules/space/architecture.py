@@ -7,7 +7,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from modules.operators import NO_STEM, Head, Operator, Stem
+from modules.operators import FLOAT, NO_STEM, Head, Operator, Precision, Stem
+from modules.operators.operator import Branch
 
 
 class OperatorNames(Protocol):
@@ -40,6 +41,39 @@ class OperatorNames(Protocol):
 
 
 @dataclass(frozen=True)
+class BlockPrecision:
+    """The bits of a block's matrices; FLOAT (None) where they are floating-point numbers."""
+
+    dense: Precision | None = FLOAT
+    """Of its dense operators."""
+    sparse: Precision | None = FLOAT
+    """Of its sparse operators."""
+    dense_to_sparse: Precision | None = FLOAT
+    """Of the merger from the dense to the sparse output."""
+    sparse_to_dense: Precision | None = FLOAT
+    """Of the merger from the sparse to the dense output."""
+
+    def of(self, branch: Branch) -> Precision | None:
+        """That of the operators that make this."""
+        found: Precision | None = getattr(self, branch) if branch in PRECISION_FIELDS else FLOAT
+        return found
+
+    def to_json(self) -> dict[str, list[int]]:
+        """Weight and activation bits of those that have any.
+
+        >>> BlockPrecision(sparse=Precision(4, 8)).to_json()
+        {'sparse': [4, 8]}
+        """
+        each = ((name, getattr(self, name)) for name in PRECISION_FIELDS)
+        return {name: [one.weight_bits, one.activation_bits] for name, one in each if one is not FLOAT}
+
+
+PRECISION_FIELDS: tuple[Branch, ...] = ("dense", "sparse", "dense_to_sparse", "sparse_to_dense")
+"""What of a block has bits of its own."""
+ALL_FLOAT = BlockPrecision()
+
+
+@dataclass(frozen=True)
 class Block:
     """One choice block: its operators, widths, connections and mergers."""
 
@@ -63,6 +97,8 @@ class Block:
     """The merger that adds vectors made from the dense output to the sparse one, or none."""
     sparse_to_dense: Operator | None
     """The merger that adds a term made from the sparse output to the dense one, or none."""
+    precision: BlockPrecision = ALL_FLOAT
+    """The bits of its operators' and mergers' matrices."""
 
     def operators(self) -> tuple[Operator, ...]:
         """All operators and mergers, in the order of computing."""
@@ -98,6 +134,7 @@ class Architecture:
             _check_inputs(number, "sparse_inputs", block.sparse_inputs)
             _check_inputs(number, "left", (block.left,))
             _check_inputs(number, "right", (block.right,))
+            _check_precision(number, block)
             for name in ("dense_width", "sparse_width"):
                 if getattr(block, name) < 1:
                     raise ValueError(f"block {number}, {name}: {getattr(block, name)}; a width is at least 1")
@@ -107,6 +144,18 @@ class Architecture:
                 raise ValueError(f"head, {side}: {list(outputs)}; it may read outputs 0 to {len(self.blocks)}")
         for number, block in enumerate((*self.blocks, self.head_block), start=1):
             _check_made(number, block, self.blocks)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether no operator has bits."""
+        return all(block.precision == ALL_FLOAT for block in self.blocks)
+
+    def in_float(self) -> "Architecture":
+        """The same network with every matrix in floating point."""
+        if self.is_float:
+            return self
+        blocks = tuple(dataclasses.replace(block, precision=ALL_FLOAT) for block in self.blocks)
+        return dataclasses.replace(self, blocks=blocks)
 
     @property
     def default_head(self) -> Head:
@@ -126,8 +175,8 @@ class Architecture:
     def to_json(self) -> dict[str, Any]:
         """The architecture as plain JSON values; `from_json` gives it back exactly.
 
-        Operators are written by name, with the options that differ from their defaults; the stem and the head are left
-        out where they are the default ones.
+        Operators are written by name, with the options that differ from their defaults; the stem, the head and a
+        block's precision are left out where they are the default ones.
         """
         data: dict[str, Any] = {"blocks": [_block_to_json(block) for block in self.blocks]}
         if self.stem != NO_STEM:
@@ -161,6 +210,16 @@ def _check_operators(number: int, field: str, operators: tuple[Operator, ...], b
         raise ValueError(f"block {number}, {field}: {[operator.name for operator in operators]}; list each once")
 
 
+def _check_precision(number: int, block: Block) -> None:
+    made = {operator.branch for operator in block.operators()}
+    for branch in PRECISION_FIELDS:
+        if block.precision.of(branch) is not FLOAT and branch not in made:
+            raise ValueError(
+                f"block {number}, precision, {branch}: {block.precision.of(branch)}, but the block has no "
+                f"operator that makes {branch!r}"
+            )
+
+
 def _check_inputs(number: int, field: str, inputs: tuple[int, ...]) -> None:
     if not inputs:
         raise ValueError(f"block {number}, {field} is empty; at least one earlier output is read")
@@ -192,6 +251,9 @@ def _block_to_json(block: Block) -> dict[str, Any]:
         data[field] = tuple(operator.to_json() for operator in data[field])
     for field in ("dense_to_sparse", "sparse_to_dense"):
         data[field] = data[field] is not None
+    del data["precision"]
+    if block.precision != ALL_FLOAT:
+        data["precision"] = block.precision.to_json()
     return data
 
 
@@ -213,6 +275,8 @@ _JSON_TYPES: dict[str, Any] = {
 def _block_from_json(number: int, data: Any, space: OperatorNames) -> Block:
     if not isinstance(data, dict):
         raise ValueError(f"block {number}: found {type(data).__name__}, expected an object")
+    precision = _precision_from_json(number, data["precision"]) if "precision" in data else ALL_FLOAT
+    data = {name: value for name, value in data.items() if name != "precision"}
     unknown, missing = set(data) - set(_JSON_TYPES), set(_JSON_TYPES) - set(data)
     if unknown or missing:
         raise ValueError(f"block {number}: unknown fields {sorted(unknown)}, missing fields {sorted(missing)}")
@@ -224,7 +288,23 @@ def _block_from_json(number: int, data: Any, space: OperatorNames) -> Block:
         if values[field] and merger is None:
             raise ValueError(f"block {number}, {field}: true, but {space.name} has no such merger")
         values[field] = merger if values[field] else None
-    return Block(**values)
+    return Block(**values, precision=precision)
+
+
+def _precision_from_json(number: int, data: Any) -> BlockPrecision:
+    """Raises ValueError for what `BlockPrecision.to_json` does not write."""
+    where = f"block {number}, precision"
+    if not isinstance(data, dict) or not set(data) <= set(PRECISION_FIELDS):
+        raise ValueError(f"{where}: {data!r}; expected an object with some of the keys {list(PRECISION_FIELDS)}")
+    found = {}
+    for name, bits in data.items():
+        if not isinstance(bits, (list, tuple)) or len(bits) != 2:
+            raise ValueError(f"{where}, {name}: {bits!r}; expected a list of the weight bits and the activation bits")
+        try:
+            found[name] = Precision(*bits)
+        except ValueError as error:
+            raise ValueError(f"{where}, {name}: {error}") from error
+    return BlockPrecision(**found)
 
 
 def _value_from_json(where: str, value: Any, kind: Any) -> Any:

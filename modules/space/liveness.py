@@ -8,9 +8,9 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from modules.operators import NO_STEM, Operator, Read
+from modules.operators import FLOAT, NO_STEM, Operator, Read
 from modules.operators.inputs import Side
-from modules.space.architecture import Architecture, Block
+from modules.space.architecture import Architecture, Block, BlockPrecision
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,12 @@ def canonical(architecture: Architecture) -> Architecture:
                 right=block.right if "right" in choices else 0,
                 dense_to_sparse=block.dense_to_sparse if alive.dense_to_sparse else None,
                 sparse_to_dense=block.sparse_to_dense if alive.sparse_to_dense else None,
+                precision=BlockPrecision(
+                    dense=block.precision.dense if alive.dense else FLOAT,
+                    sparse=block.precision.sparse if alive.sparse else FLOAT,
+                    dense_to_sparse=block.precision.dense_to_sparse if alive.dense_to_sparse else FLOAT,
+                    sparse_to_dense=block.precision.sparse_to_dense if alive.sparse_to_dense else FLOAT,
+                ),
             )
         )
     stem = architecture.stem if stem_is_live(architecture) else NO_STEM

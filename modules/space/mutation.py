@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy
 
-from modules.operators import Head, Operator
-from modules.space.architecture import Architecture, Block
+from modules.operators import FLOAT, Head, Operator
+from modules.space.architecture import PRECISION_FIELDS, Architecture, Block, BlockPrecision
 from modules.space.depth import with_block, without_block, without_dead_blocks
-from modules.space.sampling import draw_block, draw_head, draw_inputs, draw_operator
+from modules.space.sampling import draw_bits, draw_block, draw_head, draw_inputs, draw_operator
 from modules.space.search_space import SearchSpace
 
 WEIGHTS = {"block": 6, "head": 2, "insert": 1, "remove": 1, "stem": 1}
@@ -58,6 +58,8 @@ def _mutate_block(block: Block, number: int, space: SearchSpace, generator: nump
     others = ["operators", "dense_width", "sparse_width", "dense_to_sparse", "sparse_to_dense"]
     if any(operator.options for operator in block.operators()):
         others += ["options"] * 3
+    if len(space.precisions) > 1:
+        others += ["precision"] * 3
     field = _one_of(space.connections if generator.random() < 0.5 else others, generator)
     changes: dict[str, Any] = {}
     match field:
@@ -74,9 +76,23 @@ def _mutate_block(block: Block, number: int, space: SearchSpace, generator: nump
             changes[field] = _one_of(space.sparse_widths, generator)
         case "options":
             changes = _mutate_option(block, generator)
+        case "precision":
+            changes[field] = _mutate_precision(block, space, generator)
         case _:
             changes[field] = getattr(space, field) if generator.integers(2) else None
+            had = getattr(block, field) is not None
+            if space.precisions != (FLOAT,) and had != (changes[field] is not None):
+                own = FLOAT if had else draw_bits(space.precisions, generator)
+                changes["precision"] = dataclasses.replace(block.precision, **{field: own})
     return dataclasses.replace(block, **changes)
+
+
+def _mutate_precision(block: Block, space: SearchSpace, generator: numpy.random.Generator) -> BlockPrecision:
+    """The bits of one of the block's branches and mergers set to another of the space's choices."""
+    made = {operator.branch for operator in block.operators()}
+    branch = _one_of([name for name in PRECISION_FIELDS if name in made], generator)
+    others = [own for own in space.precisions if own != block.precision.of(branch)]
+    return dataclasses.replace(block.precision, **{branch: _one_of(others, generator)})
 
 
 def _mutate_option(block: Block, generator: numpy.random.Generator) -> dict[str, Any]:

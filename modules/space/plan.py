@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from modules.operators import (
+    FLOAT,
     FieldProjections,
     Head,
     Inputs,
     InputShape,
     Operator,
+    Precision,
     Slot,
     Stem,
     StemShape,
@@ -61,8 +63,15 @@ class Part:
         return sum(step.multiply_accumulates for step in self.steps)
 
     def parameters(self, layer_norm: bool = True) -> int:
-        """Weights, biases, and the norms' scales and shifts; without norms there are biases in their place."""
-        return sum(step.parameters(layer_norm) for step in self.steps)
+        """Weights, biases, the norms' scales and shifts (without norms there are biases in their place), and a clip for
+        each matrix that has bits."""
+        clips = sum(step.matrix is not None for step in self.steps) if self.precision is not FLOAT else 0
+        return sum(step.parameters(layer_norm) for step in self.steps) + clips
+
+    @property
+    def precision(self) -> Precision | None:
+        """The bits of its matrices."""
+        return self.block.precision.of(self.operator.branch)
 
 
 @dataclass(frozen=True)

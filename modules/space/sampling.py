@@ -3,12 +3,13 @@
 The strategies are NASRec's (arXiv:2207.07187, section 4). Randomness is the numpy Generator handed in.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy
 
-from modules.operators import Head, Operator
-from modules.space.architecture import Architecture, Block
+from modules.operators import FLOAT, Head, Operator, Precision
+from modules.space.architecture import ALL_FLOAT, Architecture, Block, BlockPrecision
 from modules.space.depth import without_dead_blocks
 from modules.space.names import SAMPLER_NAMES
 from modules.space.search_space import SearchSpace, summable
@@ -39,26 +40,30 @@ def any_path(space: SearchSpace, generator: numpy.random.Generator) -> Architect
 def full_path(space: SearchSpace, generator: numpy.random.Generator) -> Architecture:
     """Everything on that can be: all operators whose outputs can be summed, all inputs, the most blocks.
 
-    Only `left` and `right` are drawn: a block has one of each. Of the stems it has the last.
+    Only `left` and `right` are drawn, and bits where they are a choice: a block has one of each. Of the stems it has
+    the last.
     """
     blocks = []
     for number in range(1, space.num_blocks + 1):
         widest = space.widest_block(number)
         left, right = (int(generator.integers(number)) for _ in range(2))
         own = {field: summable(getattr(widest, field)) for field in ("dense_operators", "sparse_operators")}
-        blocks.append(Block(**{**vars(widest), "left": left, "right": right, **own}))
+        block = Block(**{**vars(widest), "left": left, "right": right, **own})
+        blocks.append(dataclasses.replace(block, precision=draw_precision(space, block, generator)))
     outputs = tuple(range(space.num_blocks + 1))
     return Architecture(tuple(blocks), space.stems[-1], Head(outputs, outputs) if space.free_head else None)
 
 
 def warmed_up(sampler: Sampler, step: int, warm_up_steps: int) -> Sampler:
-    """The sampler, with the full path instead at a probability that falls linearly from 1 to 0 over the warm-up."""
+    """The sampler, with the full path instead at a probability that falls linearly from 1 to 0 over the warm-up, in
+    which all paths are floating-point ones."""
     probability = 1 - step / warm_up_steps if step < warm_up_steps else 0.0
 
     def sample(space: SearchSpace, generator: numpy.random.Generator) -> Architecture:
         if probability and generator.random() < probability:
-            return full_path(space, generator)
-        return sampler(space, generator)
+            return full_path(space, generator).in_float()
+        drawn = sampler(space, generator)
+        return drawn.in_float() if step < warm_up_steps else drawn
 
     return sample
 
@@ -102,7 +107,7 @@ def draw_block(
     operators: DrawOperators = _one,
 ) -> Block:
     """A random block `number` (from 1)."""
-    return Block(
+    block = Block(
         dense_operators=operators(space.dense_operators, generator),
         sparse_operators=operators(space.sparse_operators, generator),
         dense_width=int(generator.choice(space.dense_widths)),
@@ -114,6 +119,20 @@ def draw_block(
         dense_to_sparse=space.dense_to_sparse if generator.integers(2) else None,
         sparse_to_dense=space.sparse_to_dense if generator.integers(2) else None,
     )
+    return dataclasses.replace(block, precision=draw_precision(space, block, generator))
+
+
+def draw_precision(space: SearchSpace, block: Block, generator: numpy.random.Generator) -> BlockPrecision:
+    """Bits for what the block has, each of the space's choices as likely as another."""
+    if space.precisions == (FLOAT,):
+        return ALL_FLOAT
+    made = dict.fromkeys(operator.branch for operator in block.operators())
+    return BlockPrecision(**{branch: draw_bits(space.precisions, generator) for branch in made})
+
+
+def draw_bits(choices: tuple[Precision | None, ...], generator: numpy.random.Generator) -> Precision | None:
+    """One of the choices."""
+    return choices[int(generator.integers(len(choices)))]
 
 
 def draw_head(blocks: int, generator: numpy.random.Generator) -> Head:

@@ -5,7 +5,9 @@ import math
 from dataclasses import dataclass
 
 from modules.operators import (
+    FLOAT,
     NO_STEM,
+    PRECISIONS,
     Attention,
     BilinearFusion,
     CompressedInteraction,
@@ -22,6 +24,7 @@ from modules.operators import (
     MaskBlock,
     Operator,
     PairProducts,
+    Precision,
     SigmoidGating,
     SparseToDense,
     Stem,
@@ -31,6 +34,7 @@ from modules.operators import (
 )
 from modules.space.architecture import Architecture, Block
 from modules.space.liveness import reads_of
+from modules.space.names import PrecisionName, SpaceName
 
 MERGERS = ("dense_to_sparse", "sparse_to_dense")
 DENSE_TO_SPARSE, SPARSE_TO_DENSE = DenseToSparse(), SparseToDense()
@@ -65,6 +69,8 @@ class SearchSpace:
     """Whether the head may read any outputs, stems included; else it reads both of the last block's."""
     max_inputs: int = 4
     """Most outputs that a block's dense (or sparse) inputs may join, at least 1."""
+    precisions: tuple[Precision | None, ...] = (FLOAT,)
+    """The bits that the operators and mergers of a block may have, each once."""
 
     def __post_init__(self) -> None:
         for field in ("num_blocks", "max_inputs"):
@@ -78,6 +84,8 @@ class SearchSpace:
             raise ValueError(f"SearchSpace.fewest_blocks is {self.fewest_blocks}; num_blocks is {self.num_blocks}")
         if not self.stems or len(set(self.stems)) != len(self.stems):
             raise ValueError(f"SearchSpace.stems is {self.stems}; give at least one stem, each once")
+        if not self.precisions or len(set(self.precisions)) != len(self.precisions):
+            raise ValueError(f"SearchSpace.precisions is {self.precisions}; give at least one, each once")
         for branch in ("dense", "sparse"):
             self._check_operators(f"{branch}_operators", getattr(self, f"{branch}_operators"), branch)
         for branch in MERGERS:
@@ -136,6 +144,13 @@ class SearchSpace:
             for field in MERGERS:
                 if getattr(block, field) is not None:
                     self._check_option(f"block {number}, {field}", getattr(block, field), (getattr(self, field),))
+            for operator in block.operators():
+                precision = block.precision.of(operator.branch)
+                if precision not in self.precisions:
+                    found, known = (precision or "float", [str(own or "float") for own in self.precisions])
+                    raise ValueError(
+                        f"block {number}, precision, {operator.branch}: {found} is not in {self.name}; it has {known}"
+                    )
             for field, widths in (("dense_width", self.dense_widths), ("sparse_width", self.sparse_widths)):
                 if getattr(block, field) not in widths:
                     raise ValueError(
@@ -157,6 +172,8 @@ class SearchSpace:
 
         >>> f"{float(NASREC_SMALL.size()):.0e} {float(NASREC_FULL.size()):.0e}"
         '5e+39 8e+43'
+        >>> f"{float(with_bits(NASREC_FULL).size()):.0e}"
+        '2e+68'
         """
         return sum(
             len(self.stems)
@@ -172,8 +189,9 @@ class SearchSpace:
             for choices in (self.dense_operators, self.sparse_operators)
         )
         widths = len(self.dense_widths) * len(self.sparse_widths)
-        mergers = 2 ** sum(getattr(self, field) is not None for field in MERGERS)
-        return operators * widths * subsets**2 * outputs**2 * mergers
+        bits = len(self.precisions)
+        mergers = (1 + bits) ** sum(getattr(self, field) is not None for field in MERGERS)
+        return operators * bits**2 * widths * subsets**2 * outputs**2 * mergers
 
     def widest_block(self, number: int) -> Block:
         """Block `number` (from 1) with everything on: all operators, all inputs, largest widths."""
@@ -201,6 +219,11 @@ class SearchSpace:
         block = self.widest_block(1)
         followed = {read.choice for read in reads_of(block, block.operators())}
         return tuple(field for field in CONNECTIONS if field in followed)
+
+
+def with_bits(space: SearchSpace, is_float_too: bool = True) -> SearchSpace:
+    """The space with bits as a choice of every operator and merger; floating point is one, too, or not."""
+    return dataclasses.replace(space, precisions=(FLOAT, *PRECISIONS) if is_float_too else PRECISIONS)
 
 
 def summable(operators: tuple[Operator, ...]) -> tuple[Operator, ...]:
@@ -265,3 +288,8 @@ OPEN = SearchSpace(
 """This project's own: NASRec's operators and those that hand-made models are made of (docs/search_space.md)."""
 
 SPACES = {space.name: space for space in (NASREC_SMALL, NASREC_FULL, OPEN)}
+
+
+def space_of(name: SpaceName, precision: PrecisionName) -> SearchSpace:
+    """The space that a run searches."""
+    return with_bits(SPACES[name]) if precision == "mixed" else SPACES[name]

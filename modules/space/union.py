@@ -53,8 +53,8 @@ def crossover(
 def _renumbered(block: Block, moved: dict[int, int]) -> Block:
     return dataclasses.replace(
         block,
-        dense_inputs=tuple(sorted(moved[output] for output in block.dense_inputs)),
-        sparse_inputs=tuple(sorted(moved[output] for output in block.sparse_inputs)),
+        dense_inputs=tuple(sorted({moved[output] for output in block.dense_inputs})),
+        sparse_inputs=tuple(sorted({moved[output] for output in block.sparse_inputs})),
         left=moved[block.left],
         right=moved[block.right],
     )

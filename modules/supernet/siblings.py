@@ -174,7 +174,7 @@ class _Tracing:
         roles = tuple(_role(read, self.outputs) for read in part.operator.reads(part.block))
         steps = tuple((step.name, step.matrix, step.norm, step.computed) for step in part.steps)
         width = part.operator.width(part.block, part.inputs.shape)
-        key = (part.path, part.operator, steps, width, roles)
+        key = (part.path, part.operator, part.precision, steps, width, roles)
         return self.siblings.number(key, inputs, compute, part.multiply_accumulates)
 
 

@@ -10,7 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from modules.integers import Standardization
-from modules.operators import Columns, InputShape, Layer, LayerNorm, Linear, Norm, build
+from modules.operators import (
+    FLOAT,
+    Columns,
+    InputShape,
+    Layer,
+    LayerNorm,
+    Linear,
+    LowBitLinear,
+    Norm,
+    Precision,
+    build,
+)
 from modules.operators.flatten import joined
 from modules.space.architecture import Architecture
 from modules.space.plan import Part, Slots, plan
@@ -22,7 +33,14 @@ RESIDUAL_NORM_SCALE = 0.17
 class Weights(Protocol):
     """Where a network's layers come from: `OwnWeights` here, `SlicedWeights` in supernet.py."""
 
-    def linear(self, name: str, columns: Sequence[Columns], outputs: int, bias: bool = False) -> Layer:
+    def linear(
+        self,
+        name: str,
+        columns: Sequence[Columns],
+        outputs: int,
+        bias: bool = False,
+        precision: Precision | None = FLOAT,
+    ) -> Layer:
         """A layer for the inputs that stand at these columns, giving the first `outputs` rows."""
         ...
 
@@ -41,10 +59,19 @@ class OwnWeights:
     def __init__(self, generator: torch.Generator | None = None, layer_norm: bool = True) -> None:
         self.generator, self.layer_norm = generator, layer_norm
 
-    def linear(self, name: str, columns: Sequence[Columns], outputs: int, bias: bool = False) -> nn.Module:
+    def linear(
+        self,
+        name: str,
+        columns: Sequence[Columns],
+        outputs: int,
+        bias: bool = False,
+        precision: Precision | None = FLOAT,
+    ) -> nn.Module:
         """A new matrix as wide as the columns together."""
-        width = sum(stop - start for start, stop in columns)
-        return Linear(width, outputs, bias or not self.layer_norm, self.generator)
+        width, has_bias = sum(stop - start for start, stop in columns), bias or not self.layer_norm
+        if precision is FLOAT:
+            return Linear(width, outputs, has_bias, self.generator)
+        return LowBitLinear(width, outputs, has_bias, precision, self.generator)
 
     def norm(self, name: str, width: int, residual: bool = False) -> nn.Module:
         """A new norm, or nothing in its place."""
@@ -182,6 +209,7 @@ def _layers(part: Part, weights: Weights) -> Mapping[str, Layer]:
         make_norm(part.steps[-1].norm)
     for step in part.steps:
         if matrix := step.matrix:
-            layers[step.name] = weights.linear(part.layer_path(step.name), matrix.columns, matrix.outputs, matrix.bias)
+            path = part.layer_path(step.name)
+            layers[step.name] = weights.linear(path, matrix.columns, matrix.outputs, matrix.bias, part.precision)
         make_norm(step.norm)
     return layers

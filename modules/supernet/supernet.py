@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from modules.integers import Standardization
-from modules.operators import Columns, InputShape
+from modules.operators import FLOAT, Columns, InputShape, Layer, Precision
 from modules.operators.layers import SlicedLinear, SlicedNorm
+from modules.operators.low_bit import INPUT_RANGE, SlicedLowBitLinear, range_entry
 from modules.space.architecture import Architecture
 from modules.space.search_space import SearchSpace
 from modules.supernet.subnet import Subnet
@@ -198,10 +199,21 @@ class _SlicedWeights:
         self.parameters, self.leaves = parameters, leaves
         self.slices: list[Slice] = []
 
-    def linear(self, name: str, columns: Sequence[Columns], outputs: int, bias: bool = False) -> SlicedLinear:
+    def linear(
+        self,
+        name: str,
+        columns: Sequence[Columns],
+        outputs: int,
+        bias: bool = False,
+        precision: Precision | None = FLOAT,
+    ) -> Layer:
         rows, inputs = slice(0, outputs), sum(stop - start for start, stop in columns)
         weights = [self._slice(f"{name}.weight", (rows, slice(start, stop)), inputs) for start, stop in columns]
-        return SlicedLinear(weights, self._slice(f"{name}.bias", (rows,)) if bias else None)
+        shift = self._slice(f"{name}.bias", (rows,)) if bias else None
+        if precision is FLOAT:
+            return SlicedLinear(weights, shift)
+        clip = self._slice(f"{name}.{INPUT_RANGE}", (range_entry(precision),))
+        return SlicedLowBitLinear(weights, shift, clip, precision)
 
     def norm(self, name: str, width: int, residual: bool = False) -> SlicedNorm:
         entries = (slice(0, width),)

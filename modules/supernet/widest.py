@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from modules.operators import Head, InputShape, LayerNorm, Linear, Matrix, Norm, Stem, check_steps
+from modules.operators import BITS, FLOAT, Head, InputShape, LayerNorm, Linear, Matrix, Norm, Stem, check_steps
+from modules.operators.low_bit import INPUT_RANGE, UNSET
+from modules.space.architecture import PRECISION_FIELDS
 from modules.space.plan import STEM_BLOCK, Part, Slots, block_part, stem_part
 from modules.space.search_space import SearchSpace
 from modules.supernet.subnet import RESIDUAL_NORM_SCALE
@@ -28,6 +30,8 @@ class Extent:
     """Whether a matrix has a bias."""
     residual: bool
     """Whether a norm stands behind a residual sum."""
+    has_bits: bool = False
+    """Whether a matrix can have bits, and so has the logarithm of a clip for each number of them."""
 
     def around(self, other: "Extent") -> "Extent":
         """The smallest that holds both."""
@@ -36,6 +40,7 @@ class Extent:
             max(self.inputs, other.inputs),
             self.bias or other.bias,
             self.residual or other.residual,
+            self.has_bits or other.has_bits,
         )
 
 
@@ -60,13 +65,16 @@ def widest_layers(
 ) -> nn.Module:
     """The layers, each under its path in a `Subnet`."""
     extents: dict[str, Extent] = {}
-    for path, extent in _extents(_parts(space, shape, slots)):
+    can_have_bits = space.precisions != (FLOAT,)
+    for path, extent in _extents(_parts(space, shape, slots), can_have_bits):
         extents[path] = extents[path].around(extent) if path in extents else extent
     root = nn.Module()
     for path, extent in extents.items():
         layer: nn.Module
         if extent.inputs:
             layer = Linear(extent.inputs, extent.outputs, extent.bias, generator)
+            if extent.has_bits:
+                layer.register_parameter(INPUT_RANGE, nn.Parameter(torch.full((len(BITS),), UNSET)))
         else:
             layer = Norm(extent.outputs, RESIDUAL_NORM_SCALE if extent.residual else 1.0)
         _place(root, path, layer)
@@ -104,19 +112,22 @@ def _own(stem: Stem, slots: Slots, shape: InputShape) -> Slots:
     return dataclasses.replace(slots, dense=dense, sparse=sparse, integers=integers)
 
 
-def _extents(parts: Iterable[Part]) -> Iterator[tuple[str, Extent]]:
+def _extents(parts: Iterable[Part], can_have_bits: bool) -> Iterator[tuple[str, Extent]]:
     """How large each part's layers are. Raises ValueError for a description that cannot be built."""
     for part in parts:
         check_steps(part.path, part.steps, part.operator.reads(part.block))
         for step in part.steps:
             if step.matrix is not None:
-                yield part.layer_path(step.name), _of_matrix(step.matrix)
+                has_bits = can_have_bits and part.operator.branch in PRECISION_FIELDS
+                yield part.layer_path(step.name), _of_matrix(step.matrix, has_bits)
             if step.norm is not None:
                 yield part.layer_path(step.norm.name), _of_norm(step.norm)
 
 
-def _of_matrix(matrix: Matrix) -> Extent:
-    return Extent(matrix.outputs, max(stop for _, stop in matrix.columns), matrix.bias, residual=False)
+def _of_matrix(matrix: Matrix, has_bits: bool) -> Extent:
+    return Extent(
+        matrix.outputs, max(stop for _, stop in matrix.columns), matrix.bias, residual=False, has_bits=has_bits
+    )
 
 
 def _of_norm(norm: LayerNorm) -> Extent:

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from modules.operators import Linear
+from modules.operators import Linear, LowBitLinear
 
 
-def matrices(model: nn.Module) -> Iterator[tuple[str, nn.Linear | Linear]]:
+def matrices(model: nn.Module) -> Iterator[tuple[str, nn.Linear | Linear | LowBitLinear]]:
     """Path and module of every static matrix."""
     for name, module in model.named_modules():
-        if isinstance(module, (nn.Linear, Linear)):
+        if isinstance(module, (nn.Linear, Linear, LowBitLinear)):
             yield name, module
 
 

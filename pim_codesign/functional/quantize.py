@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.operators import Linear
+from modules.operators import Linear, LowBitLinear
 from pim_codesign.checks import finite, number, whole
 from pim_codesign.functional.calibration import Calibration, calibrate
 from pim_codesign.functional.matrices import joined, matrices, replace
@@ -24,7 +24,9 @@ Bits = Mapping[str, tuple[int, int]]
 class QuantizedLinear(nn.Module):
     """y = Q_a(x) Q_w(W)ᵀ + b; called like the layer that it replaces, with a tensor or a list of tensors."""
 
-    def __init__(self, source: nn.Linear | Linear, weight_bits: int, activation_bits: int, largest: float) -> None:
+    def __init__(
+        self, source: nn.Linear | Linear | LowBitLinear, weight_bits: int, activation_bits: int, largest: float
+    ) -> None:
         """Raises ValueError for weights that are no finite matrix, bits that are not 2 to 16, and no range."""
         super().__init__()
         whole("weight_bits", weight_bits, 2, 16)
@@ -88,9 +90,10 @@ def quantize(model: nn.Module, bits: Bits, calibration: Calibration | tuple[Tens
     """A copy of a network with every static matrix at its operator's bits; the same forward.
 
     `bits` names operators as a `Workload` does; a matrix belongs to the operator whose path is the matrix' path or
-    begins it. `calibration` comes from `calibrate`, or is a batch (dense, sparse) to calibrate on now. Raises
-    ValueError for a matrix without an operator and an operator without a matrix, for bits that are not 2 to 16, and
-    for weights that are not finite; each is named.
+    begins it. A matrix that was trained with these very bits stays as it is, with the clip that it learned; with others
+    its weights are rounded to those, and its clip is calibrated. `calibration` comes from `calibrate`, or is a batch
+    (dense, sparse) to calibrate on now. Raises ValueError for a matrix without an operator and an operator without a
+    matrix, for bits that are not 2 to 16, and for weights that are not finite; each is named.
     """
     for operator, pair in bits.items():
         if not isinstance(pair, tuple | list) or len(pair) != 2:
@@ -107,6 +110,8 @@ def quantize(model: nn.Module, bits: Bits, calibration: Calibration | tuple[Tens
         used.add(operator)
         weight_bits, activation_bits = bits[operator]
         finite(f"weights [O, I] of {name!r}", matrix.weight)
+        if isinstance(matrix, LowBitLinear) and bits[operator] == (matrix.weight_bits, matrix.activation_bits):
+            continue
         largest = calibration.range(name, activation_bits)
         replace(result, name, QuantizedLinear(matrix, weight_bits, activation_bits, largest))
     if unused := sorted(set(bits) - used):

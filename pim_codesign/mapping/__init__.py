@@ -7,7 +7,7 @@ from modules.lazy import imported_on_use
 if TYPE_CHECKING:
     from modules.operators import ComputedProduct
     from pim_codesign.mapping.mapping import ACTIVATION_BITS, WEIGHT_BITS, Mapping, OperatorMapping
-    from pim_codesign.mapping.subnets import workload_of_subnet
+    from pim_codesign.mapping.subnets import bits_of_subnet, workload_of_subnet
     from pim_codesign.mapping.workload import Embeddings, Stage, Workload
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "OperatorMapping",
     "Stage",
     "Workload",
+    "bits_of_subnet",
     "workload_of_subnet",
 ]
 
@@ -27,7 +28,7 @@ __getattr__ = imported_on_use(
     {
         "modules.operators": ("ComputedProduct",),
         "pim_codesign.mapping.mapping": ("ACTIVATION_BITS", "WEIGHT_BITS", "Mapping", "OperatorMapping"),
-        "pim_codesign.mapping.subnets": ("workload_of_subnet",),
+        "pim_codesign.mapping.subnets": ("bits_of_subnet", "workload_of_subnet"),
         "pim_codesign.mapping.workload": ("Embeddings", "Stage", "Workload"),
     },
 )

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+from modules.operators.precision import BITS
 from pim_codesign.checks import whole
 from pim_codesign.mapping.workload import Workload
 
-WEIGHT_BITS = (4, 6, 8)
+WEIGHT_BITS = BITS
 """Weight bits w the search may give an operator."""
-ACTIVATION_BITS = (4, 6, 8)
+ACTIVATION_BITS = BITS
 """Activation bits a the search may give an operator."""
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from modules.operators import InputShape, Read
+from modules.operators import FLOAT, InputShape, Read
 from modules.space import Architecture, Part
 from modules.space.plan import plan
 from pim_codesign.mapping.stages import stage_of
@@ -37,6 +37,24 @@ def workload_of_subnet(
         waited_for = {source for step in part.steps for source in step.waits_for}
         made.add(part, [stage for name, stage in own.items() if name not in waited_for])
     return Workload(tuple(stages), Embeddings.of(shape.widths, table_rows or (0,) * shape.fields))
+
+
+def bits_of_subnet(architecture: Architecture, shape: InputShape) -> dict[str, tuple[int, int]]:
+    """Weight and activation bits that each operator of the workload was trained with; 8 and 8 of those in floating
+    point, which is the naive mapping's.
+
+    >>> from modules.operators import InputShape
+    >>> from modules.space.handmade import handmade
+    >>> shape = InputShape(13, 26, 16)
+    >>> bits_of_subnet(handmade("logistic_regression", shape), shape)
+    {'head': (8, 8)}
+    """
+    found = {}
+    for part in plan(architecture, shape):
+        if any(step.matrix for step in part.steps):
+            own = part.precision
+            found[part.path] = (8, 8) if own is FLOAT else (own.weight_bits, own.activation_bits)
+    return found
 
 
 class _Made:

@@ -7,6 +7,9 @@ from pim_codesign.hardware import PRESETS, EmbeddingPlace, Hardware, PresetName
 from pim_codesign.overrides import ChipOptions
 from pim_codesign.search.chips import lossless_chip
 
+COST_LIMITS = ("max_latency_us", "max_area_mm2", "max_power_w")
+"""Settings that limit what a mapping costs."""
+
 
 @dataclass(frozen=True)
 class CodesignConfig(ChipOptions):
@@ -31,6 +34,12 @@ class CodesignConfig(ChipOptions):
     """Validation rows, a seeded sample, that each of them is measured on, at least 1."""
     max_log_loss_increase: float = 0.005
     """Points whose log loss exceeds the naive mapping's by more than this are rejected, at least 0."""
+    max_latency_us: float = 0.0
+    """Mappings whose latency of one row is above this are rejected, µs, at least 0; 0: no limit."""
+    max_area_mm2: float = 0.0
+    """Mappings whose area, embedding tables not counted, is above this are rejected, mm², at least 0; 0: no limit."""
+    max_power_w: float = 0.0
+    """Mappings whose power at full throughput is above this are rejected, W, at least 0; 0: no limit."""
     log_loss_resolution: float = 1e-5
     """Log losses that differ by less count as equal, above 0."""
     pareto_points: int = 24
@@ -48,7 +57,8 @@ class CodesignConfig(ChipOptions):
         }
         for name, value in least.items():
             whole(f"CodesignConfig.{name}", getattr(self, name), value)
-        number("CodesignConfig.max_log_loss_increase", self.max_log_loss_increase, least=0)
+        for name in ("max_log_loss_increase", *COST_LIMITS):
+            number(f"CodesignConfig.{name}", getattr(self, name), least=0)
         number("CodesignConfig.log_loss_resolution", self.log_loss_resolution, above=0)
         self.hardware  # noqa: B018  raises ValueError for options that make no chip
 
@@ -61,6 +71,11 @@ class CodesignConfig(ChipOptions):
         if self.preset not in PRESETS:
             raise ValueError(f"CodesignConfig.preset is {self.preset!r}; choose one of {list(PRESETS)}")
         return lossless_chip(PRESETS[self.preset], self.given, self.fixed)
+
+    @property
+    def cost_limits(self) -> dict[str, float]:
+        """The limits that are given, by their names."""
+        return {name: getattr(self, name) for name in COST_LIMITS if getattr(self, name)}
 
     @property
     def fixed(self) -> frozenset[str]:

@@ -6,7 +6,7 @@ measured bits only, and the reported points come from them: one round over all p
 more than the naive mapping in anything, which four objectives alone would leave thin. P points, n operators.
 """
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 
 import numpy
 from numpy.typing import NDArray
@@ -45,17 +45,19 @@ def search(
     config: CodesignConfig,
     generator: numpy.random.Generator,
     measured: MutableMapping[str, float] | None = None,
+    trained: Mapping[str, tuple[int, int]] | None = None,
 ) -> CodesignResult:
     """Search mappings and chips for a workload.
 
     `log_loss` is called once for each of at most `config.log_loss_measurements` choices of bits. `measured` (bits_key
     -> log loss) is read before each call and extended after it: a caller who keeps it can stop, and the same search
-    resumes from it. The same generator state, workload, config and log losses give the same result. Raises
-    ValueError when `log_loss` gives a number that is not finite.
+    resumes from it. `trained`: the bits that the model was trained with, which are measured second. The same generator
+    state, workload, config and log losses give the same result. Raises ValueError when `log_loss` gives a number that
+    is not finite, and where no mapping that was found is within the limits.
     """
     genome = Genome(workload, config.hardware, config.fixed)
     meter = _Meter(genome, log_loss, config.log_loss_measurements, {} if measured is None else measured)
-    meter.measure(_first_bits(genome, config, generator))
+    meter.measure(_first_bits(genome, config, generator, trained))
     population = _start(genome, config.population, generator)
     per_round = config.generations // (config.rounds + 2)
     for left in range(config.rounds, 0, -1):
@@ -68,6 +70,10 @@ def search(
         start = _best(problem, numpy.vstack([seeds, *found]), meter.bits, config)
         found.append(_evolve(problem, start, per_round, config, generator, meter.bits))
     return _report(problem, numpy.unique(numpy.vstack(found), axis=0), config)
+
+
+class NothingWithinLimits(ValueError):
+    """No mapping that was found is within the limits that the configuration gives."""
 
 
 class _Meter:
@@ -109,24 +115,36 @@ class _Meter:
 
 
 class _Codesign(Problem):
-    """Objectives log loss, latency, energy and area, the last three as logarithms; limits on each.
+    """Objectives log loss, latency, energy and area, the last three as logarithms; limits on each, and on the power.
 
-    The log loss may exceed the naive mapping's by little; with `nowhere_dearer` the costs may not exceed its costs.
+    The log loss may exceed the naive mapping's by little, the costs may not exceed the configuration's limits, and with
+    `nowhere_dearer` neither the naive mapping's costs.
     """
 
     def __init__(self, genome: Genome, meter: _Meter, config: CodesignConfig, nowhere_dearer: bool = False) -> None:
         options = genome.options
-        super().__init__(n_var=len(options), n_obj=4, n_ieq_constr=4, xl=0, xu=options - 1, vtype=int)
+        super().__init__(n_var=len(options), n_obj=4, n_ieq_constr=5, xl=0, xu=options - 1, vtype=int)
         self.genome, self.meter, self.config = genome, meter, config
         self.estimator = meter.estimator()
-        self.limits = numpy.full(4, numpy.inf)
+        given = [getattr(config, name) or numpy.inf for name in ("max_latency_us", "max_area_mm2", "max_power_w")]
+        latency, area, power = numpy.log(given)
+        self.asked = numpy.array([meter.naive + config.max_log_loss_increase, latency, numpy.inf, area, power])
+        self.limits = self.asked
         if nowhere_dearer:
-            self.limits = self.objectives(genome.naive()[None])[0]
-        self.limits[0] = meter.naive + config.max_log_loss_increase
+            naive = [*self.objectives(genome.naive()[None])[0], numpy.inf]
+            self.limits = numpy.minimum(self.asked, [numpy.inf, *naive[1:]])
 
-    def usable(self, objectives: Floats) -> NDArray[numpy.bool_]:
-        """Which points are within the limits. [P]"""
-        return numpy.asarray((objectives <= self.limits).all(axis=1))
+    def usable(self, genomes: Genomes, limits: Floats | None = None) -> NDArray[numpy.bool_]:
+        """Which points are within the limits, by default all of them. [P]"""
+        return numpy.asarray((self.limited(genomes) <= (self.limits if limits is None else limits)).all(axis=1))
+
+    def limited(self, genomes: Genomes) -> Floats:
+        """What has limits: the objectives, then the logarithm of the power. [P, 5]"""
+        cost = evaluate_columns(self.genome.workload, *self.genome.columns(genomes))
+        resolution = self.config.log_loss_resolution
+        losses = numpy.round(self.log_losses(genomes) / resolution) * resolution
+        costs = numpy.log(numpy.stack([cost.latency_us, cost.energy_nj, cost.area_mm2, cost.power_w], axis=1))
+        return numpy.hstack([losses[:, None], costs])
 
     def log_losses(self, genomes: Genomes) -> Floats:
         """Log losses, measured where possible and estimated otherwise. [P]"""
@@ -136,21 +154,26 @@ class _Codesign(Problem):
 
     def objectives(self, genomes: Genomes) -> Floats:
         """[P, 4]"""
-        cost = evaluate_columns(self.genome.workload, *self.genome.columns(genomes))
-        resolution = self.config.log_loss_resolution
-        losses = numpy.round(self.log_losses(genomes) / resolution) * resolution
-        costs = numpy.log(numpy.stack([cost.latency_us, cost.energy_nj, cost.area_mm2], axis=1))
-        return numpy.hstack([losses[:, None], costs])
+        return self.limited(genomes)[:, :4]
 
     def _evaluate(self, x: Genomes, out: dict[str, Floats], *_: object, **__: object) -> None:
-        out["F"] = self.objectives(x)
-        out["G"] = numpy.maximum(out["F"] - self.limits, -1.0)  # finite where there is no limit
+        limited = self.limited(x)
+        out["F"] = limited[:, :4]
+        out["G"] = numpy.maximum(limited - self.limits, -1.0)  # finite where there is no limit
 
 
-def _first_bits(genome: Genome, config: CodesignConfig, generator: numpy.random.Generator) -> Genomes:
-    """8, 6 and 4 bits everywhere, few bits for weights or activations alone, then random: a third of the budget."""
-    n = genome.operators
+def _first_bits(
+    genome: Genome,
+    config: CodesignConfig,
+    generator: numpy.random.Generator,
+    trained: Mapping[str, tuple[int, int]] | None,
+) -> Genomes:
+    """8 bits everywhere and those of the training; 6 and 4 everywhere, few for weights or activations alone, then
+    random: a third of the budget."""
+    n, operators = genome.operators, genome.workload.operators
     uniform = [[w] * n + [a] * n for w, a in ((8, 8), (6, 6), (4, 4), (4, 8), (8, 4))]
+    if trained is not None:
+        uniform.insert(1, [trained[name][kind] for kind in range(2) for name in operators])
     random = [
         [*generator.choice(WEIGHT_BITS, n).tolist(), *generator.choice(ACTIVATION_BITS, n).tolist()]
         for _ in range(max(0, config.log_loss_measurements // 3 - len(uniform)))
@@ -193,7 +216,7 @@ def _promising_bits(problem: _Codesign, population: Genomes, rounds_left: int) -
     bits = problem.genome.bits(population)
     new = numpy.array([tuple(row) not in meter.found for row in bits.tolist()])
     objectives = problem.objectives(population)
-    usable = numpy.flatnonzero(new & problem.usable(objectives))
+    usable = numpy.flatnonzero(new & problem.usable(population))
     if count == 0 or len(usable) == 0:
         return bits[:0]
     _, first = numpy.unique(bits[usable], axis=0, return_index=True)
@@ -202,10 +225,15 @@ def _promising_bits(problem: _Codesign, population: Genomes, rounds_left: int) -
 
 
 def _best(problem: _Codesign, genomes: Genomes, allowed_bits: Genomes, config: CodesignConfig) -> Genomes:
-    """Points to begin a last round with: bits set to the nearest measured ones, then the non-dominated ones, spread."""
+    """Points to begin a last round with: bits set to the nearest measured ones, then the non-dominated ones, spread;
+    where none is within the limits, the nearest to them."""
     repaired = GenomeRepair(problem.genome, allowed_bits).do(problem, Population.new(X=genomes)).get("X")
+    usable = problem.usable(repaired)
+    if not usable.any():
+        excess = numpy.maximum(problem.limited(repaired) - problem.limits, 0).sum(axis=1)
+        return repaired[numpy.argsort(excess, kind="stable")[: config.population]]
+    repaired = repaired[usable]
     objectives = problem.objectives(repaired)
-    repaired, objectives = repaired[problem.usable(objectives)], objectives[problem.usable(objectives)]
     front, naive = non_dominated(objectives), problem.objectives(problem.genome.naive()[None])[0]
     return repaired[front[spread(objectives[front], config.population, _extremes(objectives[front], naive))]]
 
@@ -214,10 +242,13 @@ def _report(problem: _Codesign, population: Genomes, config: CodesignConfig) -> 
     genome, meter = problem.genome, problem.meter
     measured = _naive_chip(genome, meter.bits)
     candidates = numpy.vstack([genome.naive(), measured, population])
+    usable = problem.usable(candidates, problem.asked)
+    if not usable.any():
+        raise NothingWithinLimits(_nothing_within(problem, candidates, config))
+    naive = problem.objectives(candidates[:1])[0]
+    candidates = candidates[usable]
     objectives = problem.objectives(candidates)
-    usable = objectives[:, 0] <= problem.limits[0]  # the naive point is
-    candidates, objectives = candidates[usable], objectives[usable]
-    front, naive = non_dominated(objectives), objectives[0]
+    front = non_dominated(objectives)
     kept = front[spread(objectives[front], config.pareto_points, _extremes(objectives[front], naive))]
     by_energy = kept[numpy.argsort(objectives[kept, 2], kind="stable")]
     everything = [(row, f"bits {k}") for k, row in enumerate(measured, start=1)]
@@ -229,6 +260,21 @@ def _report(problem: _Codesign, population: Genomes, config: CodesignConfig) -> 
         naive=naive_point(genome.workload, config.hardware, meter.naive),
         presets=tuple(naive_point(genome.workload, chip, meter.naive, name) for name, chip in PRESETS.items()),
         measurements=len(meter.found),
+    )
+
+
+def _nothing_within(problem: _Codesign, candidates: Genomes, config: CodesignConfig) -> str:
+    """Why no mapping is within the limits, and what could be: the least of each that was found."""
+    is_good_enough = problem.limited(candidates)[:, 0] <= problem.asked[0]  # the naive point's log loss is
+    cost = evaluate_columns(problem.genome.workload, *problem.genome.columns(candidates[is_good_enough]))
+    least = {"max_latency_us": cost.latency_us, "max_area_mm2": cost.area_mm2, "max_power_w": cost.power_w}
+    found = "; ".join(
+        f"codesign.{name} is {limit:g}, the least found is {float(least[name].min()):.4g}"
+        for name, limit in config.cost_limits.items()
+    )
+    return (
+        f"no mapping that was found is within all limits: {found} (each of another mapping, with a log loss at most "
+        f"{config.max_log_loss_increase:g} above the naive one's); raise a limit, or allow a larger log loss"
     )
 
 

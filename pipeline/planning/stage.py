@@ -5,7 +5,7 @@ from pathlib import Path
 from torchrec import EmbeddingBagConfig
 
 from modules.space import InputShape
-from modules.space.search_space import SPACES
+from modules.space.search_space import space_of
 from modules.table_plan import plan_request, plan_tables
 from pipeline.config import RunConfig
 from pipeline.data.generate.logs import generated_schema
@@ -59,7 +59,7 @@ def estimates_for(own: PlanConfig, run: RunConfig, schema: Schema) -> tuple[list
             )
         cluster = gpu.cluster(ranks, own.local_world_size)
         plans.append(plan_tables(plan_request(tables, cluster, training.batch_size // ranks)))
-    space, dense, estimates = SPACES[run.model.space], None, []
+    space, dense, estimates = space_of(run.model.space, run.model.precision), None, []
     for plan in plans:
         if dense is None or training.distinct_paths:  # more ranks' paths hold more of the supernet together
             dense = dense_part(space, shape, training, plan.request.cluster.world_size, run.seed)

@@ -69,11 +69,19 @@ def mappings_table(codesign: Codesign) -> Table:
     rows = [_mapping_row("naive W8A8", codesign.naive, codesign, "naive", "")]
     for one in codesign.handmade:
         rows.append(_mapping_row(f"{one.title}, W8A8", one.point, codesign, "handmade", KIND_TITLES["handmade"]))
+        if one.chosen is not None:
+            rows.append(
+                _mapping_row(f"{one.title}, by search", one.chosen, codesign, "handmade", KIND_TITLES["handmade"])
+            )
     points, chosen = _by_energy(codesign), codesign.chosen
     caption = (
         f"All on the {codesign.preset} constants. “Against float” compares with the same model in floating point on "
-        "the same rows; a hand-made model's own floating-point loss is not known here."
+        "the same rows; a hand-made model's own floating-point loss is not known here. Hand-made models are "
+        "mapped by the same search, and the same rule chooses."
     )
+    if codesign.limits:
+        words = ", ".join(f"{name.replace('_', ' ')} {limit:g}" for name, limit in codesign.limits.items())
+        caption += f" Chosen and Pareto mappings are within the limits {words}."
     if len(points) > SHOWN_MAPPINGS:
         picked = {round(place * (len(points) - 1) / (SHOWN_MAPPINGS - 1)) for place in range(SHOWN_MAPPINGS)}
         caption += f" Of {len(points):,} Pareto points, {SHOWN_MAPPINGS} spread over the energies, and the chosen one."

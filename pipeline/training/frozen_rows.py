@@ -147,7 +147,9 @@ def load_held_rows(
     if weight is not None:
         mixed = torch.empty_like(weight)
         mixed[order] = weight
-        factor = tensor_factors(mixed)[_rows_of(own)].to(processes.device)
+        factors = tensor_factors(mixed)
+        assert factors is not None
+        factor = factors[_rows_of(own)].to(processes.device)
     embedded, names, id_places = list[Tensor](), dataset.schema.categories, dataset.schema.id_places
     for start in range(0, most, LOOKUP_ROWS):
         size = min(LOOKUP_ROWS, most - start)

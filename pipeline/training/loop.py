@@ -15,6 +15,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from modules.embeddings import set_learning_rate
+from modules.operators.low_bit import INPUT_RANGE
 from modules.supernet import Slice, sum_gradients
 from pipeline.data import Batch, Stream
 from pipeline.run.checkpoint import Checkpoints
@@ -261,6 +262,7 @@ def dense_step(
             loss = binary_cross_entropy_with_logits(logit, batch.label, factors) / len(drawn.paths)
             loss.backward()
             mean_loss += loss.detach()
+    share_ranges(drawn.slices, processes)
     if drawn.slices is not drawn.paths[0].slices:
         sum_gradients(drawn.paths, drawn.slices)
     average_gradients(drawn.slices, processes)
@@ -287,6 +289,21 @@ def average_gradients(slices: Iterable[Slice], processes: Processes) -> None:
     flat /= processes.world_size
     for gradient, averaged in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(averaged.view_as(gradient))
+
+
+def share_ranges(slices: Iterable[Slice], processes: Processes) -> None:
+    """Give every rank the clips that this step set from the rows of some: the widest where several ranks set one.
+
+    A clip that no step has set is less than any other, and one that was set before is the same on every rank.
+    """
+    if processes.world_size == 1:
+        return
+    ranges = [part.leaf.data for part in slices if part.name.endswith(f".{INPUT_RANGE}")]
+    if ranges:
+        flat = torch.cat(ranges)
+        distributed.all_reduce(flat, distributed.ReduceOp.MAX, group=processes.dense_group)
+        for own, widest in zip(ranges, flat.split([own.numel() for own in ranges]), strict=True):
+            own.copy_(widest)
 
 
 @contextlib.contextmanager

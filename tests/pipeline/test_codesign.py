@@ -1,6 +1,7 @@
 """The co-design as a stage: log losses measured on the best model and read back after a stop."""
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,13 +9,14 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from modules.space import NASREC_SMALL
 from pim_codesign import PRESETS, evaluate
 from pipeline.codesign import MeasuredModel, Measurements, codesign, summary
 from pipeline.run.processes import cpu_threads, join
 from pipeline.run.records.codec import read_record, write_record
 from pipeline.run.records.codesign import Codesign, LogLosses
 from pipeline.run.records.results import ModelKind, ModelResult, Results
-from pipeline.session import Session, open_session
+from pipeline.session import Session, open_session, run_stages
 from pipeline.training.frozen_rows import load_frozen_rows
 from pipeline.training.standalone import rebuild, train_standalone
 
@@ -59,7 +61,8 @@ def test_float_log_loss_is_the_models(session: Session) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["searched", "handmade"])
 def test_the_best_is_mapped_whatever_its_kind(session: Session, kind: ModelKind) -> None:
-    """Its workload has its own embedding width; the hand-made models that are not the best are mapped beside it."""
+    """Its workload has its own embedding width; the hand-made models that are not the best are mapped beside it, by
+    the same search, with log losses that are measured."""
     own = results(session)
     (best,) = own.of_kind(kind)
     session.write(session.folder.results, dataclasses.replace(own, best=best.title))
@@ -69,6 +72,12 @@ def test_the_best_is_mapped_whatever_its_kind(session: Session, kind: ModelKind)
     assert written.float_log_loss == pytest.approx(float_log_loss(session, best), rel=1e-7)
     others = [model for model in own.of_kind("handmade") if model != best]
     assert [(one.name, one.title) for one in written.handmade] == [(model.name, model.title) for model in others]
+    for entry, model in zip(written.handmade, others, strict=True):
+        mapped = MeasuredModel(session, model)
+        assert entry.pareto and entry.chosen in entry.pareto
+        for point in entry.pareto:
+            bits = {one.name: (one.weight_bits, one.activation_bits) for one in point.operators}
+            assert mapped.log_loss(bits) == point.log_loss
     workload = MeasuredModel(session, best).workload
     assert workload.embeddings.width == best.recipe.embedding_width
     assert workload.multiply_accumulates == best.multiply_accumulates
@@ -130,13 +139,16 @@ def test_resumes_from_its_measurements(copied: TinyRun, kept: int) -> None:
 def test_a_measurement_is_on_disk_when_made(session: Session) -> None:
     """Each is written before the search gets it, and a new log reads them all."""
     session.folder.codesign_measurements.unlink()
-    log = Measurements(session, session.config.codesign)
+    best = results(session).best_model
+    log = Measurements(session, best, session.config.codesign)
+    other = Measurements(session, dataclasses.replace(best, name="other"), session.config.codesign)
     for number, key in enumerate(("w8a8", "w4a6"), start=1):
         log[key] = 0.1 * number
-        again = Measurements(session, session.config.codesign)
+        again = Measurements(session, best, session.config.codesign)
         assert dict(again) == dict(log) and len(again) == number
     with pytest.raises(AssertionError):
         del log["w8a8"]
+    assert len(other) == 0 and "w8a8" not in other
 
 
 def test_summary_shows_the_chosen_mapping(session: Session) -> None:
@@ -147,3 +159,34 @@ def test_summary_shows_the_chosen_mapping(session: Session) -> None:
         ["naive", "W8A8"], ["chosen", "log"], ["least", "energy"], ["least", "latency"], ["least", "area"]
     ]  # fmt: skip
     assert f"{written.chosen.log_loss:.4f}" in lines[1] and f"{written.chosen.energy_nj:.1f} nJ" in lines[1]
+
+
+@pytest.mark.slow
+def test_limits_of_a_finished_search_are_not_exchanged(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
+    """With others the run is refused, saying what to do; then it is searched with the new ones and keeps to them."""
+    own = copied.config.codesign
+    naive = json.loads((copied.path / "codesign.json").read_text())["naive"]
+    limit = 1.2 * naive["area_mm2"]
+    config = dataclasses.replace(copied.config, codesign=dataclasses.replace(own, max_area_mm2=limit))
+    assert run_stages(codesign, "codesign", config) == 1
+    assert "was searched with the limits none, and {'max_area_mm2'" in capfd.readouterr().err
+    (copied.path / "codesign.json").unlink()
+    assert run_stages(codesign, "codesign", config) == 0
+    written = read_record(copied.path / "codesign.json", Codesign)
+    assert written.limits == {"max_area_mm2": limit}
+    assert written.pareto and all(point.area_mm2 <= limit for point in written.pareto)
+
+
+@pytest.mark.slow
+def test_an_impossible_limit_ends_the_stage(copied: TinyRun, capfd: pytest.CaptureFixture[str]) -> None:
+    """In one line, with the setting's name; nothing is written, and hand-made models are no reason to stop."""
+    (copied.path / "codesign.json").unlink()
+    results = read_record(copied.path / "results.json", Results, NASREC_SMALL)
+    (searched,) = results.of_kind("searched")
+    write_record(copied.path / "results.json", dataclasses.replace(results, best=searched.title))
+    own = dataclasses.replace(copied.config.codesign, max_area_mm2=1e-6)
+    assert run_stages(codesign, "codesign", dataclasses.replace(copied.config, codesign=own)) == 1
+    found = capfd.readouterr()
+    assert "codesign.max_area_mm2 is 1e-06, the least found is" in found.err and "raise a limit" in found.err
+    assert "codesign.max_area_mm2 is 1e-06" in found.out  # the hand-made model's
+    assert not (copied.path / "codesign.json").exists()

@@ -25,7 +25,7 @@ from pipeline.report.drawing.style import (
     SPARSE,
     SPARSE_TINT,
 )
-from pipeline.report.drawing.wiring import operator_titles
+from pipeline.report.drawing.wiring import operator_titles, with_precision
 
 _LEGEND_HEIGHT = 26.0
 LEGEND_CHARACTER = 6.2
@@ -187,7 +187,10 @@ def _caption(node: str, architecture: Architecture, shape: InputShape | None) ->
         names, width, built = block.sparse_operators, f"{block.sparse_width} × D", alive.sparse
         if shape is not None:
             width = f"{block.sparse_width} × {shape.embedding_width}"
-    titles = operator_titles(names)
+    titles, width = (
+        operator_titles(names),
+        with_precision(width, block.precision.of("dense" if node[0] == "d" else "sparse")),
+    )
     hover = f"{_name(node, architecture)}: {' + '.join(titles)}, {width}"
     return titles, width, hover if built else f"{hover}. {_would_read(node, block)} Reaches nothing: not built"
 

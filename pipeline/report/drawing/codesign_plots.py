@@ -81,7 +81,8 @@ def _panel(
         return [(x, y, point) for x, y, point in found if x is not None and y is not None]
 
     others, front = at(codesign.evaluated), at(codesign.pareto)
-    everything = [*others, *front, *at([codesign.naive]), *at([one.point for one in codesign.handmade])]
+    by_hand = [point for one in codesign.handmade for point in (one.point, one.chosen) if point is not None]
+    everything = [*others, *front, *at([codesign.naive]), *at(by_hand)]
     axes.set(xlabel=across[0], ylabel=along[0])
     if not everything:
         axes.text(0.5, 0.5, "no log loss was measured", transform=axes.transAxes, ha="center", color=MUTED)
@@ -93,6 +94,8 @@ def _panel(
     marks = [(point, "o", 5.5, BLUE, "" if number else "Pareto") for number, (_, _, point) in enumerate(front)]
     for number, one in enumerate(codesign.handmade):
         marks.append((one.point, HANDMADE_MARKERS[number % len(HANDMADE_MARKERS)], 7.0, VERMILION, one.title))
+        if one.chosen is not None:
+            marks.append((one.chosen, HANDMADE_MARKERS[number % len(HANDMADE_MARKERS)], 11.0, VERMILION, ""))
     marks += [(codesign.naive, "X", 9.0, INK, "naive W8A8"), (codesign.chosen, "*", 15.0, GREEN, "chosen")]
     for number, (point, marker, size, colour, label) in enumerate(marks):
         for x, y, _ in at([point]):

@@ -7,7 +7,7 @@ import textwrap
 
 from modules.operators import Operator
 from modules.space import Architecture, InputShape, live
-from pipeline.report.drawing.wiring import Edge, edges, operator_titles
+from pipeline.report.drawing.wiring import Edge, edges, operator_titles, with_precision
 
 _WIDTHS = ((4,), (13, 5, 20), (14, 5, 11), (7,))
 """Characters of each column, grouped by the table's vertical lines; two spaces part the columns of a group."""
@@ -61,10 +61,10 @@ def _block_row(architecture: Architecture, number: int) -> tuple[str, ...]:
     found = [edge for edge in edges(architecture) if edge.role != "merger"]
     return (
         f"{number:4}",
-        _operators(block.dense_operators, alive.dense),
+        with_precision(_operators(block.dense_operators, alive.dense), block.precision.dense),
         f"{block.dense_width:5}",
         _reads([edge for edge in found if edge.target == f"d{number}"]),
-        _operators(block.sparse_operators, alive.sparse),
+        with_precision(_operators(block.sparse_operators, alive.sparse), block.precision.sparse),
         f"{block.sparse_width:5}",
         _reads([edge for edge in found if edge.target == f"s{number}"]),
         " ".join(["d→s"] * alive.dense_to_sparse + ["s→d"] * alive.sparse_to_dense),

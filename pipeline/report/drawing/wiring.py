@@ -7,7 +7,7 @@ Nodes: `d0`, `s0` are the dense and sparse stems, `d<b>`, `s<b>` the dense and s
 from dataclasses import dataclass
 from typing import Literal
 
-from modules.operators import Operator, Read
+from modules.operators import FLOAT, Operator, Precision, Read
 from modules.space import Architecture, Block, live
 from modules.space.liveness import reads_of
 
@@ -35,6 +35,15 @@ class Edge:
     """What pictures call the merger; empty where there is none."""
 
 
+def with_precision(words: str, precision: Precision | None) -> str:
+    """What is said of an operator, and its bits where it has any.
+
+    >>> with_precision("FC", Precision(4, 8)), with_precision("FC", None)
+    ('FC W4A8', 'FC')
+    """
+    return words if precision is FLOAT else f"{words} {precision}"
+
+
 def edges(architecture: Architecture) -> tuple[Edge, ...]:
     """Every connection, in the order of the blocks; those of dead operators have `live` False."""
     found: list[Edge] = []
@@ -42,9 +51,11 @@ def edges(architecture: Architecture) -> tuple[Edge, ...]:
         found += _reads(f"d{number}", block, block.dense_operators, alive.dense)
         found += _reads(f"s{number}", block, block.sparse_operators, alive.sparse)
         if block.dense_to_sparse:
-            found.append(Edge(f"d{number}", f"s{number}", "merger", alive.dense_to_sparse, block.dense_to_sparse.title))
+            title = with_precision(block.dense_to_sparse.title, block.precision.dense_to_sparse)
+            found.append(Edge(f"d{number}", f"s{number}", "merger", alive.dense_to_sparse, title))
         if block.sparse_to_dense:
-            found.append(Edge(f"s{number}", f"d{number}", "merger", alive.sparse_to_dense, block.sparse_to_dense.title))
+            title = with_precision(block.sparse_to_dense.title, block.precision.sparse_to_dense)
+            found.append(Edge(f"s{number}", f"d{number}", "merger", alive.sparse_to_dense, title))
     head = architecture.head_block
     read = sorted(reads_of(head, head.operators()), key=_reading_order)
     return (*found, *(Edge(f"{one.side[0]}{one.output}", "head", "head", True) for one in read))

@@ -27,7 +27,7 @@ from pipeline.run.files import atomic_write, read_json, sync_folder, write_json
 
 T = TypeVar("T")
 
-RUN_FORMAT = 9
+RUN_FORMAT = 10
 """Version of a run folder: of config.json and of every file whose record does not say a version of its own."""
 
 _WRITE_AGAIN = "repair the file, or remove it: the same command writes it again"

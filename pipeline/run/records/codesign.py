@@ -68,14 +68,21 @@ class PresetPoint:
 
 @dataclass(frozen=True)
 class HandmadePoint:
-    """A hand-made model, mapped naively."""
+    """A hand-made model, mapped naively and by the search that the best model has."""
 
     name: str
     """Its name in results.json."""
     title: str
     """What tables and pictures call it."""
     point: MappedPoint
-    """What it costs and loses."""
+    """What it costs and loses when it is mapped naively."""
+    pareto: tuple[MappedPoint, ...]
+    """What the search found: its Pareto points, as the best model's; none where none is within the limits."""
+
+    @property
+    def chosen(self) -> MappedPoint | None:
+        """The mapping chosen by the rule that chooses the best model's; None without any within the limits."""
+        return min(acceptable(self.pareto, self.point), key=_energy_times_latency) if self.pareto else None
 
 
 @dataclass(frozen=True)
@@ -87,9 +94,11 @@ class Codesign:
     quality_rows: int
     """Validation rows on which log losses were measured."""
     float_log_loss: float
-    """The model's log loss on them in floating point, nats per row."""
+    """The model's log loss on them as it was trained (in floating point, where it has no bits), nats per row."""
     preset: str
     """Whose constants were taken."""
+    limits: dict[str, float]
+    """Limits of the costs that were given, by their settings' names."""
     measurements: int
     """Log losses measured."""
     pareto: tuple[MappedPoint, ...]
@@ -101,17 +110,11 @@ class Codesign:
     presets: tuple[PresetPoint, ...]
     """The naive mapping on the chip of every preset."""
     handmade: tuple[HandmadePoint, ...]
-    """The other hand-made models of results.json, mapped naively."""
+    """The other hand-made models of results.json."""
 
     def acceptable(self) -> tuple[MappedPoint, ...]:
-        """The Pareto points that lose at most `LOG_LOSS_TOLERANCE` against the naive mapping. If there are none, the
-        one of least log loss; where no log loss was measured, all; without Pareto points, the naive mapping."""
-        measured = [(point.log_loss, point) for point in self.pareto if point.log_loss is not None]
-        if not measured or self.naive.log_loss is None:
-            return self.pareto or (self.naive,)
-        limit = self.naive.log_loss + LOG_LOSS_TOLERANCE
-        good = tuple(point for log_loss, point in measured if log_loss <= limit)
-        return good or (min(measured, key=lambda one: (one[0], _energy_times_latency(one[1])))[1],)
+        """Those of the Pareto points that may be chosen."""
+        return acceptable(self.pareto, self.naive)
 
     @property
     def chosen(self) -> MappedPoint:
@@ -128,7 +131,19 @@ class LogLosses:
     """codesign_measurements.json: what a stopped search has measured."""
 
     by_bits: dict[str, float]
-    """Validation log loss, nats per row, by choice of bits (`pim_codesign.bits_key`)."""
+    """Validation log loss, nats per row, by the model's kind and name and the choice of bits (`pim_codesign.bits_key`).
+    """
+
+
+def acceptable(pareto: tuple[MappedPoint, ...], naive: MappedPoint) -> tuple[MappedPoint, ...]:
+    """The Pareto points that lose at most `LOG_LOSS_TOLERANCE` against the naive mapping. If there are none, the one of
+    least log loss; where no log loss was measured, all; without Pareto points, the naive mapping."""
+    measured = [(point.log_loss, point) for point in pareto if point.log_loss is not None]
+    if not measured or naive.log_loss is None:
+        return pareto or (naive,)
+    limit = naive.log_loss + LOG_LOSS_TOLERANCE
+    good = tuple(point for log_loss, point in measured if log_loss <= limit)
+    return good or (min(measured, key=lambda one: (one[0], _energy_times_latency(one[1])))[1],)
 
 
 def _energy_times_latency(point: MappedPoint) -> float:

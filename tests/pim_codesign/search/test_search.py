@@ -150,3 +150,46 @@ def test_other_presets_search_their_own_chips(preset: Any) -> None:
     config = dataclasses.replace(CONFIG, preset=preset, generations=12, log_loss_measurements=8)
     found = run(Loss(), config=config)
     assert {point.hardware.preset for point in found.pareto} == {preset}
+
+
+LIMITS = {"max_latency_us": 0.5, "max_area_mm2": 0.7, "max_power_w": 0.6}
+"""Shares of the naive mapping's."""
+
+
+@pytest.mark.parametrize(
+    "names", [("max_latency_us",), ("max_area_mm2",), ("max_power_w",), tuple(LIMITS)[:2]], ids=str
+)
+def test_limits_are_kept(result: CodesignResult, names: tuple[str, ...]) -> None:
+    """Every Pareto point is within those that are given, and there is one although the naive mapping is not."""
+    naive = {"max_latency_us": "latency_us", "max_area_mm2": "area_mm2", "max_power_w": "power_w"}
+    limits = {name: LIMITS[name] * getattr(result.naive.cost, naive[name]) for name in names}
+    found = run(Loss(), config=dataclasses.replace(CONFIG, **limits))
+    assert found.pareto
+    for point in found.pareto:
+        assert all(getattr(point.cost, naive[name]) <= limit for name, limit in limits.items())
+        assert measured_log_loss(point) <= measured_log_loss(found.naive) + CONFIG.max_log_loss_increase
+    assert found.naive.cost == result.naive.cost
+
+
+def test_an_impossible_limit_is_refused() -> None:
+    """By its name and value, with the least that was found; it is not ignored."""
+    config = dataclasses.replace(CONFIG, max_area_mm2=1e-4, generations=12)
+    with pytest.raises(ValueError, match=r"codesign.max_area_mm2 is 0.0001, the least found is [\d.]+ .*raise a limit"):
+        run(Loss(), config=config)
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_negative_limit_is_refused(name: str) -> None:
+    """Nor is NaN a limit."""
+    for value in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match=f"CodesignConfig.{name} is .*at least 0"):
+            dataclasses.replace(CONFIG, **{name: value})
+
+
+def test_the_bits_of_the_training_are_measured_second() -> None:
+    """Whatever they are: the model's own mapping is always among the measured ones."""
+    loss, draws = Loss(), numpy.random.default_rng(3)
+    trained = {name: (int(draws.choice([4, 6, 8])), int(draws.choice([4, 6, 8]))) for name in WORKLOAD.operators}
+    config = dataclasses.replace(CONFIG, generations=12)
+    search(WORKLOAD, loss, config, numpy.random.default_rng(7), None, trained)
+    assert loss.calls[1] == bits_key(trained)

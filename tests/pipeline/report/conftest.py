@@ -205,6 +205,7 @@ def codesign(operators: list[str], generator: numpy.random.Generator) -> dict[st
         "format": RUN_FORMAT,
         "model": "searched_1",
         "preset": "isaac32",
+        "limits": {"max_area_mm2": 60.0},
         "measurements": 60,
         "quality_rows": 8192,
         "float_log_loss": 0.4518,
@@ -216,6 +217,7 @@ def codesign(operators: list[str], generator: numpy.random.Generator) -> dict[st
                 "name": name,
                 "title": title,
                 "point": point(name, operators, float(generator.uniform(0.5, 1.6)), 0.456, generator),
+                "pareto": [point(f"{name} pareto", operators, 0.4, 0.4562, generator)] if name != "dlrm" else [],
             }
             for name, title in HANDMADE
         ],

@@ -159,6 +159,7 @@ def test_mappings_tables_have_every_number(page: Page, finished_run: Path) -> No
     codesign = json.loads((finished_run / "codesign.json").read_text())
     points = {"naive W8A8": codesign["naive"]}
     points |= {f"{one['title']}, W8A8hand-made": one["point"] for one in codesign["handmade"]}
+    points |= {f"{one['title']}, by searchhand-made": one["pareto"][0] for one in codesign["handmade"] if one["pareto"]}
     points |= {point["label"]: point for point in codesign["pareto"]}
     head = page.tables["mappings"][0]
     rows = {row[0].removesuffix("chosen"): row for row in page.tables["mappings"][1:]}

@@ -23,7 +23,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torchrec import EmbeddingBagConfig
 
 from modules.embeddings import embed
+from modules.operators.low_bit import INPUT_RANGE, LEAST_SET
 from modules.space import NASREC_FULL, InputShape, SearchSpace, parameter_count, single_operator_any_connection
+from modules.space.search_space import with_bits
 from modules.supernet import Supernet
 from pipeline.config import SupernetConfig
 from pipeline.data import Batch
@@ -175,8 +177,10 @@ def take_steps(
 
 def work(what: str, folder: str, changes: str = "{}", steps: str = "0") -> None:
     """What a rank of these tests does."""
-    config = dataclasses.replace(BASE, **json.loads(changes))
-    with join("cpu") as processes:
+    given = json.loads(changes)
+    space = with_bits(SPACE) if given.pop("has_bits", False) else SPACE
+    config = dataclasses.replace(BASE, **given)
+    with mock.patch.dict(globals(), SPACE=space), join("cpu") as processes:
         match what:
             case "steps":
                 torch.save(take_steps(config, int(steps), processes), f"{folder}/{processes.rank}.pt")
@@ -315,6 +319,18 @@ def oracle(config: SupernetConfig, world_size: int, steps: int) -> dict[str, Ten
     return {name: parameter.detach() for name, parameter in parameters.items()}
 
 
+@pytest.mark.slow
+def test_ranks_agree_on_clips(ranks: Ranks, tmp_path: Path) -> None:
+    """With bits, each rank with paths of its own: what some rank's rows set is the same on both after every step."""
+    changes = {"has_bits": True, "distinct_paths": True}
+    ranks(2, RANK, __file__, "steps", str(tmp_path), json.dumps(changes), "20")
+    first, second = of_ranks(tmp_path, 2)
+    clips = [name for name in first if name.endswith(f".{INPUT_RANGE}") and not name.startswith("state")]
+    assert sum(int((first[name] > LEAST_SET).sum()) for name in clips) > len(clips) / 3
+    for name in first.keys() & second.keys():
+        assert torch.equal(first[name], second[name]), name
+
+
 @pytest.mark.parametrize("optimizer", ["adagrad", "sgd"])
 @pytest.mark.slow
 def test_several_paths_a_step_are_their_mean(optimizer: Any) -> None:
@@ -345,12 +361,13 @@ def test_bytes_reduced_are_the_active_weights(ranks: Ranks, tmp_path: Path) -> N
             assert (count, sent) == (1, expected)
 
 
+@pytest.mark.parametrize("has_bits", [False, True])
 @pytest.mark.slow
-def test_a_killed_rank_ends_the_other_and_the_run_goes_on(ranks: Ranks, tmp_path: Path) -> None:
+def test_a_killed_rank_ends_the_other_and_the_run_goes_on(ranks: Ranks, tmp_path: Path, has_bits: bool) -> None:
     """Rank 1 is killed before step 7: rank 0 ends with an error within 60 s, and the same command goes on from step 6,
     or from 3 where 6 was still being written, to the very weights of a run that nothing stopped, with distinct paths
-    and their generator too."""
-    changes = json.dumps({"distinct_paths": True})
+    and their generator too; clips are such weights."""
+    changes = json.dumps({"distinct_paths": True, "has_bits": has_bits})
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for folder in (whole, broken):
         folder.mkdir()

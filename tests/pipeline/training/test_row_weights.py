@@ -8,14 +8,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pipeline.evaluation.groups import NumberSums, row_sums
 from pipeline.evaluation.intervals import standard_errors
 from pipeline.evaluation.reliability import reliability
 from pipeline.run.processes import join
-from pipeline.search.head_fit import loss_and_gradient, mean_loss
-from pipeline.search.head_rows import HeadRows
+from pipeline.search.head_fit import Reading
+from pipeline.search.head_rows import HeadRows, piece_sums
 from pipeline.search.published import PublishedHead
 from pipeline.training.comparison import compare
 from pipeline.training.label_logits import LabelLogits
@@ -161,17 +162,19 @@ def test_heads(seed: int) -> None:
     weight = torch.randint(1, 4, (40,), generator=generator).float()
     which, point = torch.arange(40).repeat_interleave(weight.long()), torch.randn(4, generator=generator).double()
     own, repeated = HeadRows.of(features, label, tensor_factors(weight)), HeadRows.of(features[which], label[which])
-    assert mean_loss(own, 0, 40, point) == pytest.approx(mean_loss(repeated, 0, len(which), point), rel=1e-6)
-    value, gradient = loss_and_gradient(own, 40, point, point, 0.1)
-    expected = loss_and_gradient(repeated, len(which), point, point, 0.1)
-    assert value == pytest.approx(expected[0], rel=1e-6)
-    torch.testing.assert_close(gradient, expected[1], rtol=1e-5, atol=1e-7)
+
+    def means(rows: HeadRows) -> Tensor:
+        """Of the rows' gradients and log losses, [N + 1]."""
+        count = len(rows.rows)
+        return piece_sums(rows, Reading(point, 0, count, has_gradient=True)).sum(0) / count
+
+    torch.testing.assert_close(means(own), means(repeated), rtol=1e-5, atol=1e-7)
     heads = [PublishedHead(point[:-1].float(), point[-1:].float()) for _ in range(2)]
     heads[0].step(features, label, 0.1, tensor_factors(weight))
     heads[1].step(features[which], label[which], 0.1)
     torch.testing.assert_close(heads[0].weight, heads[1].weight, rtol=1e-4, atol=1e-5)
     plain, ones = HeadRows.of(features, label), HeadRows.of(features, label, torch.ones(40))
-    assert torch.equal(*(loss_and_gradient(rows, 40, point, point, 0.1)[1] for rows in (plain, ones)))
+    assert torch.equal(means(plain), means(ones))
 
 
 def test_losses_are_weighted_by_torch_as_here() -> None:

@@ -8,8 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from modules.operators import NO_STEM, Cross, DotProduct, FieldProduct, Head, InputShape, SparseToDense, Stem, Sum
+from modules.operators import (
+    NO_STEM,
+    Cross,
+    DotProduct,
+    FieldProduct,
+    Head,
+    InputShape,
+    Precision,
+    SparseToDense,
+    Stem,
+    Sum,
+)
 from modules.space import Architecture, Block, live, multiply_accumulates, parameter_count
+from modules.space.architecture import BlockPrecision
 from modules.space.handmade.blocks import BOTTOM, FLAT, HIDDEN, block, tower
 from modules.space.plan import plan
 from tests.modules.space.handmade.formula import SHAPE, Published
@@ -84,6 +96,7 @@ def test_choices_are_the_blocks_own():
         "right": 2,
         "dense_to_sparse": None,
         "sparse_to_dense": merger,
+        "precision": BlockPrecision(dense=Precision(4, 8)),
     }
     assert set(given) | {"dense_operators", "sparse_operators"} == {field.name for field in dataclasses.fields(Block)}
     for name, value in given.items():

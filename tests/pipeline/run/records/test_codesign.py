@@ -20,7 +20,7 @@ NAIVE = point(0.5, 9.0, 9.0)
 
 def codesign(*pareto: MappedPoint, naive: MappedPoint = NAIVE) -> Codesign:
     """A co-design with these Pareto points."""
-    return Codesign("winner_1", 100, 0.49, "isaac32", 5, pareto, pareto, naive, (), ())
+    return Codesign("winner_1", 100, 0.49, "isaac32", {}, 5, pareto, pareto, naive, (), ())
 
 
 @given(st.lists(st.builds(point, st.floats(0.499, 0.503), COSTS, COSTS), min_size=1))
