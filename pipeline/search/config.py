@@ -117,7 +117,7 @@ class MetropolisConfig(Limits):
     """Generations after the first, at least 0."""
     chains: int = 8
     """Chains of a generation, each of whose ends is judged, at least 1."""
-    steps: int = 20
+    steps: int = 10
     """Mutations that a chain tries, at least 1."""
     temperature: float = 0.1
     """How readily a chain moves to what is predicted to be worse, at least 0: with .1 it moves to a network whose

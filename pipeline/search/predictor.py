@@ -8,9 +8,11 @@ more children than it screens; searches on a supernet may do the same (predicted
 Predictors in architecture search: CSCO (arXiv:2404.17152), PIDS (arXiv:2211.15759). K networks, P properties.
 """
 
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import lightgbm
@@ -48,11 +50,13 @@ HEADROOM = 0.002
 many that are far off do not matter by how much."""
 
 
-def properties(architecture: Architecture, shape: InputShape) -> dict[str, float]:
+@functools.lru_cache(maxsize=4096)
+def properties(architecture: Architecture, shape: InputShape) -> Mapping[str, float]:
     """What a network is made of, as numbers by name: for each operator that is live how often it occurs, how large it
     is, how much it reads and how often the stem is among that; and the sizes and the depth of the whole.
 
-    Two networks that compute the same have the same properties, since dead parts are not looked at.
+    Two networks that compute the same have the same properties, since dead parts are not looked at. It takes
+    milliseconds, and a search asks for the same networks again, so those of the last ones are kept.
     """
     found: defaultdict[str, float] = defaultdict(float)
     parts = plan(architecture, shape)
@@ -70,7 +74,7 @@ def properties(architecture: Architecture, shape: InputShape) -> dict[str, float
     found["multiply-accumulates"] = math.log2(1 + multiply_accumulates(architecture, shape))
     found["elementwise operations"] = math.log2(1 + elementwise_operations(architecture, shape))
     found["parameters"] = math.log2(1 + parameter_count(architecture, shape))
-    return dict(found)
+    return MappingProxyType(dict(found))
 
 
 def _deepen(depths: dict[tuple[str, int | None], int], part: Part, depth: int) -> None:

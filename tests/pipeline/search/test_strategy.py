@@ -252,9 +252,7 @@ def random_searches() -> list[list[Candidate]]:
     "config",
     [
         EvolutionConfig(initial_population=32, generations=12, tournament=16, children=8),
-        MetropolisConfig(),
         NSGA2Config(population=16, generations=7, objectives=("log_loss",)),
-        PredictedConfig(),
     ],
     ids=lambda config: config.strategy,
 )
