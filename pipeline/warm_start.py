@@ -8,7 +8,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from modules.space.search_space import SPACES, SearchSpace
+from modules.space.search_space import SearchSpace, space_of
 from pipeline.config import RunConfig
 from pipeline.data.numbered_as import NumberedAs, begin_numbered_as
 from pipeline.data.schema import Schema
@@ -26,7 +26,7 @@ def begin_warm_start(config: RunConfig, folder: RunFolder) -> None:
 
     Raises ValueError for a folder that is no finished run, and for settings that its model cannot go on with.
     """
-    earlier, space = RunFolder(Path(config.warm_start)), SPACES[config.model.space]
+    earlier, space = RunFolder(Path(config.warm_start)), space_of(config.model.space, config.model.precision)
     _check_settings(config, earlier)
     card = read_record(earlier.model.with_suffix(".json"), ModelCard, space)
     model = exported_model(earlier, space)
@@ -53,6 +53,7 @@ def _check_settings(config: RunConfig, earlier: RunFolder) -> None:
     check_run_format(document, earlier.config)
     for section, name, own in (
         ("model", "space", config.model.space),
+        ("model", "precision", config.model.precision),
         ("retrain", "layer_norm", config.retrain.layer_norm),
     ):
         found = document[section][name]
@@ -87,7 +88,7 @@ def continued(recipe: Recipe) -> Recipe:
 
 def without_race(config: RunConfig, train_rows: int) -> RaceResult:
     """What a race would have ended with: the earlier run's exported model alone."""
-    space = SPACES[config.model.space]
+    space = space_of(config.model.space, config.model.precision)
     model = exported_model(RunFolder(Path(config.warm_start)), space)
     finalist = Finalist(
         name=model.name,

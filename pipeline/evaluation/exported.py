@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from modules.space.search_space import SPACES
+from modules.space.search_space import SPACES, with_bits
 from pipeline.data.formats.features import HASHING, Lookup
 from pipeline.data.formats.prepared import OUT_OF_VOCABULARY_ROW
 from pipeline.data.prepare.vocabulary import VocabularyIndex
@@ -103,7 +103,7 @@ def open_export(given: str) -> Exported:
 
 
 def _read_card(path: Path) -> ModelCard:
-    """model.json, whichever space its architecture is of."""
+    """model.json, whichever space its architecture is of, with bits or without."""
     if not path.is_file():
         raise ValueError(
             f"{path} does not exist; it says how to feed the model, so copy it beside model.pt, or {AGAIN}"
@@ -115,7 +115,7 @@ def _read_card(path: Path) -> ModelCard:
     first: ValueError | None = None
     for space in SPACES.values():
         try:
-            return read_record(path, ModelCard, space)
+            return read_record(path, ModelCard, with_bits(space))
         except ValueError as error:
             first = first or error
     assert first is not None, "there is a space"

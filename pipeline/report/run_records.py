@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from modules.space import SPACES, InputShape, SearchSpace
+from modules.space.search_space import space_of
 from pipeline.data.schema import Schema
 from pipeline.data.splits import SPLITS
 from pipeline.data.time_split import DESCRIPTION, FOLDER
@@ -128,7 +129,7 @@ def _space(config: dict[str, Any], path: Path) -> SearchSpace:
     name = model.get("space") if isinstance(model, dict) else None
     if name not in SPACES:
         raise ValueError(f"{path}: field 'model.space': found {name!r}, expected one of {list(SPACES)}")
-    return SPACES[name]
+    return space_of(name, model.get("precision", "float") if isinstance(model, dict) else "float")
 
 
 def _shape(config: dict[str, Any], schema: Schema) -> InputShape:

@@ -130,6 +130,20 @@ def test_impossible_architecture_is_named(folder: Path) -> None:
     """results.json's `best` is the title of a model that is there."""
 
 
+def test_networks_with_bits_are_of_a_run_that_draws_bits(folder: Path) -> None:
+    """Read where the run's precision is mixed; of a run in floating point they are refused by name."""
+    path = folder / "candidates.jsonl"
+    first, *others = path.read_text().splitlines()
+    document = json.loads(first)
+    document["architecture"]["blocks"][0]["precision"] = {"dense": [4, 8], "sparse": [6, 6]}
+    path.write_text("\n".join([json.dumps(document), *others]) + "\n")
+    with pytest.raises(ValueError, match=r"line 1: .*block 1, precision, dense: W4A8 is not in"):
+        read_run(folder)
+    edit(folder / "config.json", lambda config: config["model"].update(precision="mixed"))
+    precision = read_run(folder).candidates[0].architecture.blocks[0].precision
+    assert str(precision.of("dense")) == "W4A8"
+
+
 def test_best_is_one_of_the_models(folder: Path) -> None:
     """results.json's "`best` is the title of a model that is there."""
     edit(folder / "results.json", lambda document: document.update(best="Searched 9"))
