@@ -98,12 +98,12 @@ class SimulatedRank:
         self.begin()
         return found
 
-    def reduced(self, value: Tensor, operation: Literal["sum", "max"]) -> Tensor:
+    def reduced(self, value: Tensor, operation: Literal["total", "largest"]) -> Tensor:
         """The ranks' tensors added, or the largest of each number."""
         parts = self.gather(value)
         total = parts[0].clone()
         for part in parts[1:]:
-            total = total + part if operation == "sum" else torch.maximum(total, part)
+            total = total + part if operation == "total" else torch.maximum(total, part)
         return total
 
 

@@ -61,7 +61,7 @@ class Processes:
             distributed.all_reduce(value)
         return float(value) / self.world_size
 
-    def reduced(self, value: Tensor, operation: Literal["sum", "max"]) -> Tensor:
+    def reduced(self, value: Tensor, operation: Literal["total", "largest"]) -> Tensor:
         """The ranks' tensors of one shape added, or the largest of each number, on every rank.
 
         The ranks are to come at about the same time (within LONGEST_COLLECTIVE).
@@ -69,7 +69,7 @@ class Processes:
         if self.world_size == 1:
             return value
         value = value.clone()
-        distributed.all_reduce(value, distributed.ReduceOp.SUM if operation == "sum" else distributed.ReduceOp.MAX)
+        distributed.all_reduce(value, distributed.ReduceOp.SUM if operation == "total" else distributed.ReduceOp.MAX)
         return value
 
     def gather(self, value: T) -> list[T]:

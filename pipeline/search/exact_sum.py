@@ -52,5 +52,5 @@ def exact_sum(addends: Tensor, count: int, processes: Processes) -> Tensor:
     """
     largest = torch.where(addends.isfinite(), addends.abs(), torch.inf)
     bound = largest.amax(0) if len(addends) else addends.new_zeros(addends.shape[1])  # [N]
-    units = Units.of(processes.reduced(bound, "max") * (count + 1))  # one more for the roundings
-    return units.total(processes.reduced(units.multiples(addends).sum(0), "sum"))
+    units = Units.of(processes.reduced(bound, "largest") * (count + 1))  # one more for the roundings
+    return units.total(processes.reduced(units.multiples(addends).sum(0), "total"))

@@ -87,7 +87,7 @@ def _asked(fits: dict[int, _Ongoing], starts: Sequence[Tensor], processes: Proce
             messages[number] += torch.cat([header.to(reading.point), reading.point])
     sizes = [len(message) for message in messages]
     found: list[Reading | None] = []
-    for message in processes.reduced(torch.cat(messages), "sum").split(sizes):
+    for message in processes.reduced(torch.cat(messages), "total").split(sizes):
         is_asked, start, stop, has_gradient = message[:_HEADER].tolist()
         reading = Reading(message[_HEADER:], int(start), int(stop), bool(has_gradient))
         found.append(reading if is_asked else None)
@@ -130,7 +130,7 @@ def _curvature(
             bound = torch.maximum(bound, torch.where(size.isfinite(), size, torch.inf).amax(0))
         return bound
 
-    bounds = processes.reduced(torch.cat(on_cores(largest, range(len(starts)))), "max").split([*map(len, starts)])
+    bounds = processes.reduced(torch.cat(on_cores(largest, range(len(starts)))), "largest").split([*map(len, starts)])
 
     def multiples(number: int) -> list[Tensor]:
         units = [_units(part, stop) for part in blocks_of(bounds[number])]
@@ -143,7 +143,7 @@ def _curvature(
     found: list[list[Tensor]] = []
     for number, totals in enumerate(on_cores(multiples, range(len(starts)))):
         units = [_units(part, stop) for part in blocks_of(bounds[number])]
-        summed = [processes.reduced(total, "sum") for total in totals]
+        summed = [processes.reduced(total, "total") for total in totals]
         blocks = [unit.total(total) / stop for unit, total in zip(units, summed, strict=True)]
         found.append(blocks if home[number] else [])
     return found
@@ -159,5 +159,5 @@ def _everywhere(own: dict[int, Head], starts: Sequence[Tensor], processes: Proce
     points = [torch.zeros_like(start) for start in starts]
     for number, head in own.items():
         points[number] = torch.cat(head)
-    whole = processes.reduced(torch.cat(points), "sum").split([len(start) for start in starts])
+    whole = processes.reduced(torch.cat(points), "total").split([len(start) for start in starts])
     return [(point[:-1], point[-1:]) for point in whole]
