@@ -182,7 +182,7 @@ UNSAFE = re.compile(
 )
 KNOWN = {
     # what this process has just written into a folder of its own, with mode 0700
-    ("pipeline/serving/torchscript_model.py", "torch.jit.save(torch.jit.script(torch.load(source"),
+    ("pipeline/serving/exported_model.py", "torch.jit.save(torch.jit.script(torch.load(source"),
     ("pipeline/serving/torchscript_model.py", 'scripted = torch.jit.load(target, map_location="c'),
     ("pipeline/serving/graph_formats.py", "model = torch.load(source, weights_only=False)"),
     ("pipeline/serving/bench.py", "run = torch._inductor.aoti_load_package(str(path)"),
@@ -191,6 +191,7 @@ KNOWN = {
     ("pipeline/serving/verify.py", "run = torch._inductor.aoti_load_package(path)"),
     ("pipeline/serving/graph_formats.py", 'model = torch._inductor.aoti_load_package("model.'),
     ("pipeline/serving/torchscript_model.py", 'model = torch.jit.load("model.pt")'),
+    ("pipeline/serving/mapped_tables.py", 'model = torch.jit.load("model.pt")'),
     ("pipeline/serving/raw_rows.py", 'rows, model = RawRows.load("model.json"), torch.j'),
     # a model that its user asks to have run, and is told so
     ("pipeline/serving/served_model.py", "run = torch._inductor.aoti_load_package(str(file)"),
