@@ -200,6 +200,7 @@ KNOWN = {
     # through the reader of numbers
     ("pipeline/run/checkpoint.py", "dcp.load(without_empty(tensors), storage_reader=T"),
     ("pipeline/export.py", "dcp.load(wanted, storage_reader=TensorReader(chec"),
+    ("pipeline/training/earlier_weights.py", "dcp.load({name: before}, storage_reader=TensorRea"),
 }
 """(file, beginning of the line) of the product that may stand: each with its reason."""
 
