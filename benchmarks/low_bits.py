@@ -87,7 +87,7 @@ def trained(session: Session, name: str, architecture: Architecture, recipe: Rec
     return Fitted(network, calibration, test)
 
 
-def with_bits(architecture: Architecture, bits: int) -> Architecture:
+def at_bits(architecture: Architecture, bits: int) -> Architecture:
     """The architecture with so many bits for everything in its blocks."""
     blocks = []
     for block in architecture.blocks:
@@ -105,7 +105,7 @@ def measure(session: Session, options: Options, name: str, recipe: Recipe) -> di
         losses.append(base.log_loss(base.network))
         ranges = calibrate(base.network, base.calibration.dense, base.calibration.embedded)
         for bits in options.bits:
-            low = with_bits(plain, bits)
+            low = at_bits(plain, bits)
             own = bits_of_subnet(low, shape)
             after = base.log_loss(quantize(base.network, own, ranges))
             found = trained(session, name, low, recipe, seed)

@@ -2,13 +2,10 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 from pipeline.run.names import CandidateValue
 from pipeline.search.limits import Limits
-
-_LEAST = {"initial_population": 1, "generations": 0, "chains": 1, "steps": 1, "children": 1, "tournament": 1}
-"""The least values of settings that strategies with a predictor have."""
 
 
 @dataclass(frozen=True)
@@ -105,98 +102,80 @@ class NSGA2Config(Limits):
 
 
 @dataclass(frozen=True)
-class MetropolisConfig(Limits):
+class _LearningConfig(Limits):
+    """What the strategies that learn from scored networks have in common."""
+
+    initial_population: int = 32
+    """Architectures drawn at random to start with, at least 1; from 16 on the predictor has something to learn from."""
+    generations: int = 12
+    """Generations after the first, at least 0."""
+    judged: int = 8
+    """Networks of a generation that are judged, at least 1."""
+    tournament: int = 16
+    """Scored networks that compete to be where a new one begins, at least 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field, least in (("initial_population", 1), ("generations", 0), ("judged", 1), ("tournament", 1)):
+            if getattr(self, field) < least:
+                raise ValueError(f"search.{field} is {getattr(self, field)}; it must be at least {least}")
+
+    @property
+    def candidates(self) -> int:
+        """Architectures judged in all."""
+        return self.initial_population + self.generations * self.judged
+
+    @classmethod
+    def of_size(cls, candidates: int) -> Self:
+        """Default settings with the generations that judge at most so many candidates (at least the first 32).
+
+        >>> MetropolisConfig.of_size(128).candidates, PredictedConfig.of_size(20).candidates
+        (128, 32)
+        """
+        sizes = cls()
+        generations = max(0, candidates - sizes.initial_population) // sizes.judged
+        return dataclasses.replace(sizes, generations=generations)
+
+
+@dataclass(frozen=True)
+class MetropolisConfig(_LearningConfig):
     """How many candidates Metropolis–Hastings evolution judges, how its chains walk, and what candidates may cost."""
 
     strategy: Literal["metropolis"] = "metropolis"
     """How candidates are chosen: metropolis, evolution, nsga2, predicted or random (`--search.strategy nsga2 --help`
     lists its settings)."""
-    initial_population: int = 32
-    """Architectures drawn at random to start with, at least 1; from 16 on the predictor has something to learn from."""
-    generations: int = 12
-    """Generations after the first, at least 0."""
-    chains: int = 8
-    """Chains of a generation, each of whose ends is judged, at least 1."""
     steps: int = 10
-    """Mutations that a chain tries, at least 1."""
+    """Mutations that a chain tries, at least 1; a generation has a chain for each network that is judged, its end."""
     temperature: float = 0.1
     """How readily a chain moves to what is predicted to be worse, at least 0: with .1 it moves to a network whose
     predicted distance to the best loss known is 10 % larger with probability 1/e."""
-    tournament: int = 16
-    """Scored networks that compete to be a chain's beginning, at least 1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for field, least in _LEAST.items():
-            if getattr(self, field, least) < least:
-                raise ValueError(f"search.{field} is {getattr(self, field)}; it must be at least {least}")
+        if self.steps < 1:
+            raise ValueError(f"search.steps is {self.steps}; it must be at least 1")
         if not self.temperature >= 0:
             raise ValueError(f"search.temperature is {self.temperature}; it must be at least 0")
 
-    @property
-    def candidates(self) -> int:
-        """Architectures judged in all."""
-        return self.initial_population + self.generations * self.chains
-
-    @classmethod
-    def of_size(cls, candidates: int) -> "MetropolisConfig":
-        """Default settings with the generations that judge at most so many candidates (at least the first 32).
-
-        >>> MetropolisConfig.of_size(128).candidates
-        128
-        """
-        sizes = cls()
-        generations = max(0, candidates - sizes.initial_population) // sizes.chains
-        return dataclasses.replace(sizes, generations=generations)
-
 
 @dataclass(frozen=True)
-class PredictedConfig(Limits):
+class PredictedConfig(_LearningConfig):
     """How many candidates the search by a predictor judges, from how many drawn, and what they may cost."""
 
     strategy: Literal["predicted"] = "predicted"
     """How candidates are chosen: predicted, evolution, metropolis, nsga2 or random (`--search.strategy nsga2 --help`
     lists its settings)."""
-    initial_population: int = 32
-    """Architectures drawn at random to start with, at least 1; from 16 on the predictor has something to learn from."""
-    generations: int = 12
-    """Generations after the first, at least 0."""
-    children: int = 8
-    """Networks of a generation that are judged, at least 1."""
     proposed: int = 64
-    """Networks drawn for a generation, of which those are judged that promise most, at least `children`."""
+    """Networks drawn for a generation, of which those are judged that promise most, at least `judged`."""
     random_share: float = 0.1
     """Share of these that is drawn from the whole space, 0 to 1; the others are mutations of good networks."""
-    tournament: int = 16
-    """Scored networks that compete to be mutated, at least 1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for field, least in _LEAST.items():
-            if getattr(self, field, least) < least:
-                raise ValueError(f"search.{field} is {getattr(self, field)}; it must be at least {least}")
-        if self.proposed < self.children:
-            raise ValueError(
-                f"search.proposed is {self.proposed}; it must be at least search.children, {self.children}"
-            )
+        if self.proposed < self.judged:
+            raise ValueError(f"search.proposed is {self.proposed}; it must be at least search.judged, {self.judged}")
         if not 0 <= self.random_share <= 1:
             raise ValueError(f"search.random_share is {self.random_share}; it is a share, 0 to 1")
-
-    @property
-    def candidates(self) -> int:
-        """Architectures judged in all."""
-        return self.initial_population + self.generations * self.children
-
-    @classmethod
-    def of_size(cls, candidates: int) -> "PredictedConfig":
-        """Default settings with the generations that judge at most so many candidates (at least the first 32).
-
-        >>> PredictedConfig.of_size(128).candidates
-        128
-        """
-        sizes = cls()
-        generations = max(0, candidates - sizes.initial_population) // sizes.children
-        return dataclasses.replace(sizes, generations=generations)
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ It starts with random architectures; then in each generation the best of a tourn
 members are removed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy
 
 from modules.space import Architecture, InputShape, SearchSpace, mutate, single_operator_any_connection
-from pipeline.run.records.candidates import Candidate, with_scores
+from pipeline.run.records.candidates import Candidate
 from pipeline.search.config import EvolutionConfig
-from pipeline.search.proposals import Proposals
+from pipeline.search.generations import Draw, Generations, tournament_winner
 
 
 class RegularizedEvolution:
@@ -24,15 +24,13 @@ class RegularizedEvolution:
         self, config: EvolutionConfig, space: SearchSpace, shape: InputShape, generator: numpy.random.Generator
     ) -> None:
         self._config, self._space, self._generator = config, space, generator
-        self._proposals = Proposals(config, shape)
-        self._generation = 0
-        self._scored: list[Candidate] = []
+        self._generations = Generations(config, shape, config.generations)
         self._population: list[Candidate] = []
 
     @property
     def generation(self) -> int:
         """Generation of the architectures that `ask` returns now; 0 is the random start."""
-        return self._generation
+        return self._generations.number
 
     @property
     def population(self) -> tuple[Candidate, ...]:
@@ -41,22 +39,15 @@ class RegularizedEvolution:
 
     def ask(self, n: int) -> list[Architecture]:
         """At most n architectures of this generation; empty when scores are needed first, or the search is over."""
-        if not self._proposals and self._generation <= self._config.generations:
-            self._begin_generation()
-        return self._proposals.ask(n)
+        return self._generations.ask(n, self._begin_generation)
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """Take scores; with the last one of a generation its members join and the oldest are removed.
 
         Candidates that failed or were refused do not join: they are no parents, and push nobody out.
         """
-        self._proposals.settle(candidates)
-        self._scored += candidates
-        if not self._proposals and self._scored:
-            self._population += sorted(with_scores(tuple(self._scored)), key=lambda candidate: candidate.index)
-            self._population = self._population[-self._config.initial_population :]
-            self._scored = []
-            self._generation += 1
+        young = self._generations.tell(candidates) or []
+        self._population = [*self._population, *young][-self._config.initial_population :]
 
     def _begin_generation(self) -> None:
         """Propose the random start, or a parent's children. Without a parent, or a new mutation of it, random ones."""
@@ -64,15 +55,15 @@ class RegularizedEvolution:
         def random() -> Architecture:
             return single_operator_any_connection(self._space, self._generator)
 
-        count, draw = self._config.initial_population if self._generation == 0 else self._config.children, random
+        count = self._config.children if self._generations.number else self._config.initial_population
+        draw: Draw = random
         if self._population:
-            draw = self._mutation_of(self._tournament_winner().architecture)
-        for _ in range(count):
-            if not self._proposals.propose(draw) and not self._proposals.propose(random):
-                break  # the space is used up
+            parent = tournament_winner(self._population, self._config.tournament, self._generator)
+            draw = self._mutation_of(parent.architecture)
+        self._generations.propose([draw] * count, random)
 
-    def _mutation_of(self, parent: Architecture) -> Callable[[], Architecture]:
-        mutations = mutations_per_child(self._generation - 1, self._config.generations)
+    def _mutation_of(self, parent: Architecture) -> Draw:
+        mutations = mutations_per_child(self._generations.number - 1, self._config.generations)
 
         def draw() -> Architecture:
             child = parent
@@ -81,13 +72,6 @@ class RegularizedEvolution:
             return child
 
         return draw
-
-    def _tournament_winner(self) -> Candidate:
-        """The best of a random part of the population; the older one where scores tie."""
-        size = min(self._config.tournament, len(self._population))
-        drawn = self._generator.choice(len(self._population), size, replace=False)
-        members = [self._population[int(place)] for place in drawn]
-        return min(members, key=lambda member: (member.log_loss, member.index))
 
 
 def mutations_per_child(generation: int, generations: int) -> int:

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 import numpy
 
 from modules.space import Architecture, InputShape, SearchSpace, mutate, single_operator_any_connection
-from pipeline.run.records.candidates import Candidate, with_scores
+from pipeline.run.records.candidates import Candidate
 from pipeline.search.config import MetropolisConfig
+from pipeline.search.generations import Draw, Generations, tournament_winner
 from pipeline.search.predictor import FEWEST, Predictor
-from pipeline.search.proposals import Proposals
 
 Energy = Callable[[Architecture], float]
 """What chains try to make small."""
@@ -32,30 +32,21 @@ class MetropolisEvolution:
         self, config: MetropolisConfig, space: SearchSpace, shape: InputShape, generator: numpy.random.Generator
     ) -> None:
         self._config, self._space, self._shape, self._generator = config, space, shape, generator
-        self._proposals = Proposals(config, shape)
-        self._generation = 0
-        self._told: list[Candidate] = []
+        self._generations = Generations(config, shape, config.generations)
         self._known: list[Candidate] = []  # those with a score, in the order asked
 
     @property
     def generation(self) -> int:
         """Generation of the architectures that `ask` returns now; 0 is the random start."""
-        return self._generation
+        return self._generations.number
 
     def ask(self, n: int) -> list[Architecture]:
         """At most n architectures of this generation; empty when scores are needed first, or the search is over."""
-        if not self._proposals and self._generation <= self._config.generations:
-            self._begin_generation()
-        return self._proposals.ask(n)
+        return self._generations.ask(n, self._begin_generation)
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """Take scores. Candidates that failed or were refused are not learned from, and no chain begins there."""
-        self._proposals.settle(candidates)
-        self._told += candidates
-        if not self._proposals and self._told:
-            self._known += sorted(with_scores(tuple(self._told)), key=lambda candidate: candidate.index)
-            self._told = []
-            self._generation += 1
+        self._known += self._generations.tell(candidates) or []
 
     def _begin_generation(self) -> None:
         """Propose the random start, or the ends of chains. Without a beginning, or a new end, random ones."""
@@ -63,16 +54,13 @@ class MetropolisEvolution:
         def random() -> Architecture:
             return single_operator_any_connection(self._space, self._generator)
 
-        first = self._generation == 0
-        for number in range(self._config.initial_population if first else self._config.chains):
-            draw = self._chain(number) if self._known else random
-            if not self._proposals.propose(draw) and not self._proposals.propose(random):
-                break  # the space is used up
+        count = self._config.judged if self._generations.number else self._config.initial_population
+        self._generations.propose((self._chain(number) if self._known else random for number in range(count)), random)
 
-    def _chain(self, number: int) -> Callable[[], Architecture]:
+    def _chain(self, number: int) -> Draw:
         """A walk: first of all its steps, then, as long as what it came to is no new network, of one more each."""
         energy = self._energy(number)
-        at = self._beginning().architecture
+        at = tournament_winner(self._known, self._config.tournament, self._generator).architecture
         known, left = energy(at), self._config.steps
 
         def draw() -> Architecture:
@@ -93,13 +81,7 @@ class MetropolisEvolution:
         if len(self._known) < FEWEST:
             return lambda _: 0.0
         scored = [(one.architecture, one.log_loss) for one in self._known]
-        return Predictor(scored, self._shape, seed=self._generation * self._config.chains + number).excess
-
-    def _beginning(self) -> Candidate:
-        """The best of a random few of all that have a score; the older one where scores tie."""
-        size = min(self._config.tournament, len(self._known))
-        drawn = self._generator.choice(len(self._known), size, replace=False)
-        return min((self._known[int(place)] for place in drawn), key=lambda one: (one.log_loss, one.index))
+        return Predictor(scored, self._shape, seed=self._generations.number * self._config.judged + number).excess
 
 
 def is_accepted(energy: float, moved: float, temperature: float, generator: numpy.random.Generator) -> bool:

@@ -4,7 +4,7 @@ It starts with random architectures. A generation's children have two parents ea
 are their crossing or union, mutated. Of parents and children together the best fronts survive.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy
@@ -16,9 +16,9 @@ from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 
 from modules.space import Architecture, InputShape, SearchSpace, mutate, single_operator_any_connection
 from modules.space.union import crossover, unite
-from pipeline.run.records.candidates import Candidate, with_scores
+from pipeline.run.records.candidates import Candidate
 from pipeline.search.config import NSGA2Config
-from pipeline.search.proposals import Proposals
+from pipeline.search.generations import Draw, Generations
 
 UNION = 0.1
 """Probability that two parents stand side by side in their child, where the space holds that; unions are large."""
@@ -36,9 +36,7 @@ class NSGA2Search:
         self, config: NSGA2Config, space: SearchSpace, shape: InputShape, generator: numpy.random.Generator
     ) -> None:
         self._config, self._space, self._generator = config, space, generator
-        self._proposals = Proposals(config, shape)
-        self._generation = 0
-        self._told: list[Candidate] = []
+        self._generations = Generations(config, shape, config.generations)
         self._alive: list[Candidate] = []
         self._ranked = Population.empty()  # the same, with rank and crowding distance
         self._problem = Problem(n_var=0, n_obj=len(config.objectives))
@@ -46,7 +44,7 @@ class NSGA2Search:
     @property
     def generation(self) -> int:
         """Generation of the architectures that `ask` returns now; 0 is the random start."""
-        return self._generation
+        return self._generations.number
 
     @property
     def population(self) -> tuple[Candidate, ...]:
@@ -55,22 +53,16 @@ class NSGA2Search:
 
     def ask(self, n: int) -> list[Architecture]:
         """At most n architectures of this generation; empty when scores are needed first, or the search is over."""
-        if not self._proposals and self._generation <= self._config.generations:
-            self._begin_generation()
-        return self._proposals.ask(n)
+        return self._generations.ask(n, self._begin_generation)
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """Take what became of candidates; with the last one of a generation the survivors are chosen.
 
         Candidates that failed or were refused are not among them.
         """
-        self._proposals.settle(candidates)
-        self._told += candidates
-        if not self._proposals and self._told:
-            young = sorted(with_scores(tuple(self._told)), key=lambda candidate: candidate.index)
+        young = self._generations.tell(candidates)
+        if young is not None:
             self._survive([*self._alive, *young])
-            self._told = []
-            self._generation += 1
 
     def _survive(self, candidates: list[Candidate]) -> None:
         if not candidates:
@@ -92,10 +84,8 @@ class NSGA2Search:
         def random() -> Architecture:
             return single_operator_any_connection(self._space, self._generator)
 
-        draw: Callable[[], Architecture] = self._child if self._alive else random
-        for _ in range(self._config.population):
-            if not self._proposals.propose(draw) and not self._proposals.propose(random):
-                break  # the space is used up
+        draw: Draw = self._child if self._alive else random
+        self._generations.propose([draw] * self._config.population, random)
 
     def _child(self) -> Architecture:
         """A crossing, a union or neither of two tournaments' winners, mutated."""

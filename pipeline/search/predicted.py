@@ -5,15 +5,16 @@ trees fitted with a seed of their own, so that choices differ where little is kn
 is beside the share that is drawn at random from the whole space.
 """
 
+import functools
 from collections.abc import Sequence
 
 import numpy
 
 from modules.space import Architecture, InputShape, SearchSpace, canonical, mutate, single_operator_any_connection
-from pipeline.run.records.candidates import Candidate, with_scores
+from pipeline.run.records.candidates import Candidate
 from pipeline.search.config import PredictedConfig
+from pipeline.search.generations import Draw, Generations, tournament_winner
 from pipeline.search.predictor import promising
-from pipeline.search.proposals import Proposals
 
 MUTATIONS = (1, 1, 2, 3)
 """Mutations of a network drawn near a parent, one of these numbers as likely as another."""
@@ -31,48 +32,35 @@ class PredictedSearch:
         self, config: PredictedConfig, space: SearchSpace, shape: InputShape, generator: numpy.random.Generator
     ) -> None:
         self._config, self._space, self._shape, self._generator = config, space, shape, generator
-        self._proposals = Proposals(config, shape)
-        self._generation = 0
-        self._told: list[Candidate] = []
+        self._generations = Generations(config, shape, config.generations)
         self._known: list[Candidate] = []  # those with a score, in the order asked
         self._judged: set[Architecture] = set()  # as canonical networks
 
     @property
     def generation(self) -> int:
         """Generation of the architectures that `ask` returns now; 0 is the random start."""
-        return self._generation
+        return self._generations.number
 
     def ask(self, n: int) -> list[Architecture]:
         """At most n architectures of this generation; empty when scores are needed first, or the search is over."""
-        if not self._proposals and self._generation <= self._config.generations:
-            self._begin_generation()
-        return self._proposals.ask(n)
+        return self._generations.ask(n, self._begin_generation)
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """Take scores. Candidates that failed or were refused are not learned from, and are no parents."""
-        self._proposals.settle(candidates)
-        self._told += candidates
+        self._known += self._generations.tell(candidates) or []
         self._judged |= {canonical(one.architecture) for one in candidates}
-        if not self._proposals and self._told:
-            self._known += sorted(with_scores(tuple(self._told)), key=lambda candidate: candidate.index)
-            self._told = []
-            self._generation += 1
 
     def _begin_generation(self) -> None:
         """Propose the random start, or those that promise most of what is drawn; random ones where these are few."""
-        first = self._generation == 0
-        count = self._config.initial_population if first else self._config.children
-        chosen: list[Architecture] = []
+        number = self._generations.number
+        count, chosen = self._config.judged if number else self._config.initial_population, list[Architecture]()
         if self._known:
             drawn = self._drawn()
             scored = [(one.architecture, one.log_loss) for one in self._known]
-            places = promising(scored, drawn, count, self._shape, seed=self._generation * count)
+            places = promising(scored, drawn, count, self._shape, seed=number * count)
             chosen = [drawn[place] for place in places]
-        for own in chosen:
-            self._proposals.propose(lambda own=own: own)  # type: ignore[misc]
-        for _ in range(count - len(chosen)):
-            if not self._proposals.propose(self._random):
-                break  # the space is used up
+        draws: list[Draw] = [functools.partial(_itself, own) for own in chosen]
+        self._generations.propose([*draws, *[self._random] * (count - len(chosen))], self._random)
 
     def _drawn(self) -> list[Architecture]:
         """New networks within the limits, each once: mutations of tournaments' winners, and a share of random ones."""
@@ -91,9 +79,11 @@ class PredictedSearch:
         return single_operator_any_connection(self._space, self._generator)
 
     def _mutated(self) -> Architecture:
-        size = min(self._config.tournament, len(self._known))
-        drawn = self._generator.choice(len(self._known), size, replace=False)
-        own = min((self._known[int(place)] for place in drawn), key=lambda one: (one.log_loss, one.index)).architecture
+        own = tournament_winner(self._known, self._config.tournament, self._generator).architecture
         for _ in range(MUTATIONS[int(self._generator.integers(len(MUTATIONS)))]):
             own = mutate(own, self._space, self._generator)
         return own
+
+
+def _itself(architecture: Architecture) -> Architecture:
+    return architecture

@@ -43,8 +43,8 @@ def later_losses(config: PredictedConfig, seed: int) -> list[float]:
 @pytest.mark.parametrize(
     "of_size",
     [
-        lambda: PredictedConfig(initial_population=20, generations=5, children=6, tournament=5),
-        lambda: MetropolisConfig(initial_population=20, generations=5, chains=6, steps=5, tournament=5),
+        lambda: PredictedConfig(initial_population=20, generations=5, judged=6, tournament=5),
+        lambda: MetropolisConfig(initial_population=20, generations=5, judged=6, steps=5, tournament=5),
     ],
     ids=["predicted", "metropolis"],
 )
@@ -60,7 +60,7 @@ def test_it_beats_random_search(of_size: Callable[[], SearchConfig]) -> None:
 
 def test_it_judges_better_ones_than_it_draws() -> None:
     """Of 48 drawn for a generation the six that promise most are better in the mean than six of six, with any seed."""
-    sizes = {"initial_population": 24, "generations": 4, "children": 6, "tournament": 4}
+    sizes = {"initial_population": 24, "generations": 4, "judged": 6, "tournament": 4}
     for seed in range(3):
         chosen = later_losses(PredictedConfig(**sizes, proposed=48), seed)  # type: ignore[arg-type]
         unchosen = later_losses(PredictedConfig(**sizes, proposed=6), seed)  # type: ignore[arg-type]
@@ -69,5 +69,5 @@ def test_it_judges_better_ones_than_it_draws() -> None:
 
 def test_random_ones_only_where_asked() -> None:
     """With a random share of 1 every network is drawn from the whole space, and still each comes once."""
-    losses = later_losses(PredictedConfig(initial_population=18, generations=2, children=4, random_share=1.0), 0)
+    losses = later_losses(PredictedConfig(initial_population=18, generations=2, judged=4, random_share=1.0), 0)
     assert len(losses) == 8

@@ -38,9 +38,9 @@ from pipeline.search.strategy import STRATEGIES, Strategy, build_strategy
 
 SMALL_SEARCHES: dict[str, SearchConfig] = {
     "evolution": EvolutionConfig(initial_population=6, generations=4, tournament=3, children=4),
-    "metropolis": MetropolisConfig(initial_population=18, generations=2, chains=3, steps=4, tournament=3),
+    "metropolis": MetropolisConfig(initial_population=18, generations=2, judged=3, steps=4, tournament=3),
     "nsga2": NSGA2Config(population=4, generations=5),
-    "predicted": PredictedConfig(initial_population=18, generations=2, children=3, proposed=8, tournament=3),
+    "predicted": PredictedConfig(initial_population=18, generations=2, judged=3, proposed=8, tournament=3),
     "random": RandomSearchConfig(candidates=22),
 }
 SHAPE = InputShape(integers=3, fields=5, embedding_width=4)
