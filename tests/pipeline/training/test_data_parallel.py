@@ -32,7 +32,7 @@ from pipeline.data import Batch
 from pipeline.run.checkpoint import Checkpoints
 from pipeline.run.folder import RunFolder
 from pipeline.run.processes import Processes, join
-from pipeline.training import loop, stage, supernet
+from pipeline.training import stage, supernet
 from pipeline.training.loop import train, train_step
 from pipeline.training.schedule import LearningRates
 from pipeline.training.supernet import build_supernet
@@ -383,34 +383,3 @@ def test_a_killed_rank_ends_the_other_and_the_run_goes_on(ranks: Ranks, tmp_path
     for found, expected in zip(of_ranks(broken, 2), of_ranks(whole, 2), strict=True):
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[name], value) for name, value in expected.items())
-
-
-def test_bf16_products_keep_float32_weights() -> None:
-    """With bf16 autocast gradients and weights stay float32, and losses are the float32 run's to bf16's rounding."""
-    with join("cpu") as processes:
-        losses = []
-        for precision in ("float32", "bf16"):
-            config = dataclasses.replace(BASE, precision=precision)
-            trainee = new_trainee(config, processes)
-            for step, batch in enumerate(Rows(processes, 3)):  # the head starts at zero: the first losses are equal
-                tables = one(trainee, batch, processes)
-                loss = float(
-                    train_step(
-                        trainee,
-                        trainee.draw_paths(step),
-                        tables,
-                        config,
-                        at_peak(config),
-                        processes,
-                    )
-                )
-            losses.append(loss)
-            assert all(parameter.dtype == torch.float32 for parameter in trainee.parameters.values())
-    assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.02)
-
-
-def test_tf32_without_cuda_is_refused() -> None:
-    """A precision that the device does not have is a ValueError, not ignored."""
-    config = dataclasses.replace(BASE, precision="tf32")
-    with pytest.raises(ValueError, match="only CUDA"), loop.matrix_precision(config, torch.device("cpu")):
-        pass

@@ -1,5 +1,6 @@
 """The trainer: the schedule against its formula, a step against torch's own optimizers, ranks against one process."""
 
+import dataclasses
 import json
 import subprocess
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from modules.table_prior import TablePrior
 from pipeline.data import Batch
 from pipeline.run.processes import Processes, join
 from pipeline.training.config import TrainingConfig
-from pipeline.training.loop import begin_random_numbers, train_step
+from pipeline.training.loop import begin_random_numbers, matrix_precision, train_step
 from pipeline.training.schedule import LearningRates
 from pipeline.training.table_pipeline import TablePipeline
 from pipeline.training.trainee import Trainee, whole
@@ -61,7 +62,7 @@ def at_share(share: float) -> LearningRates:
     return LearningRates(share * CONFIG.learning_rate, share * CONFIG.table_learning_rate)
 
 
-def trained() -> tuple[list[float], dict[str, Tensor]]:
+def trained(config: TrainingConfig = CONFIG) -> tuple[list[float], dict[str, Tensor]]:
     """Losses of three steps of the product's trainer in a group of one, and all weights after them."""
     with join("cpu") as processes:
         sharded = shard_embeddings(TABLES, processes.device, 32, CONFIG.table_learning_rate, CONFIG.epsilon, seed=1)
@@ -73,7 +74,7 @@ def trained() -> tuple[list[float], dict[str, Tensor]]:
         dense, ids, label = rows()
         batch = Batch.of_ids(dense, ids, label, list("uvw"))
         losses = [
-            float(train_step(trainee, path(step), one(trainee, batch, processes), CONFIG, rates, processes))
+            float(train_step(trainee, path(step), one(trainee, batch, processes), config, rates, processes))
             for step, rates in enumerate(map(at_share, FACTORS))
         ]
         tables = {name: table.local_shards()[0].tensor for name, table in sharded.state_dict().items()}
@@ -109,6 +110,21 @@ def test_steps_are_torchs_own() -> None:
     assert losses == pytest.approx(expected, rel=1e-5)
     for name, value in {**tables, **dict(network.named_parameters())}.items():
         torch.testing.assert_close(found[name], value.detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_bf16_products_keep_float32_weights() -> None:
+    """With bf16 autocast weights stay float32, and losses are the float32 run's to bf16's rounding."""
+    losses, _ = trained()
+    rounded, found = trained(dataclasses.replace(CONFIG, precision="bf16"))
+    assert rounded != losses and rounded == pytest.approx(losses, rel=0.02)
+    assert all(value.dtype == torch.float32 for value in found.values())
+
+
+def test_tf32_without_cuda_is_refused() -> None:
+    """A precision that the device does not have is a ValueError, not ignored."""
+    config = dataclasses.replace(CONFIG, precision="tf32")
+    with pytest.raises(ValueError, match="only CUDA"), matrix_precision(config, torch.device("cpu")):
+        pass
 
 
 DEVICES = [pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")), "cpu"]
