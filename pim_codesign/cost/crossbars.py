@@ -122,7 +122,7 @@ def lay_out(
 
 
 def _stopped_share(inputs: Floats, rows: Floats, chip: HardwareColumns) -> Floats:
-    """`conversion_share` of the bits that each matrix's own rows need, 1 where the chip's converters never stop.
+    """`conversion_share` of the bits that each matrix's own rows need; 1 where the chip's converters never stop.
 
     [T, 1] inputs and [1, P] rows -> [T, P]
     """
@@ -131,7 +131,7 @@ def _stopped_share(inputs: Floats, rows: Floats, chip: HardwareColumns) -> Float
     own_rows = numpy.minimum(numpy.maximum(inputs, 1), rows)
     needed = sum_bits(own_rows * largest.T) - flipped
     stopped = numpy.where(chip.adc_per_operator.T, numpy.clip(needed, 1, bits), bits)
-    return (stopped + 1) / (bits + 1)
+    return conversion_share(stopped.T, chip).T
 
 
 def _time_ns(

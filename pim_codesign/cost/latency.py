@@ -1,7 +1,7 @@
-"""When each stage ends: the longest path through the graph, and the same with one digital logic for all stages.
+"""When the last stage ends, where one digital logic serves all stages.
 
-A stage is crossbar work, then digital work. Private logic is the ideal: branches overlap wholly. On the chip all stages
-share the lanes, and a stage's digital work waits while another's is done. P points, T stages.
+A stage is crossbar work, then digital work. Crossbar work of parallel branches overlaps; the lanes are shared, so a
+stage's digital work waits while another's is done. P points, T stages.
 """
 
 from collections.abc import Sequence
@@ -10,15 +10,6 @@ import numpy
 
 from pim_codesign.cost.columns import Floats
 from pim_codesign.mapping.workload import Stage, Workload
-
-
-def private_latency_ns(workload: Workload, crossbar_ns: Floats, digital_ns: Floats) -> Floats:
-    """When the last stage ends if each had lanes of its own. [P, T] each -> [P]"""
-    end: list[Floats] = []
-    for index, stage in enumerate(workload.stages):
-        own = crossbar_ns[:, index] + digital_ns[:, index]
-        end.append(own if not stage.depends else own + _latest([end[before] for before in stage.depends]))
-    return _latest(end)
 
 
 def shared_latency_ns(workload: Workload, crossbar_ns: Floats, digital_ns: Floats) -> Floats:

@@ -4,7 +4,7 @@ P points, n operators, G genes. A genome is [weight-bit index] · n, [activation
 genes; a chip gene is the index of the option's choice.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy
@@ -19,6 +19,16 @@ from pim_codesign.search.chips import lossless_chip
 
 Genomes = NDArray[numpy.int64]
 ChipGenes = tuple[int, ...]
+
+
+@dataclass
+class _Met:
+    """Chips that a search has met, as columns."""
+
+    places: dict[ChipGenes, int] = field(default_factory=dict)
+    """Where each stands in the columns."""
+    columns: HardwareColumns | None = None
+    """None before the first."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +102,14 @@ class Genome:
 
     def _chip_columns(self, genomes: Genomes) -> HardwareColumns:
         """The chips of the points, of which each different one is read once in a search."""
-        codes, of_point = self._different_chips(genomes)
-        if new := [code for code in codes if code not in self._places]:
-            self._places.update({code: place for place, code in enumerate(new, start=len(self._places))})
+        (codes, of_point), met = self._different_chips(genomes), self._met
+        if new := [code for code in codes if code not in met.places]:
+            met.places.update({code: place for place, code in enumerate(new, start=len(met.places))})
             chips = [self._repaired(code)[1] for code in new]
-            known = vars(self).get("_known_chips")
-            vars(self)["_known_chips"] = known.extended(chips) if known else HardwareColumns(chips)
-        places = numpy.array([self._places[code] for code in codes])
-        return vars(self)["_known_chips"].take(places[of_point])
+            met.columns = HardwareColumns(chips) if met.columns is None else met.columns.extended(chips)
+        assert met.columns is not None
+        places = numpy.array([met.places[code] for code in codes])
+        return met.columns.take(places[of_point])
 
     def decode(self, genome: Genomes) -> tuple[Mapping, Hardware]:
         """One point [G] as values."""
@@ -120,9 +130,9 @@ class Genome:
         return self.repair(generator.integers(0, self.options, size=(points, len(self.options))))
 
     @cached_property
-    def _places(self) -> dict[ChipGenes, int]:
-        """Where the chips that `_chip_columns` has met stand in its columns."""
-        return {}
+    def _met(self) -> "_Met":
+        """The chips that `_chip_columns` was asked for."""
+        return _Met()
 
     def _different_chips(self, genomes: Genomes) -> tuple[list[ChipGenes], Genomes]:
         """The different rows of chip genes, and which of them each point has. [P]"""

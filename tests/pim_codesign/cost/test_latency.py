@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pim_codesign import Hardware, Mapping, OperatorMapping, Workload, evaluate
 from pim_codesign.cost.columns import HardwareColumns, MappingColumns
-from pim_codesign.cost.latency import private_latency_ns, shared_latency_ns
+from pim_codesign.cost.latency import shared_latency_ns
 from pim_codesign.cost.model import Work
 from pim_codesign.mapping import Embeddings, Stage
 
@@ -28,6 +28,15 @@ def workloads(draw: st.DrawFn) -> Workload:
             Stage(f"s{index}", f"s{index}" if sizes[0] else "", depends, *sizes, digital[0], (), *digital[1:])
         )
     return Workload(tuple(stages), Embeddings(2, 4))
+
+
+def private_latency_ns(workload: Workload, crossbar_ns: Any, digital_ns: Any) -> Any:
+    """When the last stage ends if each had lanes of its own: the longest path. [1, T] each → [1]"""
+    end: list[Any] = []
+    for index, stage in enumerate(workload.stages):
+        before = numpy.max([end[earlier] for earlier in stage.depends], axis=0) if stage.depends else 0.0
+        end.append(before + crossbar_ns[:, index] + digital_ns[:, index])
+    return numpy.max(end, axis=0)
 
 
 def times(workload: Workload, chip: Hardware) -> tuple[Any, Any]:
